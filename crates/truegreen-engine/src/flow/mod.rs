@@ -1,0 +1,1 @@
+//! Contract text to compiled flow.

@@ -1,0 +1,47 @@
+//! What goes into the engine, and what it asks to be done.
+
+use truegreen_model::report::FindingReport;
+use truegreen_model::time::Timestamp;
+
+/// One thing that happened outside.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// An accepted `ExportTraceServiceRequest`.
+    Traces(Request<'a>),
+    /// An accepted `ExportLogsServiceRequest`; CloudEvents arrive so too.
+    Logs(Request<'a>),
+    /// An accepted `ExportMetricsServiceRequest`.
+    Metrics(Request<'a>),
+    /// A request of this sender was refused, or records of it were: what is missing of it may have been in there.
+    Refused {
+        /// `service.name`.
+        service: &'a str,
+        /// `service.instance.id`, where it could be read.
+        instance: Option<&'a str>,
+    },
+    /// We listen again; since this time we did not.
+    Resumed {
+        /// When we last listened.
+        down_since: Timestamp,
+    },
+    /// Nothing but time passed. Not logged, since every input fires the timers first.
+    Tick,
+}
+
+/// An accepted request as protobuf bytes, already checked by `truegreen_otlp::check`.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its place in the log of accepted requests.
+    pub sequence: u64,
+    /// The body, decompressed.
+    pub body: &'a [u8],
+}
+
+/// What the engine asks to be done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// A finding opened, or opened again.
+    FindingOpened(FindingReport),
+    /// A finding was resolved, or withdrawn because every deviation was amended away.
+    FindingClosed(FindingReport),
+}

@@ -1,0 +1,125 @@
+//! A finding: many alike deviations as one thing to look at.
+
+use crate::flow::FlowId;
+use crate::time::Timestamp;
+use crate::verdict::Hop;
+
+/// What kind of deviation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FindingKind {
+    /// Journeys that vanished in a hop.
+    Loss,
+    /// Journeys whose last sign is a failed attempt.
+    FailedWithoutExit,
+    /// Journeys that cannot be judged because the service that owes the step is not heard.
+    Silence,
+    /// More journeys late than allowed, or than usual.
+    Late,
+    /// More journeys rejected than allowed, or than usual.
+    Rejected,
+    /// More journeys dead-lettered than allowed, or than usual.
+    DeadLettered,
+    /// Lawful exits that gave no reason.
+    NoReason,
+    /// More journeys unknown than allowed.
+    Unknown,
+}
+
+impl FindingKind {
+    /// Its name in reports, metrics, ids and docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FindingKind::Loss => "loss",
+            FindingKind::FailedWithoutExit => "failed_without_exit",
+            FindingKind::Silence => "silence",
+            FindingKind::Late => "late",
+            FindingKind::Rejected => "rejected",
+            FindingKind::DeadLettered => "dead_lettered",
+            FindingKind::NoReason => "no_reason",
+            FindingKind::Unknown => "unknown",
+        }
+    }
+
+    /// Whether an open finding of this kind says that the flow is broken, rather than that it cannot be told.
+    pub const fn proves_broken(self) -> bool {
+        !matches!(self, FindingKind::Silence | FindingKind::Unknown)
+    }
+}
+
+/// Where a finding stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FindingStatus {
+    /// Going on.
+    Open,
+    /// No new deviation, but too few completed journeys of the affected kind to call it resolved.
+    Quiet,
+    /// Enough of the affected kind completed since the last deviation.
+    Resolved,
+    /// Every deviation was amended away: it never was.
+    Withdrawn,
+}
+
+impl FindingStatus {
+    /// Its name in reports and docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FindingStatus::Open => "open",
+            FindingStatus::Quiet => "quiet",
+            FindingStatus::Resolved => "resolved",
+            FindingStatus::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// Hash of flow, hop, kind and ordinal; never of its onset.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FindingId(pub u64);
+
+/// Many alike deviations as one thing to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// See [`FindingId`].
+    pub id: FindingId,
+    /// What kind.
+    pub kind: FindingKind,
+    /// In which flow.
+    pub flow: FlowId,
+    /// In which hop; `None` where the kind concerns the whole flow.
+    pub hop: Option<Hop>,
+    /// How often this flow, hop and kind had been resolved before.
+    pub ordinal: u32,
+    /// Journeys that deviate so, by their current verdicts.
+    pub count: u64,
+    /// When the earliest of them entered the flow.
+    pub onset: Timestamp,
+    /// When the first was found.
+    pub first_seen: Timestamp,
+    /// When the latest was found.
+    pub last_seen: Timestamp,
+    /// Where it stands.
+    pub status: FindingStatus,
+    /// Some of the keys concerned.
+    pub examples: Vec<String>,
+}
+
+/// Is it working? Never two of them, and "no data" is never green.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Health {
+    /// Coverage proven, no open finding, entries as expected.
+    Working,
+    /// Unknown beyond its limit, or nothing enters.
+    CannotTell,
+    /// An open finding says so.
+    Broken,
+}
+
+impl Health {
+    /// Its words on pages and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Health::Working => "WORKING",
+            Health::CannotTell => "CANNOT TELL",
+            Health::Broken => "BROKEN",
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The JSON report shared by `demo`, `status`, `audit` and the API. Stable: fields are added, never renamed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Books and findings of all flows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Over all flows: `WORKING`, `CANNOT TELL` or `BROKEN`.
+    pub health: String,
+    /// By flow name.
+    pub flows: BTreeMap<String, FlowReport>,
+    /// Open ones first, then the latest first.
+    pub findings: Vec<FindingReport>,
+}
+
+/// The books of one flow.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct FlowReport {
+    /// `WORKING`, `CANNOT TELL` or `BROKEN`.
+    pub health: String,
+    /// Journeys that entered.
+    pub entered: u64,
+    /// Not decided yet.
+    pub open: u64,
+    /// Completed in time.
+    pub completed: u64,
+    /// Completed past a deadline.
+    pub late: u64,
+    /// Refused, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Dead-lettered, by reason.
+    pub dead_lettered: BTreeMap<String, u64>,
+    /// Neither completed nor refused.
+    pub unaccounted: u64,
+    /// Could not be judged, by why.
+    pub unknown: BTreeMap<String, u64>,
+    /// Beside the equation: the same key entered again.
+    pub duplicates: u64,
+    /// Beside the equation: steps seen without their start.
+    pub orphans: u64,
+    /// Beside the equation: verdicts moved by a late observation.
+    pub amended: u64,
+    /// Share of entries that is seen, where the start's service is sampled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sampling_ratio: Option<f64>,
+}
+
+/// One finding.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct FindingReport {
+    /// Sixteen hex digits.
+    pub id: String,
+    /// `loss`, `failed_without_exit`, `silence`, `late`, `rejected`, `dead_lettered`, `no_reason`, `unknown`.
+    pub kind: String,
+    /// Flow name.
+    pub flow: String,
+    /// Last step seen before the gap; absent where the finding is about the whole flow.
+    pub after: Option<String>,
+    /// The step that is missing.
+    pub before: Option<String>,
+    /// Journeys concerned.
+    pub count: u64,
+    /// RFC 3339: when the earliest of them entered.
+    pub onset: String,
+    /// RFC 3339: when the first was found.
+    pub first_seen: String,
+    /// RFC 3339: when the latest was found.
+    pub last_seen: String,
+    /// `open`, `quiet`, `resolved` or `withdrawn`.
+    pub status: String,
+    /// Some of the keys.
+    pub examples: Vec<String>,
+    /// One sentence.
+    pub title: String,
+}
+
+/// One journey, as a line of `audit --journeys`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JourneyReport {
+    /// Flow name.
+    pub flow: String,
+    /// The key's text.
+    pub key: String,
+    /// `open`, `completed`, `late`, `rejected`, `dead_lettered`, `unaccounted` or `unknown`.
+    pub verdict: String,
+    /// Why, for `rejected`, `dead_lettered`, `unaccounted` and `unknown`.
+    pub reason: Option<String>,
+    /// Last step seen.
+    pub after: Option<String>,
+    /// RFC 3339.
+    pub entered_at: String,
+}
+
+/// One journey followed step by step, as the API shows it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JourneyDetail {
+    /// The journey as a whole.
+    #[serde(flatten)]
+    pub journey: JourneyReport,
+    /// What was seen of it, by event time.
+    pub seen: Vec<SeenReport>,
+    /// The steps it owes and has not shown, each with its deadline (RFC 3339).
+    pub owed: BTreeMap<String, String>,
+}
+
+/// One observation of a journey.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SeenReport {
+    /// Step or exit.
+    pub step: String,
+    /// RFC 3339.
+    pub at: String,
+    /// `service.name` that sent it.
+    pub service: String,
+    /// Its instance.
+    pub instance: String,
+    /// Trace id as 32 hex digits; absent where there is none.
+    pub trace_id: Option<String>,
+    /// A failed attempt rather than fulfilment.
+    pub attempt: bool,
+    /// The exit's reason.
+    pub reason: Option<String>,
+    /// Accepted request that shows it.
+    pub sequence: u64,
+    /// Offset of the record in that request's body, in bytes.
+    pub offset: u32,
+}
+
+/// The books of one flow in one minute of event time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MinuteReport {
+    /// RFC 3339, the minute's first instant.
+    pub minute: String,
+    /// Journeys that entered.
+    pub entered: u64,
+    /// Not decided yet.
+    pub open: u64,
+    /// Completed in time.
+    pub completed: u64,
+    /// Completed past a deadline.
+    pub late: u64,
+    /// Refused, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Dead-lettered, by reason.
+    pub dead_lettered: BTreeMap<String, u64>,
+    /// Neither completed nor refused.
+    pub unaccounted: u64,
+    /// Could not be judged, by why.
+    pub unknown: BTreeMap<String, u64>,
+}
+
+/// What is heard of one service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ServiceReport {
+    /// `service.name`.
+    pub service: String,
+    /// Instances heard in the last two minutes.
+    pub instances: u64,
+    /// RFC 3339: when any signal of it was last received.
+    pub last_heard: String,
+    /// 99th percentile of receipt minus event end, at least 10.
+    pub export_lag_seconds: f64,
+    /// Whether its telemetry is a sample: `declared`, `marked`, `inferred`, or absent.
+    pub sampled: Option<String>,
+    /// Spans received since the start.
+    pub spans: u64,
+    /// Of these, with status ERROR.
+    pub error_spans: u64,
+    /// Log records received since the start.
+    pub logs: u64,
+    /// Metric data points received since the start.
+    pub data_points: u64,
+}
+
+/// One of Truegreen's own counters (INV-DROP-1): what was refused, bounded, replaced or left unbound, and why.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CounterReport {
+    /// Prometheus name without the `truegreen_` prefix and `_total` suffix.
+    pub name: String,
+    /// Label of the same name on /metrics.
+    pub reason: String,
+    /// How often since the start.
+    pub value: u64,
+}
