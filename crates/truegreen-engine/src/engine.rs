@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use truegreen_model::flow::Flow;
-use truegreen_model::report::{
-    CounterReport, JourneyDetail, JourneyReport, MinuteReport, Report, ServiceReport,
-};
+use truegreen_model::report::{CounterReport, JourneyDetail, JourneyReport, MinuteReport, Report, ServiceReport};
 use truegreen_model::time::Timestamp;
 
 use crate::input::{Effect, Input};
