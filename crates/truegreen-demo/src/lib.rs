@@ -1,1 +1,41 @@
-//! Being built.
+//! An inventory pipeline of real parts, with every silent failure to switch on.
+//!
+//! storefront -> orders (HTTP) -> durable queue -> inventory -> database. Each service is a process of its own that
+//! sends its telemetry through the official OpenTelemetry SDK over OTLP/gRPC; database and queue are one SQLite file.
+//! It is not a simulation: the orders are placed over HTTP, the rows are written, and what each service *really* did
+//! stands in its own truth file, which no part of Truegreen reads.
+//!
+//! Read in this order: [`fault`] (what can be broken), [`pipeline`] (the orchestrator), [`load`], [`monitoring`]
+//! (what an ordinary dashboard would show), [`truth`], then the services: `service`, `storefront`, `orders`, `queue`,
+//! `inventory`.
+
+pub mod fault;
+pub mod load;
+pub mod monitoring;
+pub mod pipeline;
+pub mod truth;
+
+mod child;
+mod config;
+mod database;
+mod error;
+mod event;
+mod http;
+mod inventory;
+mod orders;
+mod queue;
+mod relay;
+mod service;
+mod storefront;
+mod telemetry;
+
+pub use error::Error;
+pub use fault::Fault;
+pub use load::{LoadSummary, Progress};
+pub use monitoring::{OrdinaryMonitoring, ServiceHealth};
+pub use pipeline::{Pipeline, Setup};
+pub use service::serve_role;
+pub use truth::Truth;
+
+/// The demo's flow contract (YAML, flow `order-fulfilment`).
+pub const CONTRACT: &str = include_str!("../flows/order-fulfilment.yaml");

@@ -1,0 +1,111 @@
+//! What can go wrong when the demo is run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why the demo could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or directory of the demo.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    File {
+        /// `read`, `write`, `create`, ...
+        action: &'static str,
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A JSON file that the demo wrote does not read back.
+    #[error("{}, line {line}: {source}", .path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A value could not be written as JSON.
+    #[error("cannot write {what} as JSON: {source}")]
+    Encode {
+        /// What was to be written.
+        what: &'static str,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// SQLite.
+    #[error("cannot {action} in the demo's database: {source}")]
+    Database {
+        /// `open it`, `claim a message`, ...
+        action: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The HTTP server or the relay of a service.
+    #[error("{what} on 127.0.0.1: {source}")]
+    Network {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The OpenTelemetry SDK.
+    #[error("cannot send telemetry to {endpoint}: {source}")]
+    Telemetry {
+        /// OTLP/gRPC address.
+        endpoint: String,
+        /// What the SDK said.
+        source: opentelemetry_otlp::ExporterBuildError,
+    },
+    /// `serve_role` was asked for a service that the demo does not have, or that its configuration is not for.
+    #[error("there is no service `{0}` in this configuration\nhint: one of storefront, orders, inventory")]
+    Role(String),
+    /// A service did not come up.
+    #[error("the demo's service {service} did not come up within {waited:?}\nits output: {output}")]
+    NotUp {
+        /// Which one.
+        service: &'static str,
+        /// How long we waited.
+        waited: Duration,
+        /// The end of what it wrote to standard error.
+        output: String,
+    },
+    /// A service ended without being asked to, or had to be killed.
+    #[error("the demo's service {service} ended with {status}\nits output: {output}")]
+    Ended {
+        /// Which one.
+        service: &'static str,
+        /// Its exit status.
+        status: String,
+        /// The end of what it wrote to standard error.
+        output: String,
+    },
+    /// A worker of the load generator or of a service panicked.
+    #[error("a worker of the demo panicked: {0}")]
+    Worker(String),
+    /// The rate cannot be kept.
+    #[error("a rate of {0} orders per second cannot be kept\nhint: more than 0, at most {max}", max = crate::load::MAX_RATE)]
+    Rate(f64),
+    /// `fixed` repairs one fault only.
+    #[error("`fixed` has nothing to fix with the fault `{0}`\nhint: use it with `silent-skip`")]
+    NothingToFix(crate::Fault),
+    /// Not a fault of the demo.
+    #[error("there is no fault `{0}`\nhint: one of {names}", names = crate::Fault::names())]
+    UnknownFault(String),
+}
+
+impl Error {
+    pub(crate) fn database(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+        move |source| Error::Database { action, source }
+    }
+
+    pub(crate) fn file(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+        move |source| Error::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

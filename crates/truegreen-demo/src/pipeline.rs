@@ -1,0 +1,266 @@
+//! The orchestrator: starts the services, places the load, watches as an ordinary dashboard would, and stops them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::child::Service;
+use crate::config::{INVENTORY, Inventory, ORDERS, Orders, Role, STOREFRONT, ServiceConfig, Storefront, Unusable};
+use crate::event::WAREHOUSE;
+use crate::load::{self, Customers, Load, LoadSummary, Mix, Progress};
+use crate::monitoring::{self, OrdinaryMonitoring, Poller};
+use crate::truth::Truth;
+use crate::{Error, Fault, database, http};
+
+/// With [`Fault::NobodyConsuming`], how many messages are consumed before the loop ends.
+const CONSUMED_BEFORE_THE_END: u64 = 5;
+/// With [`Fault::DeadExporter`], how long telemetry gets through after the first message.
+const EXPORTER_LIVES_MS: u64 = 5_000;
+/// How long a started service may take to answer its health check.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(15);
+/// How often a wait looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The queue counts as standing still when its depth has not changed for so long.
+const STILL: Duration = Duration::from_secs(2);
+/// Longest wait for the queue to empty.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(30);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// OTLP/gRPC address, `http://127.0.0.1:4317`.
+    pub otlp_endpoint: String,
+    /// Each run makes a directory of its own in here.
+    pub data_dir: PathBuf,
+    /// What is broken.
+    pub fault: Fault,
+    /// With [`Fault::SilentSkip`] only: inventory is repaired, and refuses loudly what it skipped before.
+    pub fixed: bool,
+    /// Orders per second.
+    pub rate_per_second: f64,
+    /// Decides the mix of orders.
+    pub seed: u64,
+    /// How long orders are placed.
+    pub load_for: Duration,
+    /// The program whose `demo-service` subcommand runs [`crate::serve_role`].
+    pub exe: PathBuf,
+}
+
+/// The running pipeline. Dropping it without [`Pipeline::stop`] makes the services end by themselves.
+pub struct Pipeline {
+    setup: Setup,
+    run_dir: PathBuf,
+    storefront: Service,
+    orders: Service,
+    inventory: Service,
+    poller: Poller,
+    customers: Arc<Customers>,
+    placed_before: u64,
+}
+
+impl Pipeline {
+    /// Starts all services and waits until each answers its health check.
+    ///
+    /// # Errors
+    /// The set-up makes no sense, its files cannot be written, or a service does not come up.
+    pub async fn start(setup: Setup) -> Result<Pipeline, Error> {
+        load::planned(setup.rate_per_second, setup.load_for)?;
+        if setup.fixed && setup.fault != Fault::SilentSkip {
+            return Err(Error::NothingToFix(setup.fault));
+        }
+        let run = format!("{:08x}", fastrand::u32(..));
+        let run_dir = setup.data_dir.join(format!("run-{run}"));
+        std::fs::create_dir_all(&run_dir).map_err(Error::file("create", &run_dir))?;
+        let run_dir = run_dir.canonicalize().map_err(Error::file("find", &run_dir))?;
+        drop(database::create(&database::path_in(&run_dir))?);
+
+        let plan = Plan {
+            setup: &setup,
+            run: &run,
+            run_dir: &run_dir,
+        };
+        let (orders_config, inventory_config) = (plan.orders(), plan.inventory());
+        let (orders, inventory) = tokio::try_join!(
+            Service::start(&setup.exe, &orders_config),
+            Service::start(&setup.exe, &inventory_config),
+        )?;
+        let storefront = Service::start(&setup.exe, &plan.storefront(orders.url())).await?;
+        let services = [&storefront, &orders, &inventory];
+        for service in services {
+            wait_until_healthy(service).await?;
+        }
+        let poller = Poller::start(services.map(|service| (service.name, service.url(), service.pid)));
+        let customers = Arc::new(Customers::default());
+        Ok(Pipeline {
+            run_dir,
+            storefront,
+            orders,
+            inventory,
+            poller,
+            customers,
+            placed_before: 0,
+            setup,
+        })
+    }
+
+    /// Places orders at the rate and for the time of the set-up, and tells `progress` about four times a second.
+    /// Dropping the future ends the load.
+    ///
+    /// # Errors
+    /// A thread of the load panicked. Orders that fail are counted, not errors.
+    pub async fn run_load(&mut self, progress: impl FnMut(Progress)) -> Result<LoadSummary, Error> {
+        let planned = load::planned(self.setup.rate_per_second, self.setup.load_for)?;
+        let first = self.placed_before;
+        self.placed_before += planned;
+        let load = Load {
+            mix: Mix { seed: self.setup.seed },
+            rate_per_second: self.setup.rate_per_second,
+            planned,
+            checkout_url: format!("{}/checkout", self.storefront.url()),
+            customers: Arc::clone(&self.customers),
+        };
+        load.run(first, progress).await
+    }
+
+    /// What an ordinary dashboard shows now.
+    pub fn ordinary(&self) -> OrdinaryMonitoring {
+        let (services, queue_depth) = self.poller.seen();
+        let (placed, failed) = self.customers.answers();
+        let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1_000.0;
+        let mean_us = self
+            .customers
+            .total_us
+            .load(Ordering::Relaxed)
+            .checked_div(placed + failed);
+        let slowest_us = self.customers.slowest_us.load(Ordering::Relaxed);
+        OrdinaryMonitoring {
+            services,
+            checkouts_placed: placed,
+            checkouts_failed: failed,
+            checkout_mean_ms: mean_us.map(ms),
+            checkout_slowest_ms: (slowest_us > 0).then(|| ms(slowest_us)),
+            queue_depth,
+        }
+    }
+
+    /// Waits until the queue is empty, or has stood still for 2 seconds, or 30 seconds have passed.
+    pub async fn settle(&self) {
+        let started = Instant::now();
+        let mut last = (started, None);
+        while started.elapsed() < SETTLE_AT_MOST && last.0.elapsed() < STILL {
+            let depth = health(&self.inventory).await.and_then(|health| health.queue_depth);
+            if depth == Some(0) {
+                return;
+            }
+            if depth != last.1 {
+                last = (Instant::now(), depth);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Has every service send what telemetry it still holds and end; one that does not within 5 seconds is killed.
+    ///
+    /// # Errors
+    /// A service had ended before, failed, or had to be killed.
+    pub async fn stop(self) -> Result<(), Error> {
+        drop(self.poller);
+        let (storefront, orders, inventory) =
+            tokio::join!(self.storefront.stop(), self.orders.stop(), self.inventory.stop());
+        storefront.and(orders).and(inventory)
+    }
+
+    /// What the services really did so far.
+    ///
+    /// # Errors
+    /// A truth file does not read.
+    pub fn truth(&self) -> Result<Truth, Error> {
+        Truth::read(&self.run_dir, &[STOREFRONT, ORDERS, INVENTORY])
+    }
+
+    /// Where this run's database, truth files and the services' output are.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// The process ids of the services, by name: storefront, orders, inventory.
+    pub fn pids(&self) -> [(&'static str, u32); 3] {
+        [&self.storefront, &self.orders, &self.inventory].map(|service| (service.name, service.pid))
+    }
+}
+
+/// Turns a set-up into what each service is told.
+struct Plan<'a> {
+    setup: &'a Setup,
+    run: &'a str,
+    run_dir: &'a Path,
+}
+
+impl Plan<'_> {
+    fn storefront(&self, orders_url: String) -> ServiceConfig {
+        self.service(
+            "3.2.0",
+            Role::Storefront(Storefront {
+                orders_url,
+                run: self.run.to_owned(),
+            }),
+        )
+    }
+
+    fn orders(&self) -> ServiceConfig {
+        // The release that leaves the field out.
+        let bundles_carry_sku = self.setup.fault != Fault::SilentSkip;
+        let version = if bundles_carry_sku { "1.8.1" } else { "1.9.0" };
+        self.service(version, Role::Orders(Orders { bundles_carry_sku }))
+    }
+
+    fn inventory(&self) -> ServiceConfig {
+        let fault = self.setup.fault;
+        let skips = fault == Fault::SilentSkip && !self.setup.fixed;
+        // All-rejected: a release that lost its list of warehouses knows none.
+        let warehouses = if fault == Fault::AllRejected {
+            Vec::new()
+        } else {
+            vec![WAREHOUSE.to_owned()]
+        };
+        let role = Inventory {
+            unusable: if skips { Unusable::Skip } else { Unusable::Refuse },
+            warehouses,
+            stop_consuming_after: (fault == Fault::NobodyConsuming).then_some(CONSUMED_BEFORE_THE_END),
+            exporter_dies_after_ms: (fault == Fault::DeadExporter).then_some(EXPORTER_LIVES_MS),
+        };
+        self.service(if skips { "2.4.0" } else { "2.4.1" }, Role::Inventory(role))
+    }
+
+    fn service(&self, version: &str, role: Role) -> ServiceConfig {
+        ServiceConfig {
+            otlp_endpoint: self.setup.otlp_endpoint.clone(),
+            run_dir: self.run_dir.to_owned(),
+            instance: format!("{}-{}", role.name(), self.run),
+            version: version.to_owned(),
+            role,
+        }
+    }
+}
+
+async fn wait_until_healthy(service: &Service) -> Result<(), Error> {
+    let started = Instant::now();
+    while started.elapsed() < HEALTHY_WITHIN {
+        if health(service).await.is_some() {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Err(Error::NotUp {
+        service: service.name,
+        waited: HEALTHY_WITHIN,
+        output: service.output(),
+    })
+}
+
+async fn health(service: &Service) -> Option<http::Health> {
+    let url = format!("{}/health", service.url());
+    let answer = tokio::task::spawn_blocking(move || monitoring::ask(&http::agent(LOOK_EVERY * 20), &url));
+    answer.await.ok().flatten()
+}

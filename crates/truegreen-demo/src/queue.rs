@@ -1,0 +1,199 @@
+//! A small durable queue in a table: messages are ready, leased to one consumer for a while, or acknowledged.
+//!
+//! Delivery is at least once: a lease that expires makes its message claimable again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::Error;
+
+/// The queue's only topic.
+pub(crate) const STOCK_EVENTS: &str = "stock-events";
+/// How long a consumer may work on one message before it is delivered again.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// A message as published.
+pub(crate) struct Publication<'a> {
+    pub(crate) topic: &'a str,
+    /// What it is about: the order's id.
+    pub(crate) key: &'a str,
+    pub(crate) headers: &'a HashMap<String, String>,
+    pub(crate) body: &'a str,
+}
+
+/// A message as leased to a consumer.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: i64,
+    pub(crate) key: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+    /// How often it was delivered, this time included; also names the lease.
+    pub(crate) deliveries: i64,
+}
+
+/// Adds a message; it is there when the surrounding transaction commits. Returns its id.
+pub(crate) fn publish(connection: &Connection, message: &Publication<'_>) -> Result<i64, Error> {
+    let headers = serde_json::to_string(message.headers).map_err(|source| Error::Encode {
+        what: "the headers of a message",
+        source,
+    })?;
+    connection
+        .query_row(
+            "INSERT INTO queue (topic, key, headers, body) VALUES (?1, ?2, ?3, ?4) RETURNING id",
+            params![message.topic, message.key, headers, message.body],
+            |row| row.get(0),
+        )
+        .map_err(Error::database("publish a message"))
+}
+
+/// Leases the oldest message that is ready, or whose lease has expired, until `now_ms + lease`.
+pub(crate) fn claim(
+    connection: &Connection,
+    topic: &str,
+    now_ms: i64,
+    lease: Duration,
+) -> Result<Option<Delivery>, Error> {
+    let until_ms = now_ms.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
+    connection
+        .query_row(
+            "UPDATE queue SET state = 'leased', deliveries = deliveries + 1, lease_until_ms = ?3
+             WHERE id = (SELECT id FROM queue WHERE topic = ?1 AND state <> 'acked'
+                         AND (state = 'ready' OR lease_until_ms <= ?2) ORDER BY id LIMIT 1)
+             RETURNING id, key, headers, body, deliveries",
+            params![topic, now_ms, until_ms],
+            |row| {
+                let headers: String = row.get(2)?;
+                Ok(Delivery {
+                    id: row.get(0)?,
+                    key: row.get(1)?,
+                    // Headers that do not read carry no trace context; the message itself is still good.
+                    headers: serde_json::from_str(&headers).unwrap_or_default(),
+                    body: row.get(3)?,
+                    deliveries: row.get(4)?,
+                })
+            },
+        )
+        .optional()
+        .map_err(Error::database("claim a message"))
+}
+
+/// Acknowledges a delivery. False if its lease had expired and the message was delivered again since.
+pub(crate) fn acknowledge(connection: &Connection, delivery: &Delivery) -> Result<bool, Error> {
+    let changed = connection
+        .execute(
+            "UPDATE queue SET state = 'acked', lease_until_ms = NULL
+             WHERE id = ?1 AND deliveries = ?2 AND state = 'leased'",
+            params![delivery.id, delivery.deliveries],
+        )
+        .map_err(Error::database("acknowledge a message"))?;
+    Ok(changed == 1)
+}
+
+/// Messages that are not acknowledged yet.
+pub(crate) fn depth(connection: &Connection, topic: &str) -> Result<u64, Error> {
+    let open: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM queue WHERE topic = ?1 AND state <> 'acked'",
+            [topic],
+            |row| row.get(0),
+        )
+        .map_err(Error::database("count the open messages"))?;
+    Ok(open.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use rusqlite::Connection;
+
+    use super::{Publication, STOCK_EVENTS, acknowledge, claim, depth, publish};
+    use crate::database;
+
+    const LEASE: Duration = Duration::from_millis(100);
+
+    fn queue_of(keys: &[&str]) -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = database::create(&database::path_in(dir.path())).unwrap();
+        for key in keys {
+            let headers = HashMap::from([("traceparent".to_owned(), format!("of {key}"))]);
+            let message = Publication {
+                topic: STOCK_EVENTS,
+                key,
+                headers: &headers,
+                body: "{}",
+            };
+            publish(&connection, &message).unwrap();
+        }
+        (dir, connection)
+    }
+
+    #[test]
+    fn messages_are_claimed_once_and_in_order() {
+        let (_dir, queue) = queue_of(&["a", "b"]);
+        let first = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
+        let second = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
+        assert_eq!((first.key.as_str(), second.key.as_str()), ("a", "b"));
+        assert_eq!(first.headers["traceparent"], "of a");
+        assert!(claim(&queue, STOCK_EVENTS, 1_099, LEASE).unwrap().is_none());
+        assert_eq!(
+            depth(&queue, STOCK_EVENTS).unwrap(),
+            2,
+            "leased messages are still open"
+        );
+    }
+
+    #[test]
+    fn an_acknowledged_message_never_comes_back() {
+        let (_dir, queue) = queue_of(&["a"]);
+        let delivery = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
+        assert!(acknowledge(&queue, &delivery).unwrap());
+        assert!(!acknowledge(&queue, &delivery).unwrap());
+        assert!(claim(&queue, STOCK_EVENTS, i64::MAX, LEASE).unwrap().is_none());
+        assert_eq!(depth(&queue, STOCK_EVENTS).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_expired_lease_delivers_again_and_its_old_holder_cannot_acknowledge() {
+        let (_dir, queue) = queue_of(&["a"]);
+        let lost = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
+        let again = claim(&queue, STOCK_EVENTS, 1_100, LEASE).unwrap().unwrap();
+        assert_eq!((again.id, again.deliveries), (lost.id, 2));
+        assert!(!acknowledge(&queue, &lost).unwrap(), "the lease is no longer its own");
+        assert!(acknowledge(&queue, &again).unwrap());
+    }
+
+    #[test]
+    fn two_connections_never_hold_the_same_message() {
+        let (dir, first) = queue_of(&["a", "b", "c"]);
+        let second = database::open(&database::path_in(dir.path())).unwrap();
+        let mut keys = Vec::new();
+        for queue in [&first, &second, &first] {
+            keys.push(claim(queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap().key);
+        }
+        assert_eq!(keys, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_rolled_back_transaction_publishes_nothing() {
+        let (_dir, mut queue) = queue_of(&[]);
+        let transaction = database::begin(&mut queue).unwrap();
+        let headers = HashMap::new();
+        publish(
+            &transaction,
+            &Publication {
+                topic: STOCK_EVENTS,
+                key: "a",
+                headers: &headers,
+                body: "{}",
+            },
+        )
+        .unwrap();
+        drop(transaction);
+        assert!(claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().is_none());
+    }
+}
