@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use truegreen_model::flow::{Bind, Expect, Flow, Key, Limits, Reentry, Step};
+use truegreen_model::flow::{Bind, Exit, Expect, Flow, Key, Limits, Reentry, Step};
 
 use super::diagnostic::{Notes, quoted};
 use super::pattern;
-use super::step::{self, MAX_NAME, Names, required_text};
+use super::step::{self, MAX_NAME, Names, Placed, required_text};
 use super::tree::{Node, Value};
 use super::value::{self, Fields};
 
@@ -175,14 +175,7 @@ fn key(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Option<Key> {
 }
 
 /// The start and the steps after it, and the exits.
-#[expect(
-    clippy::type_complexity,
-    reason = "two lists of the same make, taken apart by the only caller"
-)]
-fn course(
-    fields: &Fields<'_>,
-    notes: &mut Notes<'_>,
-) -> (Vec<step::Placed<Step>>, Vec<step::Placed<truegreen_model::flow::Exit>>) {
+fn course(fields: &Fields<'_>, notes: &mut Notes<'_>) -> (Vec<Placed<Step>>, Vec<Placed<Exit>>) {
     let mut names = Names::default();
     let mut all = Vec::new();
     match fields.get("start") {
@@ -229,12 +222,7 @@ fn binds(node: &Node, notes: &mut Notes<'_>) -> Vec<Bind> {
         };
         let attribute = required_text(&fields, "attribute", "this binding", ATTRIBUTE, notes);
         let on = match fields.get("on").map(|node| (&node.value, node)) {
-            Some((Value::List(items), node)) => {
-                if items.is_empty() {
-                    value::expected("a pattern, or several", node, notes);
-                }
-                items.iter().filter_map(|item| pattern::read(item, notes)).collect()
-            }
+            Some((Value::List(_), node)) => pattern::several(node, notes),
             Some((_, node)) => pattern::read(node, notes).into_iter().collect(),
             None => {
                 notes.error_with(

@@ -111,8 +111,8 @@ fn way_out(text: &mut String, exit: &Exit) {
         ExitOutcome::DeadLettered => "dead-lettered",
     };
     let reason = match &exit.reason {
-        ReasonSource::Attributes(names) => format!("with the reason in {}", joined(names, "or")),
-        ReasonSource::Fixed(reason) => format!("with the reason \"{reason}\""),
+        ReasonSource::Attributes(names) => format!("its reason read from {}", joined(names, "or else")),
+        ReasonSource::Fixed(reason) => format!("its reason always \"{reason}\""),
     };
     let patterns = alternatives(&exit.any_of);
     let _ = writeln!(text, "  - {}: {outcome}, {reason}:\n     {patterns}", exit.name);
@@ -134,7 +134,7 @@ fn rules(flow: &Flow) -> Vec<String> {
     }
     if let Some(expect) = &flow.expect {
         lines.push(format!(
-            "At least {} are expected to enter in each {}; with fewer, nobody can tell whether it works.",
+            "At least {} are expected to enter every {}; with fewer, nobody can tell whether it works.",
             expect.at_least,
             duration::format(expect.per)
         ));

@@ -97,12 +97,20 @@ impl<'a> Notes<'a> {
         self.errors
     }
 
+    /// The line of a byte, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|&start| start <= at).max(1)
+    }
+
+    /// The first byte of the line of a byte.
+    pub(super) fn line_start(&self, at: usize) -> usize {
+        self.line_starts.get(self.line(at) - 1).copied().unwrap_or(0)
+    }
+
     /// Line and column of a byte, both from 1.
-    pub(super) fn position(&self, at: usize) -> (usize, usize) {
-        let line = self.line_starts.partition_point(|&start| start <= at);
-        let line_start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let before = self.source.text.get(line_start..at).unwrap_or("");
-        (line.max(1), before.chars().count() + 1)
+    fn position(&self, at: usize) -> (usize, usize) {
+        let before = self.source.text.get(self.line_start(at)..at).unwrap_or("");
+        (self.line(at), before.chars().count() + 1)
     }
 
     fn note(&mut self, severity: Severity, span: &Range<usize>, message: String, hint: Option<String>) {
@@ -180,7 +188,7 @@ pub(super) fn quoted(word: &str) -> String {
 
 /// Several of them, with commas.
 pub(super) fn quoted_list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    const MOST: usize = 12;
+    const MOST: usize = 24;
     let mut words = words.into_iter();
     let mut list: Vec<String> = words.by_ref().take(MOST).map(quoted).collect();
     if words.next().is_some() {

@@ -14,14 +14,18 @@ use serde_json::Value;
 /// The JSON schema of one contract, for editors.
 pub fn schema() -> Value {
     let mut schema = schema_for!(Contract).to_value();
-    without_null(&mut schema);
+    tidy(&mut schema);
     schema
 }
 
-/// A field that may be left out is no field that may be null, save the names of a pattern, where null is "any".
-fn without_null(value: &mut Value) {
+/// A field that may be left out is no field that may be null, save the names of a pattern, where null is "any". And
+/// comments are wrapped where an editor would not.
+fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
             if let Some(Value::Array(types)) = object.get_mut("type") {
                 types.retain(|name| name != "null");
                 if let [one] = types.as_slice() {
@@ -37,12 +41,34 @@ fn without_null(value: &mut Value) {
                     object.extend(one);
                 }
             }
-            object.values_mut().for_each(without_null);
+            object.values_mut().for_each(tidy);
         }
-        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
 }
+
+/// The fields that the walk takes, by the definition in the schema that must have the same; the first is its root.
+#[cfg(test)]
+pub(super) const FIELDS: [(&str, &[&[&str]]); 12] = {
+    use super::contract::{BIND, CONTRACT, EXPECT, LIMITS, REENTRY};
+    use super::pattern::{ANY_OF, PATTERN, TEST};
+    use super::step::{EXIT, FOR_EACH, REASON, START, STEP};
+    [
+        ("", &[CONTRACT]),
+        ("Bind", &[BIND]),
+        ("Start", &[START, PATTERN, ANY_OF]),
+        ("Step", &[STEP, PATTERN, ANY_OF]),
+        ("ForEachItem", &[FOR_EACH]),
+        ("Exit", &[EXIT, PATTERN, ANY_OF]),
+        ("ReasonSource", &[REASON]),
+        ("Pattern", &[PATTERN]),
+        ("Comparison", &[TEST]),
+        ("ReentryAfter", &[REENTRY]),
+        ("Limits", &[LIMITS]),
+        ("Expect", &[EXPECT]),
+    ]
+};
 
 /// A business promise: whatever enters must come out, completed or refused with a reason.
 #[derive(JsonSchema)]
@@ -442,4 +468,80 @@ enum OneOrMorePatterns {
     One(Pattern),
     /// Several.
     More(#[schemars(length(min = 1))] Vec<Pattern>),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn schema_and_walk_know_the_same_fields() {
+        let schema = schema();
+        for (definition, known) in FIELDS {
+            let place = if definition.is_empty() {
+                String::new()
+            } else {
+                format!("/$defs/{definition}")
+            };
+            let properties = schema
+                .pointer(&format!("{place}/properties"))
+                .unwrap()
+                .as_object()
+                .unwrap();
+            let in_schema: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
+            let in_walk: BTreeSet<&str> = known.iter().copied().flatten().copied().collect();
+            assert_eq!(in_schema, in_walk, "{definition}");
+            let closed = ["additionalProperties", "unevaluatedProperties"];
+            let open = schema.pointer(&place).unwrap();
+            assert!(
+                closed.iter().any(|word| open[*word] == false),
+                "{definition} takes unknown fields"
+            );
+        }
+    }
+
+    #[test]
+    fn schema_and_walk_know_the_same_words() {
+        let schema = schema();
+        let words = |definition: &str| -> BTreeSet<String> {
+            let choices = schema
+                .pointer(&format!("/$defs/{definition}/oneOf"))
+                .unwrap()
+                .as_array()
+                .unwrap();
+            choices
+                .iter()
+                .map(|choice| choice["const"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let known = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<BTreeSet<String>>();
+        assert_eq!(
+            words("Kind"),
+            known(super::super::pattern::KINDS.iter().map(|(word, _)| *word).collect())
+        );
+        let severities = super::super::pattern::SEVERITIES.iter().map(|(word, _)| *word);
+        assert_eq!(words("SeverityName"), known(severities.collect()));
+        assert_eq!(
+            words("Outcome"),
+            known(super::super::step::OUTCOMES.iter().map(|(word, _)| *word).collect())
+        );
+    }
+
+    /// With `UPDATE_SCHEMA` set the committed schema is written anew.
+    #[test]
+    fn the_committed_schema_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/flow-contract.json");
+        let current = schema();
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, format!("{current:#}\n")).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        let committed: Value = serde_json::from_str(&committed).unwrap_or_default();
+        assert!(
+            committed == current,
+            "run this test once with UPDATE_SCHEMA=1 and commit schemas/flow-contract.json"
+        );
+    }
 }

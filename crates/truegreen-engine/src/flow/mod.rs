@@ -23,6 +23,7 @@ pub use describe::describe;
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Severity};
 pub use duration::MAX_DURATION;
 pub use form::schema;
+pub use pattern::MAX_ALTERNATIVES;
 pub use tree::MAX_SOURCE_BYTES;
 
 use diagnostic::{Notes, quoted};
@@ -83,7 +84,7 @@ pub fn compile(sources: &[Source]) -> Result<Compiled, Vec<Diagnostic>> {
 fn compile_source(source: &Source, names: &mut HashMap<String, String>, notes: &mut Notes<'_>) -> Vec<Flow> {
     let mut flows = Vec::new();
     for document in tree::documents(&source.text, notes) {
-        let contract = contract::read(&document, notes);
+        let contract = contract::read(&document.root, notes);
         if let Some((name, span)) = contract.name {
             if let Some(first) = names.get(&name) {
                 notes.error_with(
@@ -94,11 +95,11 @@ fn compile_source(source: &Source, names: &mut HashMap<String, String>, notes: &
             } else if names.len() >= MAX_FLOWS {
                 notes.error(&span, format!("a server watches at most {MAX_FLOWS} flows"));
             } else {
-                let (line, _) = notes.position(span.start);
+                let line = notes.line(span.start);
                 names.insert(name, format!("{}:{line}", source.path));
             }
         }
-        if let Some((flow, places)) = contract.flow {
+        if let Some((flow, places)) = contract.flow.filter(|_| document.sound) {
             warning::warn(&flow, &places, notes);
             flows.push(flow);
         }

@@ -22,6 +22,9 @@ pub(super) const ANY_OF: &[&str] = &["any_of"];
 /// A test that is more than a value.
 pub(super) const TEST: &[&str] = &["not", "present", "at_least", "below"];
 
+/// Most patterns of which any will do: each record is held against all of them.
+pub const MAX_ALTERNATIVES: usize = 64;
+
 const SIGNALS: [(&str, Signal); 3] = [("span", Signal::Span), ("log", Signal::Log), ("event", Signal::Event)];
 
 pub(super) const KINDS: [(&str, SpanKind); 6] = [
@@ -50,11 +53,13 @@ pub(super) fn alternatives(fields: &Fields<'_>, owner: &str, notes: &mut Notes<'
         if inline.is_some() {
             return one(fields, owner, notes).into_iter().collect();
         }
-        notes.error_with(
-            &fields.span,
-            format!("{owner} matches no record"),
-            "say which records are meant with `span`, `log` or `event`, or with several under `any_of`",
-        );
+        if fields.all_known {
+            notes.error_with(
+                &fields.span,
+                format!("{owner} matches no record"),
+                "say which records are meant with `span`, `log` or `event`, or with several under `any_of`",
+            );
+        }
         return Vec::new();
     };
     if let Some(inline) = inline {
@@ -64,14 +69,30 @@ pub(super) fn alternatives(fields: &Fields<'_>, owner: &str, notes: &mut Notes<'
             "move the inline pattern into `any_of` as one more entry",
         );
     }
-    let Value::List(items) = &any_of.value.value else {
-        value::expected("a list of patterns", &any_of.value, notes);
+    several(&any_of.value, notes)
+}
+
+/// A list of patterns of which any will do.
+pub(super) fn several(node: &Node, notes: &mut Notes<'_>) -> Vec<Pattern> {
+    let Value::List(items) = &node.value else {
+        value::expected("a list of patterns", node, notes);
         return Vec::new();
     };
     if items.is_empty() {
-        notes.error(&any_of.value.span, "expected a list of patterns, found an empty list");
+        notes.error(&node.span, "expected a list of patterns, found an empty list");
     }
-    items.iter().filter_map(|item| read(item, notes)).collect()
+    if let Some(beyond) = items.get(MAX_ALTERNATIVES) {
+        notes.error_with(
+            &beyond.span,
+            format!(
+                "a list of patterns has at most {MAX_ALTERNATIVES}, and this has {}",
+                items.len()
+            ),
+            "say with `*` what they have in common",
+        );
+    }
+    let bounded = items.iter().take(MAX_ALTERNATIVES);
+    bounded.filter_map(|item| read(item, notes)).collect()
 }
 
 /// A pattern that stands for itself.
@@ -85,11 +106,13 @@ fn one(fields: &Fields<'_>, owner: &str, notes: &mut Notes<'_>) -> Option<Patter
         .iter()
         .filter_map(|(name, signal)| fields.entry(name).map(|entry| (entry, *signal)));
     let Some((entry, signal)) = given.next() else {
-        notes.error_with(
-            &fields.span,
-            format!("{owner} does not say which signal it reads"),
-            "add one of `span`, `log` or `event`; `\"*\"` matches every name",
-        );
+        if fields.all_known {
+            notes.error_with(
+                &fields.span,
+                format!("{owner} does not say which signal it reads"),
+                "add one of `span`, `log` or `event`; `\"*\"` matches every name",
+            );
+        }
         return None;
     };
     if let Some((second, _)) = given.next() {
@@ -228,6 +251,7 @@ fn comparison(node: &Node, notes: &mut Notes<'_>) -> Option<Test> {
             }
             Some(Test::Number { at_least, below })
         }
+        [] if !fields.all_known => None,
         [] => {
             notes.error_with(
                 &node.span,

@@ -52,7 +52,7 @@ impl Names {
     /// Takes a name; one that is taken already is noted.
     fn take(&mut self, name: &str, span: &Range<usize>, notes: &mut Notes<'_>) {
         if let Some(&first) = self.0.get(name) {
-            let (line, _) = notes.position(first);
+            let line = notes.line(first);
             notes.error_with(
                 span,
                 format!("the name {} is taken", quoted(name)),

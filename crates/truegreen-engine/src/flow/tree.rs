@@ -74,8 +74,15 @@ impl Node {
     }
 }
 
-/// The roots of all documents of a source that could be read; empty documents are left out.
-pub(super) fn documents(text: &str, notes: &mut Notes<'_>) -> Vec<Node> {
+/// One YAML document.
+pub(super) struct Document {
+    pub(super) root: Node,
+    /// Nothing in it was wrong as YAML, so that what is not there was not written.
+    pub(super) sound: bool,
+}
+
+/// All documents of a source that could be read to their end; empty ones are left out.
+pub(super) fn documents(text: &str, notes: &mut Notes<'_>) -> Vec<Document> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
         flow_nesting_limit: MAX_NESTING,
@@ -84,11 +91,19 @@ pub(super) fn documents(text: &str, notes: &mut Notes<'_>) -> Vec<Node> {
     let mut parser = Parser::new_from_str_with_options(text, options);
     let mut builder = Builder::new(text);
     let mut documents = Vec::new();
+    let mut errors_before = 0;
     loop {
         match parser.next_event() {
             None => return documents,
-            Some(Ok((Event::DocumentStart(..), _))) => builder.start_document(),
-            Some(Ok((Event::DocumentEnd, _))) => documents.extend(builder.root.take().filter(|root| !root.is_null())),
+            Some(Ok((Event::DocumentStart(..), _))) => {
+                errors_before = notes.errors();
+                builder.start_document();
+            }
+            Some(Ok((Event::DocumentEnd, _))) => {
+                let sound = notes.errors() == errors_before;
+                let root = builder.root.take().filter(|root| !root.is_null());
+                documents.extend(root.map(|root| Document { root, sound }));
+            }
             Some(Ok((event, span))) => builder.take(event, &span, notes),
             Some(Err(error)) => {
                 syntax_error(text, &error, notes);
@@ -106,8 +121,10 @@ fn syntax_error(text: &str, error: &ScanError, notes: &mut Notes<'_>) {
     let next = text[text.ceil_char_boundary(at)..].chars().next();
     let span = at..at + next.filter(|c| !c.is_control()).map_or(0, char::len_utf8);
     let message = format!("not YAML: {}", error.info());
-    let (line, _) = notes.position(at);
-    let line = text.lines().nth(line - 1).unwrap_or("");
+    let line = text
+        .get(notes.line_start(at)..)
+        .and_then(|rest| rest.lines().next())
+        .unwrap_or("");
     let indentation = &line[..line.len() - line.trim_start().len()];
     let value = line
         .split_once(": ")
@@ -300,7 +317,7 @@ fn key(node: Node, seen: &mut HashMap<String, usize>, notes: &mut Notes<'_>) -> 
         return Waiting::Ignored;
     };
     if let Some(&first) = seen.get(&text) {
-        let (line, _) = notes.position(first);
+        let line = notes.line(first);
         notes.error_with(
             &node.span,
             format!("{} is given twice", quoted(&text)),

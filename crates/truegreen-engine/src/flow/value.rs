@@ -11,6 +11,8 @@ use super::tree::{Entry, Node, Value};
 pub(super) struct Fields<'a> {
     pub(super) span: Range<usize>,
     entries: &'a [Entry],
+    /// None of them is unknown: what is missing was left out, and not misspelt.
+    pub(super) all_known: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -20,6 +22,7 @@ impl<'a> Fields<'a> {
             expected(what, node, notes);
             return None;
         };
+        let errors = notes.errors();
         for entry in entries {
             if !known.iter().any(|group| group.contains(&entry.key.as_str())) {
                 unknown_field(entry, what, known, notes);
@@ -28,6 +31,7 @@ impl<'a> Fields<'a> {
         Some(Fields {
             span: node.span.clone(),
             entries,
+            all_known: notes.errors() == errors,
         })
     }
 
@@ -41,7 +45,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Words that people know from elsewhere.
-const SYNONYMS: [(&str, &str); 10] = [
+const SYNONYMS: [(&str, &str); 9] = [
     ("timeout", "within"),
     ("deadline", "within"),
     ("depends_on", "after"),
@@ -49,7 +53,6 @@ const SYNONYMS: [(&str, &str); 10] = [
     ("service_name", "service"),
     ("attrs", "attributes"),
     ("if", "when"),
-    ("required", "optional"),
     ("oneOf", "any_of"),
     ("name", "flow"),
 ];

@@ -18,7 +18,7 @@ pub(super) fn warn(flow: &Flow, places: &Places, notes: &mut Notes<'_>) {
                 ),
                 "name the record, its service or an attribute",
             );
-        } else if index > 0 && step.any_of.iter().any(|pattern| pattern.service.is_none()) {
+        } else if index > 0 && !step.optional && step.any_of.iter().any(|pattern| pattern.service.is_none()) {
             notes.warning_with(
                 place,
                 format!("step {} does not name the service that owes it", quoted(&step.name)),
