@@ -1,12 +1,23 @@
-//! The engine as a whole.
+//! The engine as a whole: one function in, a few to read.
 
 use std::time::Duration;
 
-use truegreen_model::flow::Flow;
-use truegreen_model::report::{CounterReport, JourneyDetail, JourneyReport, MinuteReport, Report, ServiceReport};
+use truegreen_model::flow::{Flow, FlowId};
+use truegreen_model::observation::KeyHash;
 use truegreen_model::time::Timestamp;
+use truegreen_otlp::Limits;
 
-use crate::input::{Effect, Input};
+use crate::accounts::{Accounts, Turn};
+use crate::counters::Counters;
+use crate::coverage::Coverage;
+use crate::input::{Effect, Input, Request};
+use crate::intake::{Intake, place_bound};
+use crate::ledger::{Desk, Ledger};
+use crate::matcher::Matcher;
+use crate::matcher::resource::Resources;
+use crate::symbols::Symbols;
+use crate::timers::Timers;
+use crate::trace::{Binder, HoldOver};
 
 /// Bounds and windows; every one has a counter for when it is reached.
 #[derive(Clone, Debug)]
@@ -15,10 +26,12 @@ pub struct Options {
     pub retention: Duration,
     /// How long a record without a key waits for one by its trace.
     pub bind_window: Duration,
-    /// Most journeys in memory; at the bound the receiver refuses retryably (see [`Engine::is_full`]).
+    /// Most journeys in memory. Ended ones make room for new ones; where all are open, [`Engine::is_full`].
     pub max_journeys: usize,
     /// Most traces held for binding.
     pub max_traces: usize,
+    /// The limits that the receiver applied to what it accepted.
+    pub limits: Limits,
 }
 
 impl Default for Options {
@@ -26,68 +39,159 @@ impl Default for Options {
         Options {
             retention: Duration::from_secs(6 * 3600),
             bind_window: Duration::from_secs(120),
-            max_journeys: 2_000_000,
+            max_journeys: 1_000_000,
             max_traces: 500_000,
+            limits: Limits::default(),
         }
     }
 }
 
+/// What a timer wakes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Timer {
+    Journey(FlowId, KeyHash),
+    HoldOver(HoldOver),
+}
+
 /// The pure state machine.
-pub struct Engine {}
+#[derive(Debug)]
+pub struct Engine {
+    options: Options,
+    /// The latest `now`; time never runs backwards in here.
+    pub(crate) now: Timestamp,
+    pub(crate) matcher: Matcher,
+    pub(crate) symbols: Symbols,
+    pub(crate) counters: Counters,
+    resources: Resources,
+    pub(crate) coverage: Coverage,
+    binder: Binder,
+    pub(crate) ledger: Ledger,
+    pub(crate) accounts: Accounts,
+    timers: Timers<Timer>,
+}
 
 impl Engine {
     /// An engine that watches these flows.
-    pub fn new(_flows: Vec<Flow>, _options: Options) -> Engine {
-        Engine {}
+    pub fn new(flows: Vec<Flow>, options: Options) -> Engine {
+        let mut symbols = Symbols::new();
+        let matcher = Matcher::new(flows, &mut symbols);
+        Engine {
+            now: Timestamp(0),
+            counters: Counters::default(),
+            resources: Resources::default(),
+            coverage: Coverage::default(),
+            binder: Binder::new(options.bind_window, options.max_traces),
+            ledger: Ledger::new(&matcher, options.retention, options.max_journeys),
+            accounts: Accounts::new(&matcher),
+            timers: Timers::new(),
+            matcher,
+            symbols,
+            options,
+        }
     }
 
-    /// Fires all timers due at `now` (made monotonic), then takes the input.
-    pub fn apply(&mut self, _now: Timestamp, _input: Input<'_>) -> Vec<Effect> {
-        Vec::new()
+    /// Fires all timers due at `now` (made monotonic), each at its own time, then takes the input.
+    pub fn apply(&mut self, now: Timestamp, input: Input<'_>) -> Vec<Effect> {
+        self.fire(now);
+        self.now = self.now.max(now);
+        match input {
+            Input::Traces(request) => self.intake(&request).traces(request.body),
+            Input::Logs(request) => self.intake(&request).logs(request.body),
+            Input::Metrics(request) => self.intake(&request).metrics(request.body),
+            Input::Refused { service, instance } => {
+                if let Some(service) = self.symbols.find(service) {
+                    self.coverage.refused(service, instance, self.now);
+                }
+            }
+            Input::Resumed { down_since } => self.coverage.outage(down_since, self.now),
+            Input::Tick => {}
+        }
+        if std::mem::take(&mut self.coverage.newly_sampled) {
+            let (mut desk, ledger, _) = self.desk();
+            ledger.rejudge_unaccounted(&mut desk);
+        }
+        self.effects()
     }
 
     /// Whether a bound on memory is reached, so that senders must be told to retry.
     pub fn is_full(&self) -> bool {
-        false
-    }
-
-    /// Books and findings of all flows.
-    pub fn report(&self) -> Report {
-        Report::default()
+        self.ledger.open() >= self.options.max_journeys as u64
     }
 
     /// The flows that are watched.
-    pub fn flows(&self) -> &[Flow] {
-        &[]
-    }
-
-    /// The books of one flow by minute of event time, oldest first; `None` for an unknown flow.
-    pub fn minutes(&self, _flow: &str) -> Option<Vec<MinuteReport>> {
-        None
-    }
-
-    /// Every passage of one key through one flow (in whatever scope), oldest first.
-    pub fn journeys_of(&self, _flow: &str, _key: &str) -> Vec<JourneyDetail> {
-        Vec::new()
-    }
-
-    /// Every journey in memory, in no order.
-    pub fn journeys(&self) -> impl Iterator<Item = JourneyReport> + '_ {
-        std::iter::empty()
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.matcher.plans.iter().map(|plan| &plan.flow)
     }
 
     /// Journeys not decided yet, over all flows.
     pub fn open_journeys(&self) -> u64 {
-        0
+        self.ledger.open()
     }
 
-    /// Who is heard, by service name.
-    pub fn services(&self) -> Vec<ServiceReport> {
-        Vec::new()
+    fn fire(&mut self, now: Timestamp) {
+        while let Some((at, due)) = self.timers.pop_due(now) {
+            self.now = self.now.max(at);
+            let (mut desk, ledger, binder) = self.desk();
+            for timer in due {
+                match timer {
+                    Timer::Journey(flow, key) => ledger.wake(flow, key, &mut desk),
+                    Timer::HoldOver(timer) => {
+                        let mut bound = Vec::new();
+                        binder.hold_over(timer, desk.matcher, desk.now, desk.counters, &mut bound);
+                        place_bound(bound, ledger, &mut desk);
+                    }
+                }
+            }
+        }
+        self.now = self.now.max(now);
+        let (mut desk, ledger, binder) = self.desk();
+        binder.expire(desk.now, desk.counters);
+        ledger.expire(&mut desk);
     }
 
-    /// Truegreen's own books (INV-DROP-1).
-    pub fn counters(&self) -> Vec<CounterReport> {
-        Vec::new()
+    fn desk(&mut self) -> (Desk<'_>, &mut Ledger, &mut Binder) {
+        let desk = Desk {
+            matcher: &self.matcher,
+            coverage: &mut self.coverage,
+            accounts: &mut self.accounts,
+            timers: &mut self.timers,
+            counters: &mut self.counters,
+            now: self.now,
+        };
+        (desk, &mut self.ledger, &mut self.binder)
+    }
+
+    fn intake(&mut self, request: &Request<'_>) -> Intake<'_> {
+        Intake {
+            desk: Desk {
+                matcher: &self.matcher,
+                coverage: &mut self.coverage,
+                accounts: &mut self.accounts,
+                timers: &mut self.timers,
+                counters: &mut self.counters,
+                now: self.now,
+            },
+            ledger: &mut self.ledger,
+            binder: &mut self.binder,
+            resources: &mut self.resources,
+            symbols: &mut self.symbols,
+            retention: self.options.retention,
+            limits: &self.options.limits,
+            sequence: request.sequence,
+            sender: None,
+        }
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        let turns = self.accounts.findings.take_turns();
+        let effect = |turn: Turn| match turn {
+            Turn::Opened(finding) => Effect::FindingOpened(self.finding_report(&finding)),
+            Turn::Closed(finding) => Effect::FindingClosed(self.finding_report(&finding)),
+        };
+        turns.into_iter().map(effect).collect()
+    }
+
+    pub(crate) fn resource_overflows(&self) -> u64 {
+        self.resources.emptied
     }
 }

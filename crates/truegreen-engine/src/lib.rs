@@ -1,10 +1,30 @@
 //! The pure state machine: telemetry in, verdicts and findings out. It reads no clock (INV-TIME-1), draws no random
 //! number, opens no file and knows no network: `apply(now, input)` is all there is, so that the same inputs give the
 //! same verdicts on replay (INV-REPLAY-1).
+//!
+//! The way of the data, in reading order:
+//!
+//! 1. [`flow`]: contract text to compiled flow.
+//! 2. `matcher`: all contracts as one index from records to steps.
+//! 3. `intake`: requests record by record; what a record shows, and for whom.
+//! 4. `trace`: records without a key inherit it within their trace.
+//! 5. `ledger`: journeys, deadlines, verdicts; `coverage` says what a silence proves.
+//! 6. `accounts`: verdicts to books, findings and health.
+//! 7. `engine`: all of it behind one function; `report`: how it is read.
 
+mod accounts;
+mod counters;
+mod coverage;
 pub mod engine;
 pub mod flow;
 pub mod input;
+mod intake;
+mod ledger;
+mod matcher;
+mod report;
+mod symbols;
+mod timers;
+mod trace;
 
 pub use engine::{Engine, Options};
 pub use input::{Effect, Input, Request};

@@ -6,7 +6,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::Source;
 
-/// Most diagnostics one source may give; what is beyond is counted in one last diagnostic.
+/// Most errors, and most warnings, that one source may give; those beyond are counted in one last diagnostic.
 pub const MAX_DIAGNOSTICS: usize = 200;
 
 /// Whether a contract can be taken in spite of a diagnostic.
@@ -63,7 +63,7 @@ pub(super) struct Notes<'a> {
     line_starts: Vec<usize>,
     found: Vec<Diagnostic>,
     errors: usize,
-    beyond_the_bound: usize,
+    warnings: usize,
 }
 
 impl<'a> Notes<'a> {
@@ -76,7 +76,7 @@ impl<'a> Notes<'a> {
             line_starts,
             found: Vec::new(),
             errors: 0,
-            beyond_the_bound: 0,
+            warnings: 0,
         }
     }
 
@@ -114,11 +114,13 @@ impl<'a> Notes<'a> {
     }
 
     fn note(&mut self, severity: Severity, span: &Range<usize>, message: String, hint: Option<String>) {
-        if severity == Severity::Error {
-            self.errors += 1;
-        }
-        if self.found.len() >= MAX_DIAGNOSTICS {
-            self.beyond_the_bound += 1;
+        // Each has its own bound, so that no heap of warnings hides an error.
+        let count = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count > MAX_DIAGNOSTICS {
             return;
         }
         let span = first_line(&self.source.text, &whole_characters(&self.source.text, span));
@@ -139,22 +141,21 @@ impl<'a> Notes<'a> {
         self.found
             .sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
         self.found.dedup();
-        if self.beyond_the_bound > 0 {
-            let end = self.source.text.len();
-            let (line, column) = self.position(end);
-            self.found.push(Diagnostic {
-                severity: if self.errors > 0 {
-                    Severity::Error
-                } else {
-                    Severity::Warning
-                },
-                message: format!("{} more are not shown", self.beyond_the_bound),
-                path: self.source.path.clone(),
-                span: end..end,
-                line,
-                column,
-                hint: None,
-            });
+        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
+            let beyond = count.saturating_sub(MAX_DIAGNOSTICS);
+            if beyond > 0 {
+                let end = self.source.text.len();
+                let (line, column) = self.position(end);
+                self.found.push(Diagnostic {
+                    severity,
+                    message: format!("{beyond} more are not shown"),
+                    path: self.source.path.clone(),
+                    span: end..end,
+                    line,
+                    column,
+                    hint: None,
+                });
+            }
         }
         self.found
     }

@@ -132,6 +132,7 @@ struct Start {
     #[schemars(extend("default" = "start"))]
     name: Option<String>,
     /// In the stead of one inline pattern: several, of which any will do.
+    #[schemars(length(min = 1, max = 64))]
     any_of: Option<Vec<Pattern>>,
     #[schemars(flatten)]
     pattern: Pattern,
@@ -161,6 +162,7 @@ struct Step {
     /// Owed as many times as this integer attribute of an earlier step says.
     count_from: Option<String>,
     /// In the stead of one inline pattern: several, of which any will do.
+    #[schemars(length(min = 1, max = 64))]
     any_of: Option<Vec<Pattern>>,
     #[schemars(flatten)]
     pattern: Pattern,
@@ -199,6 +201,7 @@ struct Exit {
     /// `truegreen.reason`, then `error.type`. An exit without its reason is a finding.
     reason: Option<Reason>,
     /// In the stead of one inline pattern: several, of which any will do.
+    #[schemars(length(min = 1, max = 64))]
     any_of: Option<Vec<Pattern>>,
     #[schemars(flatten)]
     pattern: Pattern,

@@ -1,0 +1,89 @@
+//! The books, per flow and minute of event time.
+
+use std::collections::BTreeMap;
+
+use truegreen_model::books::Tally;
+use truegreen_model::flow::FlowId;
+use truegreen_model::time::Minute;
+
+use super::Line;
+
+/// Minutes kept apart per flow (eight days); older ones are added up in one line.
+const MAX_MINUTES: usize = 8 * 24 * 60;
+
+/// The books of all flows.
+#[derive(Debug)]
+pub(crate) struct Books {
+    flows: Vec<FlowBooks>,
+}
+
+/// The books of one flow.
+#[derive(Debug, Default)]
+pub(crate) struct FlowBooks {
+    pub(crate) total: Tally,
+    pub(crate) minutes: BTreeMap<Minute, Tally>,
+    /// The sum of all minutes that are no longer kept apart, with the last of them.
+    folded: Tally,
+    folded_until: Option<Minute>,
+    pub(crate) duplicates: u64,
+    pub(crate) orphans: u64,
+    pub(crate) amended: u64,
+}
+
+impl Books {
+    pub(super) fn new(flows: usize) -> Self {
+        Books {
+            flows: (0..flows).map(|_| FlowBooks::default()).collect(),
+        }
+    }
+
+    pub(crate) fn flow(&self, flow: FlowId) -> &FlowBooks {
+        &self.flows[flow.0 as usize]
+    }
+
+    pub(super) fn flow_mut(&mut self, flow: FlowId) -> &mut FlowBooks {
+        &mut self.flows[flow.0 as usize]
+    }
+
+    /// Moves a journey from one line to another, never counting it twice (INV-BOOKS-2).
+    pub(super) fn amend(&mut self, flow: FlowId, from: Option<&Line>, to: Option<&Line>) {
+        let books = self.flow_mut(flow);
+        if let Some(from) = from {
+            books.total.withdraw(from.standing);
+            books.minute(from.entered_at.minute()).withdraw(from.standing);
+        }
+        if let Some(to) = to {
+            books.total.enter(to.standing);
+            books.minute(to.entered_at.minute()).enter(to.standing);
+        }
+        let ended = from.and_then(Line::verdict);
+        if ended.is_some() && ended != to.and_then(Line::verdict) {
+            books.amended += 1;
+        }
+        debug_assert!(books.total.balances(), "INV-BOOKS-1");
+    }
+}
+
+impl FlowBooks {
+    fn minute(&mut self, minute: Minute) -> &mut Tally {
+        if self.folded_until.is_some_and(|until| minute <= until) {
+            return &mut self.folded;
+        }
+        if self.minutes.len() >= MAX_MINUTES
+            && !self.minutes.contains_key(&minute)
+            && let Some((oldest, tally)) = self.minutes.pop_first()
+        {
+            self.folded.add(&tally);
+            self.folded_until = Some(oldest);
+            if minute < oldest {
+                return &mut self.folded;
+            }
+        }
+        self.minutes.entry(minute).or_default()
+    }
+
+    /// Entries in the minutes from this one on.
+    pub(crate) fn entered_since(&self, minute: Minute) -> u64 {
+        self.minutes.range(minute..).map(|(_, tally)| tally.entered).sum()
+    }
+}

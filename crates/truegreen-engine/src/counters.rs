@@ -1,0 +1,87 @@
+//! Truegreen's own books: nothing is dropped, bounded or replaced uncounted (INV-DROP-1).
+
+use std::collections::BTreeMap;
+
+use truegreen_model::report::CounterReport;
+
+/// One thing that is counted: the metric's name, and the reason as its label.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Counter {
+    pub(crate) name: &'static str,
+    pub(crate) reason: &'static str,
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $id:ident = $name:literal / $reason:literal;)*) => {
+        $($(#[doc = $doc])* pub(crate) const $id: Counter = Counter { name: $name, reason: $reason };)*
+        const ALL: &[Counter] = &[$($id),*];
+    };
+}
+
+counters! {
+    /// An accepted body that could not be scanned again: a bug, since it was checked before.
+    UNREADABLE_BODY = "engine_errors" / "unreadable_body";
+    /// Event times more than five minutes ahead of receipt, replaced by it.
+    TIME_IN_FUTURE = "replaced_times" / "in_the_future";
+    /// Event times older than the retention, replaced by the time of receipt.
+    TIME_TOO_OLD = "replaced_times" / "older_than_retention";
+    /// Records without any time.
+    TIME_MISSING = "replaced_times" / "missing";
+    /// A step whose key never came within the window.
+    UNBOUND_NO_KEY = "unbound_records" / "no_key";
+    /// A step whose trace holds several keys and that descends from none of them.
+    UNBOUND_AMBIGUOUS = "unbound_records" / "ambiguous";
+    /// A step without a key and without a trace to inherit one from.
+    UNBOUND_NO_TRACE = "unbound_records" / "no_trace";
+    /// A step whose trace had to make room.
+    UNBOUND_EVICTED = "unbound_records" / "evicted";
+    /// Spans of a trace past the bound of what is kept of one.
+    TRACE_BOUND = "bounds_reached" / "trace_size";
+    /// Traces that made room for newer ones.
+    TRACES_BOUND = "bounds_reached" / "traces";
+    /// Links of a span past the bound.
+    LINKS_BOUND = "bounds_reached" / "links";
+    /// Fan-out items of a record past the bound.
+    ITEMS_BOUND = "bounds_reached" / "fan_out_items";
+    /// Observations of a journey past the bound.
+    JOURNEY_BOUND = "bounds_reached" / "journey_size";
+    /// Ended journeys that made room for newer ones before the retention was over.
+    JOURNEYS_BOUND = "bounds_reached" / "ended_journeys";
+    /// Instances past the bound; what they send is read, but proves nothing.
+    INSTANCES_BOUND = "bounds_reached" / "instances";
+    /// Resources that made room in the cache.
+    RESOURCES_BOUND = "bounds_reached" / "resource_cache";
+    /// A second name that already named another journey.
+    BIND_CONFLICT = "bind_conflicts" / "other_owner";
+    /// Reasons and names folded into `other`.
+    SYMBOLS_BOUND = "bounds_reached" / "symbols";
+}
+
+/// How often each was counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    counts: BTreeMap<Counter, u64>,
+}
+
+impl Counters {
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    pub(crate) fn add(&mut self, counter: Counter, n: u64) {
+        if n > 0 {
+            *self.counts.entry(counter).or_default() += n;
+        }
+    }
+
+    /// Every counter, also those at zero, so that a rate can be taken from the first event on.
+    pub(crate) fn report(&self) -> Vec<CounterReport> {
+        ALL.iter()
+            .map(|counter| CounterReport {
+                name: counter.name.to_owned(),
+                reason: counter.reason.to_owned(),
+                value: self.counts.get(counter).copied().unwrap_or(0),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,267 @@
+//! Coverage: would we have seen a step had it happened? Who reports, by which signals, how late, and whether only
+//! a sample. No coverage gives `unknown`, never `unaccounted` and never green (INV-UNKNOWN-1).
+//!
+//! Everything here is in times of receipt, since it is about what reached us.
+
+mod lag;
+mod proof;
+mod sampling;
+mod skew;
+mod spells;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use truegreen_model::flow::{FlowId, Signal};
+use truegreen_model::observation::{InstanceId, Symbol};
+use truegreen_model::time::Timestamp;
+
+pub(crate) use proof::{Proof, Wait};
+pub(crate) use sampling::Sampled;
+
+use lag::Lag;
+use sampling::Sampling;
+use skew::Skew;
+use spells::Spells;
+
+/// A silence longer than this ends a spell: what was sent meanwhile may be lost.
+pub(crate) const SILENCE: Duration = Duration::from_secs(120);
+
+const MAX_INSTANCES: usize = 200_000;
+const MAX_GAPS: usize = 64;
+
+/// One service in one environment and namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ServiceId(u32);
+
+/// What is known of one service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) name: Symbol,
+    instances: Vec<InstanceId>,
+    signals: [Spells; 3],
+    /// Receipt of the latest waits that came due without the service having delivered since; the newest last.
+    owing: VecDeque<Timestamp>,
+    lag: Lag,
+    sampling: Sampling,
+    pub(crate) spans: u64,
+    pub(crate) error_spans: u64,
+    pub(crate) logs: u64,
+    pub(crate) data_points: u64,
+}
+
+/// What is known of one process.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) service: ServiceId,
+    pub(crate) label: Box<str>,
+    heard: Spells,
+    refused: SmallVec<[Timestamp; 2]>,
+    skew: Skew,
+}
+
+/// A stretch in which we did not listen.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// Who is heard.
+#[derive(Debug, Default)]
+pub(crate) struct Coverage {
+    services: Vec<Service>,
+    instances: Vec<Instance>,
+    service_ids: HashMap<(Symbol, u64), ServiceId, FixedState>,
+    instance_ids: HashMap<(ServiceId, u64), InstanceId, FixedState>,
+    /// Which services of a name live in the scope of a flow.
+    in_scope: HashMap<(FlowId, u64, Symbol), SmallVec<[ServiceId; 1]>, FixedState>,
+    outages: Vec<Outage>,
+    /// Instances past the bound.
+    pub(crate) overflowed: u64,
+    /// A service turned out to be sampled; to be reset by who acts on it.
+    pub(crate) newly_sampled: bool,
+}
+
+impl Coverage {
+    /// The service of this name at home in this environment and namespace. `scopes` gives, for each flow, the
+    /// scope that the service's resource lies in.
+    pub(crate) fn service(&mut self, name: Symbol, home: u64, scopes: &[u64]) -> ServiceId {
+        let next = ServiceId(self.services.len() as u32);
+        let id = *self.service_ids.entry((name, home)).or_insert(next);
+        if id == next {
+            self.services.push(Service::new(name));
+        }
+        for (flow, scope) in scopes.iter().enumerate() {
+            let ids = self.in_scope.entry((FlowId(flow as u16), *scope, name)).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        id
+    }
+
+    /// The instance of a service by the hash of what identifies it. Past the bound all share one instance, which is
+    /// never taken as a proof since it is never heard.
+    pub(crate) fn instance(&mut self, service: ServiceId, identity: u64, label: &str) -> Option<InstanceId> {
+        if let Some(id) = self.instance_ids.get(&(service, identity)) {
+            return Some(*id);
+        }
+        if self.instances.len() >= MAX_INSTANCES {
+            self.overflowed += 1;
+            return None;
+        }
+        let id = InstanceId(self.instances.len() as u32);
+        self.instances.push(Instance {
+            service,
+            label: label.into(),
+            heard: Spells::default(),
+            refused: SmallVec::new(),
+            skew: Skew::default(),
+        });
+        self.services[service.0 as usize].instances.push(id);
+        self.instance_ids.insert((service, identity), id);
+        Some(id)
+    }
+
+    /// A request with this instance's resource in it was accepted.
+    pub(crate) fn heard(&mut self, instance: InstanceId, now: Timestamp) {
+        self.instances[instance.0 as usize].heard.extend(now);
+    }
+
+    /// The instance's service delivered a record of this signal.
+    pub(crate) fn delivered(&mut self, service: ServiceId, signal: Signal, now: Timestamp) {
+        self.services[service.0 as usize].signals[signal as usize].extend(now);
+    }
+
+    /// A span or log record ended at `end` by its own clock, and arrived `now`.
+    pub(crate) fn arrived(&mut self, instance: InstanceId, end: Timestamp, now: Timestamp) {
+        let instance = &mut self.instances[instance.0 as usize];
+        instance.skew.observe(end, now);
+        self.services[instance.service.0 as usize]
+            .lag
+            .observe(now.since(end), now);
+    }
+
+    /// A span of this trace arrived, with this `tracestate`.
+    pub(crate) fn traced(&mut self, service: ServiceId, trace_id: u128, trace_state: &[u8], now: Timestamp) {
+        self.newly_sampled |= self.services[service.0 as usize]
+            .sampling
+            .observe(trace_id, trace_state, now);
+    }
+
+    /// A request of this instance was refused, or of every instance of the service where it is not known which.
+    pub(crate) fn refused(&mut self, name: Symbol, instance: Option<&str>, now: Timestamp) {
+        for service in self.services.iter().filter(|service| service.name == name) {
+            for id in &service.instances {
+                let entry = &mut self.instances[id.0 as usize];
+                if instance.is_none_or(|label| *entry.label == *label) {
+                    if entry.refused.len() >= MAX_GAPS {
+                        entry.refused.remove(0);
+                    }
+                    entry.refused.push(now);
+                }
+            }
+        }
+    }
+
+    /// We did not listen between these times.
+    pub(crate) fn outage(&mut self, from: Timestamp, until: Timestamp) {
+        if self.outages.len() >= MAX_GAPS {
+            self.outages.remove(0);
+        }
+        self.outages.push(Outage { from, until });
+    }
+
+    /// By how much this instance's clock is set ahead of ours at the least, and so its times are shifted back.
+    pub(crate) fn shift(&self, instance: InstanceId, now: Timestamp) -> Duration {
+        self.instances[instance.0 as usize].skew.excess(now)
+    }
+
+    /// The bound within which a step of this instance may seem late by its clock alone.
+    pub(crate) fn skew_bound(&self, instance: InstanceId) -> Duration {
+        self.instances
+            .get(instance.0 as usize)
+            .map_or(Duration::ZERO, |instance| instance.skew.worst())
+    }
+
+    pub(crate) fn entry(&self, instance: InstanceId) -> &Instance {
+        &self.instances[instance.0 as usize]
+    }
+
+    pub(crate) fn service_of(&self, instance: InstanceId) -> &Service {
+        &self.services[self.instances[instance.0 as usize].service.0 as usize]
+    }
+
+    pub(crate) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Whether any instance of a service of this name, in the scope of some journey of `flow`, was heard at or
+    /// after `since`.
+    pub(crate) fn is_heard(&self, name: Symbol, since: Timestamp) -> bool {
+        self.services
+            .iter()
+            .filter(|service| service.name == name)
+            .any(|service| self.last_heard(service) >= Some(since))
+    }
+
+    /// When any instance of the service was last heard.
+    pub(crate) fn last_heard(&self, service: &Service) -> Option<Timestamp> {
+        service
+            .instances
+            .iter()
+            .filter_map(|id| self.instances[id.0 as usize].heard.last())
+            .max()
+    }
+
+    /// Instances of the service heard at or after `since`.
+    pub(crate) fn instances_heard(&self, service: &Service, since: Timestamp) -> u64 {
+        service
+            .instances
+            .iter()
+            .filter(|id| self.instances[id.0 as usize].heard.last() >= Some(since))
+            .count() as u64
+    }
+}
+
+impl Service {
+    fn new(name: Symbol) -> Self {
+        Service {
+            name,
+            instances: Vec::new(),
+            signals: Default::default(),
+            owing: VecDeque::new(),
+            lag: Lag::default(),
+            sampling: Sampling::default(),
+            spans: 0,
+            error_spans: 0,
+            logs: 0,
+            data_points: 0,
+        }
+    }
+
+    pub(crate) fn export_lag(&self) -> Duration {
+        self.lag.p99()
+    }
+
+    pub(crate) fn sampled(&self) -> Option<Sampled> {
+        self.sampling.verdict()
+    }
+}
+
+impl std::ops::IndexMut<ServiceId> for Coverage {
+    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
+        &mut self.services[id.0 as usize]
+    }
+}
+
+impl std::ops::Index<ServiceId> for Coverage {
+    type Output = Service;
+    fn index(&self, id: ServiceId) -> &Service {
+        &self.services[id.0 as usize]
+    }
+}

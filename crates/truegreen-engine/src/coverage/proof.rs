@@ -1,0 +1,195 @@
+//! Unaccounted or unknown: does the silence about a step prove that it did not happen?
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use truegreen_model::flow::{FlowId, Signal};
+use truegreen_model::observation::Symbol;
+use truegreen_model::time::Timestamp;
+use truegreen_model::verdict::Why;
+
+use super::{Coverage, Instance, SILENCE, Service, ServiceId};
+
+/// Without a proof, so long after a deadline plus the export lag, nothing will prove it any more: whoever was silent
+/// until then began a new spell.
+pub(crate) const LIMIT_BEYOND_LAG: Duration = SILENCE;
+
+const POLL: Duration = Duration::from_secs(1);
+/// A signal delivered this recently counts for a rare flow…
+const RECENT: Duration = Duration::from_secs(15 * 60);
+/// …unless so many journeys wait on it since.
+const MANY_OWING: usize = 5;
+
+/// A step that is missing.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    pub(crate) flow: FlowId,
+    pub(crate) scope: u64,
+    /// Names of the services that owe it.
+    pub(crate) services: &'a [Symbol],
+    /// The signals that would show it.
+    pub(crate) signals: &'a [Signal],
+    /// When the journey entered.
+    pub(crate) entry: Timestamp,
+    /// When the step was due, grace included.
+    pub(crate) deadline: Timestamp,
+    /// It may have been seen and not sent.
+    pub(crate) sampled: bool,
+    /// Other journeys that wait on the same step now.
+    pub(crate) others_waiting: u64,
+}
+
+/// What the silence proves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Proof {
+    /// It would have been seen.
+    Proven,
+    /// Ask again at this time.
+    NotYet(Timestamp),
+    /// It never will.
+    Unprovable(Why),
+}
+
+impl Coverage {
+    /// Judges one missing step as of `now`.
+    pub(crate) fn prove(&mut self, wait: &Wait<'_>, now: Timestamp) -> Proof {
+        let owing = self.owing(wait.flow, wait.scope, wait.services);
+        let lag = owing
+            .iter()
+            .map(|id| self[*id].export_lag())
+            .max()
+            .unwrap_or_default()
+            .max(Duration::from_secs(10));
+        let heard_from = wait.deadline + lag;
+        if now < heard_from {
+            return Proof::NotYet(heard_from);
+        }
+        if wait.sampled {
+            return Proof::Unprovable(Why::Sampled);
+        }
+        if let Some(gap_end) = self.gap(&owing, wait.entry, heard_from) {
+            return self.after_gap(&owing, wait, gap_end, lag, now);
+        }
+        let limit = heard_from + LIMIT_BEYOND_LAG;
+        let reporting = !owing.is_empty() && self.all_reporting(&owing, wait.entry - lag, wait.deadline, heard_from);
+        if reporting && owing.iter().all(|id| self.delivers(*id, wait, limit)) {
+            return Proof::Proven;
+        }
+        if now < limit {
+            return Proof::NotYet((now + POLL).min(limit));
+        }
+        Proof::Unprovable(match (owing.is_empty(), reporting) {
+            (true, _) => Why::NeverSeen,
+            (false, false) => Why::InstanceGone,
+            (false, true) => Why::SignalSilent,
+        })
+    }
+
+    /// Whether any of these services is told or inferred to be sampled.
+    pub(crate) fn any_sampled(&self, flow: FlowId, scope: u64, services: &[Symbol]) -> bool {
+        self.owing(flow, scope, services)
+            .iter()
+            .any(|id| self[*id].sampled().is_some())
+    }
+
+    fn owing(&self, flow: FlowId, scope: u64, services: &[Symbol]) -> SmallVec<[ServiceId; 2]> {
+        let known = |name: &Symbol| self.in_scope.get(&(flow, scope, *name));
+        services.iter().filter_map(known).flatten().copied().collect()
+    }
+
+    /// Every instance that reported during the wait went on until `heard_from`, and somebody was heard then at all.
+    fn all_reporting(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp, heard_from: Timestamp) -> bool {
+        owing.iter().all(|id| {
+            let mut instances = self.instances_of(*id);
+            let mut somebody = false;
+            instances.all(|instance| {
+                somebody |= instance.heard.last() >= Some(heard_from);
+                instance
+                    .heard
+                    .overlapping(from, until)
+                    .all(|spell| spell.last >= heard_from)
+            }) && somebody
+        })
+    }
+
+    /// Whether the service delivers the signal that would show the step.
+    fn delivers(&mut self, id: ServiceId, wait: &Wait<'_>, limit: Timestamp) -> bool {
+        let service = &mut self[id];
+        wait.signals.iter().any(|signal| {
+            service.signals[*signal as usize]
+                .overlapping(wait.entry, limit)
+                .next()
+                .is_some()
+        }) || service.was_delivering(wait)
+    }
+
+    /// The end of the latest stretch in which something of the wait may have been refused or not listened to.
+    fn gap(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let refused = owing
+            .iter()
+            .flat_map(|id| self.instances_of(*id))
+            .flat_map(|instance| &instance.refused);
+        let refused = refused.copied().filter(|at| *at >= from && *at <= until);
+        let outages = self
+            .outages
+            .iter()
+            .filter(|outage| outage.from <= until && outage.until >= from);
+        refused.chain(outages.map(|outage| outage.until)).max()
+    }
+
+    /// Deadlines pause during a gap, until each owing instance had the time to send again what it kept.
+    fn after_gap(
+        &self,
+        owing: &[ServiceId],
+        wait: &Wait<'_>,
+        gap_end: Timestamp,
+        lag: Duration,
+        now: Timestamp,
+    ) -> Proof {
+        let again = gap_end + lag;
+        let relevant = |instance: &&Instance| {
+            instance
+                .heard
+                .overlapping(wait.entry - lag, wait.deadline)
+                .next()
+                .is_some()
+        };
+        let mut instances = owing.iter().flat_map(|id| self.instances_of(*id)).filter(relevant);
+        let heard_again = instances.all(|instance| instance.heard.last() >= Some(again));
+        let limit = gap_end.max(wait.deadline) + lag + LIMIT_BEYOND_LAG;
+        if now >= limit || (now >= again && heard_again) {
+            Proof::Unprovable(Why::IntakeGap)
+        } else {
+            Proof::NotYet((now + POLL).max(again).min(limit))
+        }
+    }
+
+    fn instances_of(&self, id: ServiceId) -> impl Iterator<Item = &Instance> {
+        self[id]
+            .instances
+            .iter()
+            .map(|instance| &self.instances[instance.0 as usize])
+    }
+}
+
+impl Service {
+    /// The idle consumer of a rare flow: it delivered lately, and only a few journeys wait on it since.
+    fn was_delivering(&mut self, wait: &Wait<'_>) -> bool {
+        let delivered = wait
+            .signals
+            .iter()
+            .filter_map(|signal| self.signals[*signal as usize].last_before(wait.entry));
+        let Some(last) = delivered.max() else { return false };
+        if last < wait.deadline - RECENT {
+            return false;
+        }
+        if !self.owing.contains(&wait.deadline) {
+            self.owing.push_back(wait.deadline);
+            if self.owing.len() > MANY_OWING {
+                self.owing.pop_front();
+            }
+        }
+        let came_due = self.owing.iter().filter(|due| **due > last).count();
+        came_due + (wait.others_waiting as usize) < MANY_OWING
+    }
+}

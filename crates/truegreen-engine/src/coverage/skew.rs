@@ -1,0 +1,59 @@
+//! A clock ahead of ours: what a record cannot be is later than its receipt.
+
+use std::time::Duration;
+
+use truegreen_model::time::Timestamp;
+
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// The worst by which an instance's event ends lay ahead of their receipt, over about five minutes and ever.
+#[derive(Debug, Default)]
+pub(super) struct Skew {
+    window: u64,
+    current: Duration,
+    previous: Duration,
+    worst: Duration,
+}
+
+impl Skew {
+    /// An event ended at `end` by the instance's clock and arrived `now` by ours. Ends further ahead than five
+    /// minutes are no clock but nonsense, and are replaced elsewhere.
+    pub(super) fn observe(&mut self, end: Timestamp, now: Timestamp) {
+        let excess = end.since(now);
+        if excess.is_zero() || excess > WINDOW {
+            return;
+        }
+        self.turn(now);
+        self.current = self.current.max(excess);
+        self.worst = self.worst.max(excess);
+    }
+
+    pub(super) fn excess(&self, now: Timestamp) -> Duration {
+        match window(now).saturating_sub(self.window) {
+            0 => self.current.max(self.previous),
+            1 => self.current,
+            _ => Duration::ZERO,
+        }
+    }
+
+    pub(super) fn worst(&self) -> Duration {
+        self.worst
+    }
+
+    fn turn(&mut self, now: Timestamp) {
+        let window = window(now);
+        if window != self.window {
+            self.previous = if window == self.window + 1 {
+                self.current
+            } else {
+                Duration::ZERO
+            };
+            self.current = Duration::ZERO;
+            self.window = window;
+        }
+    }
+}
+
+fn window(now: Timestamp) -> u64 {
+    now.0 / WINDOW.as_nanos() as u64
+}

@@ -1,0 +1,93 @@
+//! Spans.
+
+use smallvec::SmallVec;
+use truegreen_model::flow::{Signal, SpanKind};
+use truegreen_model::observation::TraceId;
+use truegreen_model::time::Timestamp;
+use truegreen_otlp::{Resource, Span, SpanKind as SentKind, Status, TraceSink};
+
+use super::{Intake, Told};
+use crate::matcher::key::mix;
+use crate::matcher::names::Found;
+use crate::matcher::pattern::Record;
+use crate::trace::{Place, SpanRef};
+
+impl<'a> TraceSink<'a> for Intake<'_> {
+    fn resource(&mut self, resource: &Resource<'a, '_>) {
+        self.hear(resource);
+    }
+
+    fn span(&mut self, span: &Span<'a, '_>) {
+        let Some(sender) = self.sender.clone() else { return };
+        let service = &mut self.desk.coverage[sender.service];
+        service.spans += 1;
+        service.error_spans += u64::from(span.status == Status::Error);
+        // Past the bound on instances: counted, but neither a proof nor a step.
+        let Some(instance) = sender.instance else { return };
+        self.desk
+            .coverage
+            .delivered(sender.service, Signal::Span, self.desk.now);
+        self.desk
+            .coverage
+            .traced(sender.service, span.trace_id, span.trace_state, self.desk.now);
+        let end = Timestamp(span.end.max(span.start));
+        if end.0 != 0 && end + self.retention >= self.desk.now {
+            self.desk.coverage.arrived(instance, end, self.desk.now);
+        }
+
+        let mut found = Found::new();
+        self.desk.matcher.names.gather(span.attributes, &mut found);
+        let place = || Place {
+            trace: TraceId(span.trace_id),
+            span: span.span_id,
+            parent: span.parent_span_id,
+            links: links(span),
+        };
+        let record = Record {
+            signal: Signal::Span,
+            name: span.name,
+            kind: kind(span.kind),
+            severity: 0,
+            body: None,
+            found: &found,
+            resource: &sender,
+        };
+        if self.is_candidate(&record) {
+            let began = self.plausible(span.start, instance);
+            let told = Told {
+                trace: TraceId(span.trace_id),
+                place: Some(place()),
+                began,
+                // Negative durations become 0.
+                done: self.plausible(span.end, instance).max(began),
+                failed: span.status == Status::Error,
+                identity: mix(mix(span.trace_id as u64, (span.trace_id >> 64) as u64), span.span_id),
+                offset: span.offset,
+                instance,
+            };
+            self.match_record(&record, &told);
+        }
+        self.lend(&found, place());
+    }
+}
+
+fn links(span: &Span<'_, '_>) -> SmallVec<[SpanRef; 1]> {
+    span.links
+        .iter()
+        .map(|link| SpanRef {
+            trace: TraceId(link.trace_id),
+            span: link.span_id,
+        })
+        .collect()
+}
+
+fn kind(kind: SentKind) -> SpanKind {
+    match kind {
+        SentKind::Unspecified => SpanKind::Unspecified,
+        SentKind::Internal => SpanKind::Internal,
+        SentKind::Server => SpanKind::Server,
+        SentKind::Client => SpanKind::Client,
+        SentKind::Producer => SpanKind::Producer,
+        SentKind::Consumer => SpanKind::Consumer,
+    }
+}

@@ -1,0 +1,121 @@
+//! All that is known of one key in one flow: its observations, and the passages that they make up.
+
+use smallvec::SmallVec;
+use truegreen_model::flow::{Reentry, StepId};
+use truegreen_model::observation::{
+    Conditions, Evidence, Identity, InstanceId, KeyHash, Observation, Role, Share, TraceId,
+};
+use truegreen_model::time::Timestamp;
+use truegreen_model::verdict::{Hop, Standing};
+
+use crate::matcher::plan::Plan;
+
+/// An observation within its case: what it is of is known already.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) role: Role,
+    pub(crate) identity: Identity,
+    pub(crate) at: Timestamp,
+    pub(crate) attempt: bool,
+    pub(crate) instance: InstanceId,
+    pub(crate) trace: TraceId,
+    pub(crate) conditions: Conditions,
+    pub(crate) shares: Vec<Share>,
+    pub(crate) evidence: Evidence,
+}
+
+impl From<Observation> for Seen {
+    fn from(seen: Observation) -> Self {
+        Seen {
+            role: seen.role,
+            identity: seen.identity,
+            at: seen.at,
+            attempt: seen.attempt,
+            instance: seen.instance,
+            trace: seen.trace,
+            conditions: seen.conditions,
+            shares: seen.shares,
+            evidence: seen.evidence,
+        }
+    }
+}
+
+/// One key in one flow.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) text: Box<str>,
+    pub(crate) scope: u64,
+    /// In order of arrival, which nothing depends on.
+    pub(crate) seen: Vec<Seen>,
+    /// By entry; none as long as no start was seen (an orphan).
+    pub(crate) passages: SmallVec<[Passage; 1]>,
+    /// Other names of this journey, to be forgotten with it.
+    pub(crate) aliases: Vec<KeyHash>,
+    /// When its passages want to be looked at again.
+    pub(crate) next_check: Timestamp,
+    /// The earliest timer that is set for it.
+    pub(crate) timer: Timestamp,
+}
+
+/// One passage through the flow, as the books have it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Passage {
+    pub(crate) entered_at: Timestamp,
+    pub(crate) standing: Standing,
+    /// Where it waits or was lost.
+    pub(crate) hop: Option<Hop>,
+    /// When the step it waits for was due.
+    pub(crate) deadline: Timestamp,
+    pub(crate) after: StepId,
+    pub(crate) owed: u64,
+    /// Further starts of the same passage.
+    pub(crate) duplicates: u64,
+}
+
+impl Case {
+    pub(crate) fn new(text: &str, scope: u64) -> Self {
+        Case {
+            text: text.into(),
+            scope,
+            seen: Vec::new(),
+            passages: SmallVec::new(),
+            aliases: Vec::new(),
+            next_check: Timestamp::NEVER,
+            timer: Timestamp::NEVER,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.passages
+            .iter()
+            .any(|passage| matches!(passage.standing, Standing::Open { .. }))
+    }
+
+    /// The observations of each passage. Without a start there is one group, which makes no passage.
+    pub(crate) fn split<'s>(&'s self, plan: &Plan) -> SmallVec<[SmallVec<[&'s Seen; 8]>; 1]> {
+        let Reentry::After(pause) = plan.flow.reentry else {
+            return SmallVec::from_iter([self.seen.iter().collect()]);
+        };
+        let mut starts: SmallVec<[Timestamp; 4]> = self
+            .seen
+            .iter()
+            .filter(|one| one.role == Role::Step(StepId::START))
+            .map(|start| start.at)
+            .collect();
+        starts.sort_unstable();
+        let mut entries: SmallVec<[Timestamp; 4]> = SmallVec::new();
+        for start in starts {
+            if entries.last().is_none_or(|entry| start >= *entry + pause) {
+                entries.push(start);
+            }
+        }
+        let mut groups: SmallVec<[SmallVec<[&Seen; 8]>; 1]> =
+            (0..entries.len().max(1)).map(|_| SmallVec::new()).collect();
+        for one in &self.seen {
+            // What was seen before the first entry belongs to it: clocks differ.
+            let index = entries.partition_point(|entry| *entry <= one.at).saturating_sub(1);
+            groups[index].push(one);
+        }
+        groups
+    }
+}

@@ -1,0 +1,131 @@
+//! From a record to the observations it shows. Compiled once from all contracts; what depends on the sender alone
+//! is worked out once per resource.
+
+pub(crate) mod key;
+pub(crate) mod names;
+pub(crate) mod pattern;
+pub(crate) mod plan;
+pub(crate) mod resource;
+
+use truegreen_model::flow::{ExitId, Flow, FlowId, StepId};
+use truegreen_model::observation::Symbol;
+
+use crate::symbols::Symbols;
+use names::{NameId, Names};
+use pattern::Compiled;
+use plan::Plan;
+
+/// Index of a pattern among all of all contracts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct PatternId(u32);
+
+/// What a record that matches a pattern is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Meaning {
+    Step(FlowId, StepId),
+    Exit(FlowId, ExitId),
+    /// The n-th `bind` of a flow.
+    Bind(FlowId, u8),
+}
+
+/// All contracts, compiled.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) names: Names,
+    patterns: Vec<(Meaning, Compiled)>,
+    /// The names of keys and binds of any flow: records that carry one may lend it to others of their trace.
+    pub(crate) lent_names: Vec<NameId>,
+    /// What tells services of one name apart.
+    pub(crate) home_names: Vec<NameId>,
+    pub(crate) event_id: NameId,
+    pub(crate) event_source: NameId,
+    pub(crate) event_name: NameId,
+    pub(crate) outcome: NameId,
+}
+
+impl Matcher {
+    pub(crate) fn new(flows: Vec<Flow>, symbols: &mut Symbols) -> Self {
+        let mut names = Names::default();
+        let home_names = ["deployment.environment.name", "service.namespace"]
+            .map(|name| names.intern(name))
+            .to_vec();
+        let event_id = names.intern("cloudevents.event_id");
+        let event_source = names.intern("cloudevents.event_source");
+        let event_name = names.intern("event.name");
+        let outcome = names.intern(plan::OUTCOME);
+        let numbered = flows.into_iter().enumerate();
+        let plans: Vec<_> = numbered
+            .map(|(id, flow)| Plan::new(FlowId(id as u16), flow, &mut names, symbols))
+            .collect();
+        let patterns = plans.iter().flat_map(|plan| patterns_of(plan, &mut names)).collect();
+        let mut lent_names: Vec<_> = plans
+            .iter()
+            .flat_map(|plan| plan.key_names.iter().chain(&plan.bind_names))
+            .copied()
+            .collect();
+        lent_names.sort_unstable();
+        lent_names.dedup();
+        Matcher {
+            plans,
+            names,
+            patterns,
+            lent_names,
+            home_names,
+            event_id,
+            event_source,
+            event_name,
+            outcome,
+        }
+    }
+
+    pub(crate) fn plan(&self, flow: FlowId) -> &Plan {
+        &self.plans[flow.0 as usize]
+    }
+
+    /// Whether the contract says that this service keeps only a sample of its traces.
+    pub(crate) fn declared_sampled(&self, plan: &Plan, service: Symbol) -> bool {
+        plan.sampled.contains(&service)
+    }
+
+    pub(crate) fn pattern(&self, id: PatternId) -> (Meaning, &Compiled) {
+        let (meaning, compiled) = &self.patterns[id.0 as usize];
+        (*meaning, compiled)
+    }
+
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (PatternId, &Compiled)> {
+        self.patterns
+            .iter()
+            .enumerate()
+            .map(|(id, (_, compiled))| (PatternId(id as u32), compiled))
+    }
+}
+
+fn patterns_of(plan: &Plan, names: &mut Names) -> Vec<(Meaning, Compiled)> {
+    let mut patterns = Vec::new();
+    for (index, step) in plan.flow.steps.iter().enumerate() {
+        let meaning = Meaning::Step(plan.id, StepId(index as u8));
+        patterns.extend(
+            step.any_of
+                .iter()
+                .map(|pattern| (meaning, Compiled::new(pattern, false, names))),
+        );
+    }
+    for (index, exit) in plan.exits.iter().enumerate() {
+        let meaning = Meaning::Exit(plan.id, ExitId(index as u8));
+        patterns.extend(
+            exit.any_of
+                .iter()
+                .map(|pattern| (meaning, Compiled::new(pattern, !exit.declared, names))),
+        );
+    }
+    for (index, bind) in plan.flow.bind.iter().enumerate() {
+        let meaning = Meaning::Bind(plan.id, index as u8);
+        patterns.extend(
+            bind.on
+                .iter()
+                .map(|pattern| (meaning, Compiled::new(pattern, false, names))),
+        );
+    }
+    patterns
+}

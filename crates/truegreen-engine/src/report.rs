@@ -1,0 +1,320 @@
+//! How the engine is read: the stable report, single journeys, who is heard, and Truegreen's own counters.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truegreen_model::books::Tally;
+use truegreen_model::finding::{Finding, Health};
+use truegreen_model::observation::{Role, Symbol, TraceId};
+use truegreen_model::report::{
+    CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, MinuteReport, Report, SeenReport,
+    ServiceReport,
+};
+use truegreen_model::time::Timestamp;
+use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
+
+use crate::accounts::{health, words};
+use crate::coverage::Sampled;
+use crate::engine::Engine;
+use crate::ledger::case::{Case, Passage, Seen};
+use crate::matcher::key;
+use crate::matcher::plan::Plan;
+
+const REPORTING_WITHIN: Duration = Duration::from_secs(120);
+
+impl Engine {
+    /// Books and findings of all flows.
+    pub fn report(&self) -> Report {
+        let flows = self
+            .matcher
+            .plans
+            .iter()
+            .map(|plan| (plan.flow.name.clone(), self.flow_report(plan)));
+        let findings = self.accounts.findings.list(self.now);
+        Report {
+            health: self.health().name().to_owned(),
+            flows: flows.collect(),
+            findings: findings.iter().map(|finding| self.finding_report(finding)).collect(),
+        }
+    }
+
+    /// Over all flows: the worst of them; without any, nothing can be told.
+    pub fn health(&self) -> Health {
+        let flows = self.matcher.plans.iter().map(|plan| self.flow_health(plan));
+        flows.max().unwrap_or(Health::CannotTell)
+    }
+
+    /// The books of one flow by minute of event time, oldest first; `None` for an unknown flow.
+    pub fn minutes(&self, flow: &str) -> Option<Vec<MinuteReport>> {
+        let plan = self.plan_of(flow)?;
+        let minutes = self.accounts.books.flow(plan.id).minutes.iter();
+        let minutes = minutes.filter(|(_, tally)| tally.entered > 0);
+        Some(
+            minutes
+                .map(|(minute, tally)| self.minute_report(minute.start(), tally))
+                .collect(),
+        )
+    }
+
+    /// Every passage of one key through one flow (in whatever scope), oldest first.
+    pub fn journeys_of(&self, flow: &str, text: &str) -> Vec<JourneyDetail> {
+        let Some(plan) = self.plan_of(flow) else {
+            return Vec::new();
+        };
+        let names = 0..=plan.bind_names.len() as u8;
+        let keys = names.flat_map(|name| {
+            self.ledger
+                .scopes(plan.id)
+                .iter()
+                .map(move |scope| key::key(*scope, name, text.as_bytes()))
+        });
+        let mut found: Vec<JourneyDetail> = keys
+            .filter_map(|key| self.ledger.case(plan.id, key))
+            .flat_map(|case| {
+                case.passages
+                    .iter()
+                    .map(|passage| self.journey_detail(plan, case, passage))
+            })
+            .collect();
+        found.sort_by(|a, b| a.journey.entered_at.cmp(&b.journey.entered_at));
+        found.dedup();
+        found
+    }
+
+    /// Every journey in memory, in no order.
+    pub fn journeys(&self) -> impl Iterator<Item = JourneyReport> + '_ {
+        self.matcher.plans.iter().flat_map(move |plan| {
+            let cases = self.ledger.cases(plan.id);
+            cases.flat_map(move |case| {
+                case.passages
+                    .iter()
+                    .map(move |passage| self.journey_report(plan, case, passage))
+            })
+        })
+    }
+
+    /// Who is heard, by service name.
+    pub fn services(&self) -> Vec<ServiceReport> {
+        let recently = self.now - REPORTING_WITHIN;
+        let mut services: Vec<_> = self
+            .coverage
+            .services()
+            .iter()
+            .map(|service| ServiceReport {
+                service: self.symbols.text(service.name).to_owned(),
+                instances: self.coverage.instances_heard(service, recently),
+                last_heard: rfc3339(self.coverage.last_heard(service).unwrap_or_default()),
+                export_lag_seconds: service.export_lag().as_secs_f64(),
+                sampled: service.sampled().map(|sampled| sampled_name(sampled).to_owned()),
+                spans: service.spans,
+                error_spans: service.error_spans,
+                logs: service.logs,
+                data_points: service.data_points,
+            })
+            .collect();
+        services.sort_by(|a, b| a.service.cmp(&b.service));
+        services
+    }
+
+    /// Truegreen's own books (INV-DROP-1).
+    pub fn counters(&self) -> Vec<CounterReport> {
+        let mut counters = self.counters.report();
+        let kept_elsewhere = [
+            ("instances", self.coverage.overflowed),
+            ("resource_cache", self.resource_overflows()),
+            ("symbols", self.symbols.overflowed),
+            ("closed_findings", self.accounts.findings.forgotten),
+        ];
+        counters.extend(kept_elsewhere.map(|(reason, value)| CounterReport {
+            name: "bounds_reached".to_owned(),
+            reason: reason.to_owned(),
+            value,
+        }));
+        counters
+    }
+
+    pub(crate) fn finding_report(&self, finding: &Finding) -> FindingReport {
+        let plan = self.matcher.plan(finding.flow);
+        FindingReport {
+            id: format!("{:016x}", finding.id.0),
+            kind: finding.kind.name().to_owned(),
+            flow: plan.flow.name.clone(),
+            after: finding.hop.map(|hop| plan.step_name(hop.after).to_owned()),
+            before: finding.hop.map(|hop| plan.step_name(hop.before).to_owned()),
+            count: finding.count,
+            onset: rfc3339(finding.onset),
+            first_seen: rfc3339(finding.first_seen),
+            last_seen: rfc3339(finding.last_seen),
+            status: finding.status.name().to_owned(),
+            examples: finding.examples.clone(),
+            title: words::title(plan, finding),
+        }
+    }
+
+    fn plan_of(&self, flow: &str) -> Option<&Plan> {
+        self.matcher.plans.iter().find(|plan| plan.flow.name == flow)
+    }
+
+    fn flow_health(&self, plan: &Plan) -> Health {
+        health(&self.accounts, &self.coverage, plan, self.now)
+    }
+
+    fn flow_report(&self, plan: &Plan) -> FlowReport {
+        let books = self.accounts.books.flow(plan.id);
+        let tally = &books.total;
+        FlowReport {
+            health: self.flow_health(plan).name().to_owned(),
+            entered: tally.entered,
+            open: tally.open,
+            completed: tally.completed,
+            late: tally.late,
+            rejected: self.by_reason(&tally.rejected),
+            dead_lettered: self.by_reason(&tally.dead_lettered),
+            unaccounted: tally.unaccounted,
+            unknown: by_why(&tally.unknown),
+            duplicates: books.duplicates,
+            orphans: books.orphans,
+            amended: books.amended,
+            sampling_ratio: self.sampling_ratio(plan),
+        }
+    }
+
+    /// The share of entries that is seen, where the service of the start is known to be sampled.
+    fn sampling_ratio(&self, plan: &Plan) -> Option<f64> {
+        plan.steps[0].services.iter().find_map(|name| {
+            let declared = plan.flow.sampled.get(self.symbols.text(*name)).copied();
+            let known = self.coverage.services().iter().filter(|service| service.name == *name);
+            declared.or_else(|| known.filter_map(|service| service.sampled()).map(ratio).next())
+        })
+    }
+
+    fn minute_report(&self, minute: Timestamp, tally: &Tally) -> MinuteReport {
+        MinuteReport {
+            minute: rfc3339(minute),
+            entered: tally.entered,
+            open: tally.open,
+            completed: tally.completed,
+            late: tally.late,
+            rejected: self.by_reason(&tally.rejected),
+            dead_lettered: self.by_reason(&tally.dead_lettered),
+            unaccounted: tally.unaccounted,
+            unknown: by_why(&tally.unknown),
+        }
+    }
+
+    fn by_reason(&self, reasons: &BTreeMap<Symbol, u64>) -> BTreeMap<String, u64> {
+        reasons
+            .iter()
+            .map(|(reason, n)| (self.symbols.text(*reason).to_owned(), *n))
+            .collect()
+    }
+
+    fn journey_report(&self, plan: &Plan, case: &Case, passage: &Passage) -> JourneyReport {
+        let (verdict, reason) = self.verdict_words(passage.standing);
+        JourneyReport {
+            flow: plan.flow.name.clone(),
+            key: case.text.clone().into(),
+            verdict: verdict.to_owned(),
+            reason,
+            after: Some(
+                plan.step_name(passage.hop.map_or(passage.after, |hop| hop.after))
+                    .to_owned(),
+            ),
+            entered_at: rfc3339(passage.entered_at),
+        }
+    }
+
+    fn journey_detail(&self, plan: &Plan, case: &Case, passage: &Passage) -> JourneyDetail {
+        let mut seen: Vec<&Seen> = case
+            .split(plan)
+            .into_iter()
+            .find(|group| group.iter().any(|one| is_start(one) && one.at == passage.entered_at))
+            .map(|group| group.into_iter().collect())
+            .unwrap_or_default();
+        seen.sort_by_key(|one| (one.at, one.identity));
+        let owed = passage
+            .hop
+            .map(|hop| (plan.step_name(hop.before).to_owned(), rfc3339(passage.deadline)));
+        JourneyDetail {
+            journey: self.journey_report(plan, case, passage),
+            seen: seen.into_iter().map(|one| self.seen_report(plan, one)).collect(),
+            owed: owed.into_iter().collect(),
+        }
+    }
+
+    fn seen_report(&self, plan: &Plan, one: &Seen) -> SeenReport {
+        let (step, reason) = match one.role {
+            Role::Step(step) => (plan.step_name(step), None),
+            Role::Exit(exit, reason) => {
+                let name = plan.exits.get(exit.0 as usize).map_or("", |exit| &exit.name);
+                (name, reason.map(|reason| self.symbols.text(reason).to_owned()))
+            }
+        };
+        SeenReport {
+            step: step.to_owned(),
+            at: rfc3339(one.at),
+            service: self
+                .symbols
+                .text(self.coverage.service_of(one.instance).name)
+                .to_owned(),
+            instance: self.coverage.entry(one.instance).label.to_string(),
+            trace_id: (one.trace != TraceId(0)).then(|| format!("{:032x}", one.trace.0)),
+            attempt: one.attempt,
+            reason,
+            sequence: one.evidence.sequence,
+            offset: one.evidence.offset,
+        }
+    }
+
+    fn verdict_words(&self, standing: Standing) -> (&'static str, Option<String>) {
+        let text = |reason| Some(self.symbols.text(reason).to_owned());
+        match standing {
+            Standing::Open { due: false } => ("open", None),
+            Standing::Open { due: true } => ("open", Some("due".to_owned())),
+            Standing::Ended(Verdict::Completed) => ("completed", None),
+            Standing::Ended(Verdict::Late) => ("late", None),
+            Standing::Ended(Verdict::Rejected(reason)) => ("rejected", text(reason)),
+            Standing::Ended(Verdict::DeadLettered(reason)) => ("dead_lettered", text(reason)),
+            Standing::Ended(Verdict::Unaccounted(Loss::Vanished)) => ("unaccounted", Some("vanished".to_owned())),
+            Standing::Ended(Verdict::Unaccounted(Loss::FailedWithoutExit)) => {
+                ("unaccounted", Some("failed_without_exit".to_owned()))
+            }
+            Standing::Ended(Verdict::Unknown(why)) => ("unknown", Some(why.name().to_owned())),
+        }
+    }
+}
+
+fn is_start(one: &Seen) -> bool {
+    one.role == Role::Step(truegreen_model::flow::StepId::START)
+}
+
+fn by_why(unknown: &BTreeMap<Why, u64>) -> BTreeMap<String, u64> {
+    unknown.iter().map(|(why, n)| (why.name().to_owned(), *n)).collect()
+}
+
+fn ratio(sampled: Sampled) -> f64 {
+    match sampled {
+        Sampled::Marked(ratio) | Sampled::Inferred(ratio) => ratio,
+    }
+}
+
+fn sampled_name(sampled: Sampled) -> &'static str {
+    match sampled {
+        Sampled::Marked(_) => "marked",
+        Sampled::Inferred(_) => "inferred",
+    }
+}
+
+/// RFC 3339 in UTC with nanoseconds as far as they are there.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    date(time).map_or_else(|| "unknown".to_owned(), |date| date.to_string())
+}
+
+/// The time of day in UTC.
+pub(crate) fn clock(time: Timestamp) -> String {
+    date(time).map_or_else(|| "unknown".to_owned(), |date| date.strftime("%H:%M:%S").to_string())
+}
+
+fn date(time: Timestamp) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_nanosecond(i128::from(time.0)).ok()
+}

@@ -1,0 +1,61 @@
+//! Interned text: reasons and service names, each kept once and named by a number.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use truegreen_model::observation::Symbol;
+
+/// An exit that gave no reason.
+pub(crate) const NO_REASON: Symbol = Symbol(0);
+/// Stands for every text past the bound: remote peers choose these texts, and must not grow us without end.
+pub(crate) const OTHER: Symbol = Symbol(1);
+
+const MAX_SYMBOLS: usize = 20_000;
+const MAX_TEXT_BYTES: usize = 256;
+
+/// The table of interned texts.
+#[derive(Debug)]
+pub(crate) struct Symbols {
+    texts: Vec<Box<str>>,
+    by_text: HashMap<Box<str>, Symbol, FixedState>,
+    /// Texts that were folded into [`OTHER`] because the table was full.
+    pub(crate) overflowed: u64,
+}
+
+impl Symbols {
+    pub(crate) fn new() -> Self {
+        let mut symbols = Symbols {
+            texts: Vec::new(),
+            by_text: HashMap::default(),
+            overflowed: 0,
+        };
+        symbols.intern(b"no_reason");
+        symbols.intern(b"other");
+        symbols
+    }
+
+    /// The symbol of this text (cut at 256 bytes; invalid UTF-8 is replaced).
+    pub(crate) fn intern(&mut self, text: &[u8]) -> Symbol {
+        let cut = &text[..text.len().min(MAX_TEXT_BYTES)];
+        let text = String::from_utf8_lossy(cut);
+        if let Some(symbol) = self.by_text.get(text.as_ref()) {
+            return *symbol;
+        }
+        if self.texts.len() >= MAX_SYMBOLS {
+            self.overflowed += 1;
+            return OTHER;
+        }
+        let symbol = Symbol(self.texts.len() as u32);
+        self.texts.push(text.as_ref().into());
+        self.by_text.insert(text.as_ref().into(), symbol);
+        symbol
+    }
+
+    /// The symbol of this text, if it was ever interned.
+    pub(crate) fn find(&self, text: &str) -> Option<Symbol> {
+        self.by_text.get(text).copied()
+    }
+
+    pub(crate) fn text(&self, symbol: Symbol) -> &str {
+        self.texts.get(symbol.0 as usize).map_or("other", |text| text)
+    }
+}

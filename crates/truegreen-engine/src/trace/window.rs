@@ -1,0 +1,232 @@
+//! The traces of the last minutes, bounded in number and in size.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use truegreen_model::observation::TraceId;
+use truegreen_model::time::Timestamp;
+
+use super::{MAX_ANCESTORS, Place, SpanRef, Waiting, count_unbound};
+use crate::counters::{self, Counters};
+use crate::matcher::names::NameId;
+use crate::matcher::plan::Plan;
+
+const MAX_SPANS: usize = 4096;
+const MAX_KEYS: usize = 64;
+const MAX_WATCHERS: usize = 1024;
+
+/// What is kept of one trace.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    touched: Timestamp,
+    spans: Vec<Node>,
+    /// Every value that was lent, with where; a span may have several.
+    keys: SmallVec<[Key; 1]>,
+    pub(super) waiting: Vec<Waiting>,
+    /// Traces whose records wait for this one, since they link to it.
+    pub(super) watchers: Watchers,
+}
+
+#[derive(Debug)]
+struct Node {
+    span: u64,
+    parent: u64,
+    links: SmallVec<[SpanRef; 1]>,
+}
+
+#[derive(Debug)]
+struct Key {
+    span: u64,
+    name: NameId,
+    text: Box<[u8]>,
+}
+
+/// What was met on the way up.
+#[derive(Default)]
+pub(super) struct Climb {
+    pub(super) found: Option<(u8, Box<[u8]>)>,
+    /// The links of the nearest ancestor that has any.
+    pub(super) links: SmallVec<[SpanRef; 1]>,
+    pub(super) reached_root: bool,
+}
+
+/// A bounded list of traces.
+#[derive(Debug, Default)]
+pub(super) struct Watchers(Vec<TraceId>);
+
+impl Watchers {
+    pub(super) fn push(&mut self, id: TraceId) {
+        if self.0.len() < MAX_WATCHERS && !self.0.contains(&id) {
+            self.0.push(id);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'w> IntoIterator for &'w Watchers {
+    type Item = &'w TraceId;
+    type IntoIter = std::slice::Iter<'w, TraceId>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl Trace {
+    pub(super) fn connect(&mut self, place: Place, counters: &mut Counters) {
+        if place.span == 0 {
+            return;
+        }
+        if self.spans.len() >= MAX_SPANS {
+            return counters.count(counters::TRACE_BOUND);
+        }
+        self.spans.push(Node {
+            span: place.span,
+            parent: place.parent,
+            links: place.links,
+        });
+    }
+
+    pub(super) fn lend(&mut self, place: Place, keys: &[(NameId, Box<[u8]>)], counters: &mut Counters) {
+        // A log record lends to the span it was written in.
+        let span = if place.span == 0 { place.parent } else { place.span };
+        for (name, text) in keys {
+            if self
+                .keys
+                .iter()
+                .any(|key| key.span == span && key.name == *name && key.text == *text)
+            {
+                continue;
+            }
+            if self.keys.len() >= MAX_KEYS {
+                counters.count(counters::TRACE_BOUND);
+                break;
+            }
+            self.keys.push(Key {
+                span,
+                name: *name,
+                text: text.clone(),
+            });
+        }
+        self.connect(place, counters);
+    }
+
+    /// From `span` upwards: the first span that carries a key of this flow.
+    pub(super) fn climb(&self, plan: &Plan, mut span: u64) -> Climb {
+        let mut climb = Climb::default();
+        for _ in 0..MAX_ANCESTORS {
+            if span == 0 {
+                climb.reached_root = true;
+                break;
+            }
+            // A span that carries several keys is a batch: it says nothing about which of them is meant.
+            if let Ok(Some(found)) = only(plan, self.keys.iter().filter(|key| key.span == span)) {
+                climb.found = Some(found);
+                break;
+            }
+            let Some(node) = self.spans.iter().find(|node| node.span == span) else {
+                break;
+            };
+            if climb.links.is_empty() {
+                climb.links = node.links.clone();
+            }
+            span = node.parent;
+        }
+        climb
+    }
+
+    /// The key of this flow, if the trace holds only one; `Err` if it holds several.
+    pub(super) fn only_key(&self, plan: &Plan) -> Result<Option<(u8, Box<[u8]>)>, ()> {
+        only(plan, self.keys.iter())
+    }
+}
+
+/// The one value under the first of the flow's names that is there; `Err` if there are several values under it.
+fn only<'k>(plan: &Plan, keys: impl Iterator<Item = &'k Key> + Clone) -> Result<Option<(u8, Box<[u8]>)>, ()> {
+    let primary = keys.clone().filter(|key| plan.key_names.contains(&key.name));
+    if let Some(text) = one(primary)? {
+        return Ok(Some((crate::matcher::key::PRIMARY, text.into())));
+    }
+    for (index, name) in plan.bind_names.iter().enumerate() {
+        if let Some(text) = one(keys.clone().filter(|key| key.name == *name))? {
+            return Ok(Some((index as u8 + 1, text.into())));
+        }
+    }
+    Ok(None)
+}
+
+fn one<'k>(mut keys: impl Iterator<Item = &'k Key>) -> Result<Option<&'k [u8]>, ()> {
+    let Some(first) = keys.next() else { return Ok(None) };
+    if keys.all(|key| key.text == first.text) {
+        Ok(Some(&first.text))
+    } else {
+        Err(())
+    }
+}
+
+/// The traces kept, oldest first to go.
+#[derive(Debug)]
+pub(super) struct Window {
+    length: Duration,
+    max_traces: usize,
+    traces: HashMap<TraceId, Trace, FixedState>,
+    by_age: VecDeque<(Timestamp, TraceId)>,
+}
+
+impl Window {
+    pub(super) fn new(length: Duration, max_traces: usize) -> Self {
+        Window {
+            length,
+            max_traces: max_traces.max(1),
+            traces: HashMap::default(),
+            by_age: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn get(&self, id: TraceId) -> Option<&Trace> {
+        self.traces.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TraceId) -> Option<&mut Trace> {
+        self.traces.get_mut(&id)
+    }
+
+    /// The trace, kept from now on.
+    pub(super) fn open(&mut self, id: TraceId, now: Timestamp, counters: &mut Counters) -> &mut Trace {
+        if !self.traces.contains_key(&id) {
+            while self.traces.len() >= self.max_traces
+                && let Some((_, oldest)) = self.by_age.pop_front()
+            {
+                counters.count(counters::TRACES_BOUND);
+                self.remove(oldest, counters::UNBOUND_EVICTED, counters);
+            }
+            self.by_age.push_back((now + self.length, id));
+        }
+        let trace = self.traces.entry(id).or_default();
+        trace.touched = now;
+        trace
+    }
+
+    /// A trace goes when nothing of it came for the length of the window.
+    pub(super) fn expire(&mut self, now: Timestamp, counters: &mut Counters) {
+        while let Some((due, id)) = self.by_age.front().copied().filter(|(due, _)| *due <= now) {
+            self.by_age.pop_front();
+            match self.traces.get(&id).map(|trace| trace.touched + self.length) {
+                Some(later) if later > due => self.by_age.push_back((later, id)),
+                _ => self.remove(id, counters::UNBOUND_NO_KEY, counters),
+            }
+        }
+    }
+
+    fn remove(&mut self, id: TraceId, why: counters::Counter, counters: &mut Counters) {
+        let waiting = self.traces.remove(&id).map(|trace| trace.waiting).unwrap_or_default();
+        for waiting in waiting {
+            count_unbound(&waiting.sighting, why, counters);
+        }
+    }
+}
