@@ -159,7 +159,7 @@ fn step(
         unless: conditions("unless", notes),
         fan_out: fan_out(fields, &owner, notes),
         any_of: pattern::alternatives(fields, &owner, notes),
-        // An optional step without a deadline adds no time to the steps that count from it.
+        // Only an optional step gets here without one, and what is not owed is never due.
         within: within.unwrap_or(Duration::ZERO),
         name,
         after,
