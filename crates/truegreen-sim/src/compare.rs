@@ -1,0 +1,126 @@
+//! The engine's word against the reference's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truegreen_model::flow::Flow;
+use truegreen_model::time::Timestamp;
+
+use crate::reference::ruling::{Judged, Ruling};
+use crate::reference::{Reference, books};
+use crate::run::{Run, Standing, offset};
+
+/// The engine examines what is due about once a second.
+const POLL: Duration = Duration::from_secs(2);
+/// A wait that was paused by a gap of intake ends when its instances are heard again, a lag later or not.
+const PAUSE: Duration = Duration::from_secs(20);
+
+/// Every difference, in words. `quiet`: nothing was due for long, so that everything must be decided alike.
+pub fn differences(run: &Run, reference: &Reference, flows: &[Flow], now: Timestamp, quiet: bool) -> Vec<String> {
+    let judged = reference.judge(now);
+    let standings = run.standings();
+    let mut differences = Vec::new();
+    let mut theirs: BTreeMap<(&str, &str), Vec<&Standing>> = BTreeMap::new();
+    for standing in &standings {
+        theirs.entry((&standing.flow, &standing.key)).or_default().push(standing);
+    }
+    let mut ours: BTreeMap<(&str, &str), Vec<&Judged>> = BTreeMap::new();
+    for journey in &judged {
+        ours.entry((&journey.flow, &journey.key)).or_default().push(journey);
+    }
+    for (key, standings) in &theirs {
+        if !ours.contains_key(key) {
+            differences.push(format!("{key:?} is in the engine's books only: {standings:?}"));
+        }
+    }
+    // Only where it matters: what was not decided a moment ago may still be open.
+    let earlier: Vec<Judged> = if quiet {
+        Vec::new()
+    } else {
+        [POLL, PAUSE].iter().flat_map(|&ago| reference.judge(now - ago)).collect()
+    };
+    for (key, journeys) in &ours {
+        let standings = theirs.get(key).map(Vec::as_slice).unwrap_or_default();
+        if standings.len() != journeys.len() {
+            differences.push(format!("{key:?}: reference {journeys:?}, engine {standings:?}"));
+            continue;
+        }
+        for (journey, standing) in journeys.iter().zip(standings) {
+            if !agrees(journey, standing, flows, &earlier, now, quiet) {
+                differences.push(format!(
+                    "at {}: {} {} entered {}: reference {:?} (or {:?}) after {:?}; engine {} {:?} after {:?} entered {}",
+                    offset(now),
+                    journey.flow,
+                    journey.key,
+                    offset(journey.entered_at),
+                    journey.ruling,
+                    journey.or_else,
+                    after(journey, flows),
+                    standing.verdict,
+                    standing.reason,
+                    standing.after,
+                    offset(standing.entered_at),
+                ));
+            }
+        }
+    }
+    if quiet {
+        differences.extend(books_differ(run, &judged));
+    }
+    differences
+}
+
+fn agrees(
+    journey: &Judged,
+    standing: &Standing,
+    flows: &[Flow],
+    earlier: &[Judged],
+    now: Timestamp,
+    quiet: bool,
+) -> bool {
+    if journey.entered_at != standing.entered_at {
+        return false;
+    }
+    let says = |ruling: &Ruling| {
+        let (verdict, reason) = ruling.in_report();
+        standing.verdict == verdict && (reason.is_none() || standing.reason == reason)
+    };
+    let names_hop = journey.hop.is_none() || standing.verdict == "open" || after(journey, flows) == standing.after;
+    if says(&journey.ruling) || journey.or_else.iter().any(says) {
+        return names_hop;
+    }
+    let was_open = earlier.iter().any(|before| {
+        (&before.flow, &before.key, before.entered_at) == (&journey.flow, &journey.key, journey.entered_at)
+            && before.ruling == Ruling::Open
+            && (journey.ruling == Ruling::Unknown(truegreen_model::verdict::Why::IntakeGap)
+                || now.since(before.judged_at) <= POLL)
+    });
+    let just_amended = now.since(journey.last_received) <= POLL && journey.hop.is_some();
+    !quiet && standing.verdict == "open" && (was_open || just_amended)
+}
+
+fn after(journey: &Judged, flows: &[Flow]) -> Option<String> {
+    let flow = flows.iter().find(|flow| flow.name == journey.flow)?;
+    let hop = journey.hop?;
+    flow.steps.get(usize::from(hop.after.0)).map(|step| step.name.clone())
+}
+
+/// Lines of the books that differ, save where a verdict lies on a knife's edge.
+fn books_differ(run: &Run, judged: &[Judged]) -> Vec<String> {
+    let ours = books::books(judged);
+    let theirs = run.books();
+    let mut differences = Vec::new();
+    let lines: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+    for line in lines {
+        let (flow, minute) = line;
+        if ours.get(line) != theirs.get(line) && !books::on_edge(judged, flow, *minute) {
+            differences.push(format!(
+                "books of {flow} at {}: reference {:?}, engine {:?}",
+                offset(minute.start()),
+                ours.get(line),
+                theirs.get(line)
+            ));
+        }
+    }
+    differences
+}

@@ -1,0 +1,79 @@
+//! What is known, each with the time since when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truegreen_model::flow::{ExitId, Signal, StepId};
+use truegreen_model::time::Timestamp;
+
+/// One thing that is known since its time of receipt.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fact {
+    /// An accepted request contained this instance's resource.
+    Heard {
+        /// `service.name`.
+        service: String,
+        /// `service.instance.id`.
+        instance: String,
+        /// What it delivered; `None` for metrics, which prove life but show no step.
+        signal: Option<Signal>,
+    },
+    /// A span of this service came so long after its end.
+    Lagged {
+        /// `service.name`.
+        service: String,
+        /// Receipt minus end.
+        lag: Duration,
+    },
+    /// A step or exit was seen.
+    Seen(Sighting),
+    /// A request was refused.
+    Refused {
+        /// `service.name`.
+        service: String,
+        /// `service.instance.id`; all of the service where it is not known.
+        instance: Option<String>,
+    },
+    /// We listen again.
+    Resumed {
+        /// When we last listened.
+        down_since: Timestamp,
+    },
+    /// The service's telemetry says that it is a sample.
+    Sampled {
+        /// `service.name`.
+        service: String,
+    },
+}
+
+/// One step or exit of one flow, seen for one key.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sighting {
+    /// Index of the flow.
+    pub flow: usize,
+    /// Values of the flow's scope attributes.
+    pub scope: Vec<String>,
+    /// The key's text.
+    pub key: String,
+    /// Of what.
+    pub role: Role,
+    /// Event time: a start counts from the beginning of its span, every other step and exit from its end.
+    pub at: Timestamp,
+    /// The same one twice counts once.
+    pub identity: String,
+    /// A span with status ERROR.
+    pub attempt: bool,
+    /// `service.name` of its sender.
+    pub service: String,
+    /// Attributes of the record and its resource, as texts.
+    pub attributes: BTreeMap<String, Vec<String>>,
+}
+
+/// What a sighting is of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A step.
+    Step(StepId),
+    /// An exit, with its reason if it gave one.
+    Exit(ExitId, Option<String>),
+}

@@ -1,0 +1,62 @@
+//! A second opinion on the ledger: the rules of SEMANTICS recomputed from the whole history each time. No timers, no
+//! caches, no state. Shares nothing with the engine but the words of `truegreen-model`; read it as the specification.
+//!
+//! In this order: [`fact`] (what is known, and since when), [`reading`] (records to facts: which record shows which
+//! step for which key), [`passage`] (what one journey owes and has shown), [`coverage`] (whether a missing step would
+//! have been seen), [`ruling`] (the verdict), [`books`] (the equation by minute).
+
+pub mod books;
+pub mod coverage;
+pub mod fact;
+pub mod passage;
+pub mod reading;
+pub mod ruling;
+#[cfg(test)]
+mod tests;
+
+use truegreen_model::flow::Flow;
+use truegreen_model::time::Timestamp;
+
+use crate::telemetry::Happening;
+use coverage::Coverage;
+use fact::Fact;
+use passage::Passage;
+use ruling::Judged;
+
+/// Everything that is known, from which everything else follows.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    flows: Vec<Flow>,
+    facts: Vec<(Timestamp, Fact)>,
+}
+
+impl Reference {
+    /// From facts in order of receipt.
+    pub fn of_facts(flows: Vec<Flow>, facts: Vec<(Timestamp, Fact)>) -> Reference {
+        Reference { flows, facts }
+    }
+
+    /// From what happened, in order.
+    pub fn of_happenings(flows: Vec<Flow>, happenings: &[(Timestamp, Happening)]) -> Reference {
+        let facts = reading::facts(&flows, happenings);
+        Reference { flows, facts }
+    }
+
+    /// Every journey as it stands at `now`, by flow, key and entry.
+    pub fn judge(&self, now: Timestamp) -> Vec<Judged> {
+        let known: Vec<(Timestamp, &Fact)> = self
+            .facts
+            .iter()
+            .filter(|(at, _)| *at <= now)
+            .map(|(at, fact)| (*at, fact))
+            .collect();
+        let passages = Passage::all(&self.flows, &known);
+        let coverage = Coverage::of(&self.flows, &known, &passages);
+        let mut judged: Vec<Judged> = passages
+            .iter()
+            .map(|passage| ruling::judge(passage, &coverage, now))
+            .collect();
+        judged.sort_by(|a, b| (&a.flow, &a.key, a.entered_at).cmp(&(&b.flow, &b.key, b.entered_at)));
+        judged
+    }
+}

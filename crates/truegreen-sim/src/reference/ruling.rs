@@ -1,0 +1,156 @@
+//! The verdict.
+
+use truegreen_model::flow::{ExitOutcome, ReasonSource, StepId};
+use truegreen_model::time::Timestamp;
+use truegreen_model::verdict::{Hop, Loss, Why};
+
+use super::coverage::{Coverage, Leeway, Meaning, Wait};
+use super::fact::{Role, Sighting};
+use super::passage::{Passage, steps};
+
+/// How a journey stands; reasons as text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Ruling {
+    /// Not decided.
+    Open,
+    /// Every owed step seen in time, or proven by a later one.
+    Completed,
+    /// Completed, with an owed step past its deadline.
+    Late,
+    /// Refused with this reason.
+    Rejected(String),
+    /// Put aside with this reason.
+    DeadLettered(String),
+    /// A step is missing although it would have been seen; whether an attempt at it was seen.
+    Unaccounted {
+        /// The last that was seen is a failed attempt.
+        failed_attempt: bool,
+    },
+    /// A step is missing, and it might not have been seen.
+    Unknown(Why),
+}
+
+impl Ruling {
+    /// As in reports: the verdict, and its reason.
+    pub fn in_report(&self) -> (&'static str, Option<String>) {
+        match self {
+            Ruling::Open => ("open", None),
+            Ruling::Completed => ("completed", None),
+            Ruling::Late => ("late", None),
+            Ruling::Rejected(reason) => ("rejected", Some(reason.clone())),
+            Ruling::DeadLettered(reason) => ("dead_lettered", Some(reason.clone())),
+            Ruling::Unaccounted { failed_attempt: false } => ("unaccounted", Some("vanished".into())),
+            Ruling::Unaccounted { failed_attempt: true } => ("unaccounted", Some("failed_without_exit".into())),
+            Ruling::Unknown(why) => ("unknown", Some(why.name().into())),
+        }
+    }
+
+    /// What kind of loss, where it is one.
+    pub fn loss(&self) -> Option<Loss> {
+        match self {
+            Ruling::Unaccounted { failed_attempt: true } => Some(Loss::FailedWithoutExit),
+            Ruling::Unaccounted { failed_attempt: false } => Some(Loss::Vanished),
+            _ => None,
+        }
+    }
+}
+
+/// One journey and its verdict.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Judged {
+    /// Flow name.
+    pub flow: String,
+    /// The key's text.
+    pub key: String,
+    /// Event time of its earliest start.
+    pub entered_at: Timestamp,
+    /// By the plain reading.
+    pub ruling: Ruling,
+    /// Readings on a knife's edge, each as right as the plain one.
+    pub or_else: Vec<Ruling>,
+    /// Where it is open, unaccounted or unknown for want of a step: which.
+    pub hop: Option<Hop>,
+    /// As of when.
+    pub judged_at: Timestamp,
+    /// When the last of its sightings was received.
+    pub last_received: Timestamp,
+}
+
+/// Completed or late, else dead-lettered, else rejected, else what the missing step means, else open.
+pub fn judge(passage: &Passage, coverage: &Coverage, now: Timestamp) -> Judged {
+    let missing = passage.missing();
+    let decisive = missing.first();
+    let (ruling, or_else) = match decisive {
+        None => (completed(passage), Vec::new()),
+        Some(&(deadline, step)) => match exit(passage) {
+            Some(ruling) => (ruling, Vec::new()),
+            None => on_missing(passage, step, deadline, coverage, now),
+        },
+    };
+    let gone_without_exit = matches!(ruling, Ruling::Open | Ruling::Unaccounted { .. } | Ruling::Unknown(_));
+    Judged {
+        flow: passage.flow.name.clone(),
+        key: passage.key.to_owned(),
+        entered_at: passage.entered_at,
+        ruling,
+        or_else,
+        hop: decisive.filter(|_| gone_without_exit).map(|&(_, before)| Hop {
+            after: passage.last_before(before),
+            before,
+        }),
+        judged_at: now,
+        last_received: passage.last_received(),
+    }
+}
+
+fn completed(passage: &Passage) -> Ruling {
+    let is_late = |step: StepId| {
+        passage.owed(step) && passage.fulfilled(step).is_some_and(|at| step != StepId::START && at > passage.deadline(step))
+    };
+    if steps(passage.flow).any(is_late) { Ruling::Late } else { Ruling::Completed }
+}
+
+/// A dead letter goes before a refusal; of several alike the earliest gives the reason.
+fn exit(passage: &Passage) -> Option<Ruling> {
+    let earliest = |outcome: ExitOutcome| -> Option<String> {
+        let exits = passage.seen.iter().filter_map(|(_, sighting)| match &sighting.role {
+            Role::Exit(exit, reason) if passage.flow.exits[usize::from(exit.0)].outcome == outcome => {
+                Some((*sighting, exit, reason))
+            }
+            _ => None,
+        });
+        let (_, exit, reason) = exits.min_by_key(|(sighting, ..): &(&Sighting, _, _)| (sighting.at, &sighting.identity))?;
+        Some(match &passage.flow.exits[usize::from(exit.0)].reason {
+            ReasonSource::Fixed(text) => text.clone(),
+            ReasonSource::Attributes(_) => reason.clone().unwrap_or_else(|| "no_reason".into()),
+        })
+    };
+    earliest(ExitOutcome::DeadLettered)
+        .map(Ruling::DeadLettered)
+        .or_else(|| earliest(ExitOutcome::Rejected).map(Ruling::Rejected))
+}
+
+fn on_missing(
+    passage: &Passage,
+    step: StepId,
+    deadline: Timestamp,
+    coverage: &Coverage,
+    now: Timestamp,
+) -> (Ruling, Vec<Ruling>) {
+    let wait = Wait {
+        passage,
+        step,
+        deadline,
+    };
+    let failed_attempt = passage.of_step(step).any(|sighting| sighting.attempt);
+    let mut rulings = Leeway::all().map(|leeway| match coverage.judge(wait, now, leeway) {
+        None => Ruling::Open,
+        Some(Meaning::Missing) => Ruling::Unaccounted { failed_attempt },
+        Some(Meaning::CannotTell(why)) => Ruling::Unknown(why),
+    });
+    let plain = rulings.next().unwrap_or(Ruling::Open);
+    let mut or_else: Vec<Ruling> = rulings.filter(|ruling| *ruling != plain).collect();
+    or_else.sort();
+    or_else.dedup();
+    (plain, or_else)
+}

@@ -1,0 +1,217 @@
+//! An engine driven through what happens, its books checked after every input.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truegreen_engine::{Effect, Engine, Input, Options, Request};
+use truegreen_model::flow::Flow;
+use truegreen_model::report::Report;
+use truegreen_model::time::{Minute, Timestamp};
+
+use crate::otlp;
+use crate::telemetry::{Content, EPOCH, Happening};
+
+/// How often time passes where nothing else happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One engine on its way through a world.
+pub struct Run {
+    /// The engine.
+    pub engine: Engine,
+    /// All that it asked for, with the time.
+    pub effects: Vec<(Timestamp, Effect)>,
+    flows: Vec<String>,
+    taken: usize,
+    sequence: u64,
+    now: Timestamp,
+}
+
+/// How a journey stands by the engine's report.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Standing {
+    /// Flow name.
+    pub flow: String,
+    /// The key's text.
+    pub key: String,
+    /// Entry.
+    pub entered_at: Timestamp,
+    /// Verdict as in reports.
+    pub verdict: String,
+    /// Its reason.
+    pub reason: Option<String>,
+    /// Last step seen.
+    pub after: Option<String>,
+}
+
+impl Run {
+    /// A new engine at [`EPOCH`].
+    pub fn new(flows: Vec<Flow>) -> Run {
+        Run {
+            flows: flows.iter().map(|flow| flow.name.clone()).collect(),
+            engine: Engine::new(flows, Options::default()),
+            effects: Vec::new(),
+            taken: 0,
+            sequence: 0,
+            now: EPOCH,
+        }
+    }
+
+    /// What happens until `end`, from where it was left off, then time passes until then.
+    ///
+    /// # Errors
+    /// Where the books do not balance after some input (INV-BOOKS-1): when, and which line.
+    pub fn through(&mut self, happenings: &[(Timestamp, Happening)], end: Timestamp) -> Result<(), String> {
+        while let Some((at, happening)) = happenings.get(self.taken).filter(|(at, _)| *at <= end) {
+            self.taken += 1;
+            self.take(*at, happening)?;
+        }
+        self.pass(end)
+    }
+
+    /// One thing happens; until then time passes second by second, save while we were down.
+    ///
+    /// # Errors
+    /// As [`Run::through`].
+    pub fn take(&mut self, at: Timestamp, happening: &Happening) -> Result<(), String> {
+        match happening {
+            Happening::Accepted(content) => {
+                self.pass(at)?;
+                let body = otlp::encode(content, at);
+                self.sequence += 1;
+                let request = Request {
+                    sequence: self.sequence,
+                    body: &body,
+                };
+                let input = match content {
+                    Content::Spans(_) => Input::Traces(request),
+                    Content::Logs(_) => Input::Logs(request),
+                    Content::Metrics(_) => Input::Metrics(request),
+                };
+                self.apply(at, input)
+            }
+            Happening::Refused { service, instance } => {
+                self.pass(at)?;
+                let instance = instance.as_deref();
+                self.apply(at, Input::Refused { service, instance })
+            }
+            Happening::Resumed { down_since } => {
+                self.pass(*down_since)?;
+                self.now = self.now.max(at);
+                let down_since = *down_since;
+                self.apply(at, Input::Resumed { down_since })
+            }
+        }
+    }
+
+    /// Nothing but time passes.
+    ///
+    /// # Errors
+    /// As [`Run::through`].
+    pub fn pass(&mut self, until: Timestamp) -> Result<(), String> {
+        while self.now + TICK <= until {
+            self.now = self.now + TICK;
+            self.apply(self.now, Input::Tick)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, at: Timestamp, input: Input) -> Result<(), String> {
+        let effects = self.engine.apply(at, input);
+        self.effects.extend(effects.into_iter().map(|effect| (at, effect)));
+        books_balance(&self.engine, &self.flows).map_err(|line| format!("INV-BOOKS-1 at {}: {line}", offset(at)))
+    }
+
+    /// Every journey, by flow, key and entry.
+    pub fn standings(&self) -> Vec<Standing> {
+        let mut standings: Vec<Standing> = self
+            .engine
+            .journeys()
+            .map(|journey| Standing {
+                entered_at: parse(&journey.entered_at),
+                flow: journey.flow,
+                key: journey.key,
+                verdict: journey.verdict,
+                reason: journey.reason,
+                after: journey.after,
+            })
+            .collect();
+        standings.sort();
+        standings
+    }
+
+    /// The books by flow and minute: counts by verdict and reason, as the reference counts them; no zeroes.
+    pub fn books(&self) -> BTreeMap<(String, Minute), BTreeMap<(String, Option<String>), u64>> {
+        let mut books: BTreeMap<(String, Minute), BTreeMap<(String, Option<String>), u64>> = BTreeMap::new();
+        for flow in &self.flows {
+            for line in self.engine.minutes(flow).unwrap_or_default() {
+                let plain = [
+                    ("open", line.open),
+                    ("completed", line.completed),
+                    ("late", line.late),
+                    ("unaccounted", line.unaccounted),
+                ];
+                let mut counts: BTreeMap<(String, Option<String>), u64> =
+                    plain.map(|(verdict, n)| ((verdict.to_owned(), None), n)).into();
+                let reasoned = [
+                    ("rejected", line.rejected),
+                    ("dead_lettered", line.dead_lettered),
+                    ("unknown", line.unknown),
+                ];
+                for (verdict, reasons) in reasoned {
+                    counts.extend(reasons.into_iter().map(|(reason, n)| ((verdict.to_owned(), Some(reason)), n)));
+                }
+                counts.retain(|_, n| *n > 0);
+                if !counts.is_empty() {
+                    books.insert((flow.clone(), parse(&line.minute).minute()), counts);
+                }
+            }
+        }
+        books
+    }
+}
+
+/// INV-BOOKS-1, by minute and by flow, and that the minutes add up to the flow.
+fn books_balance(engine: &Engine, flows: &[String]) -> Result<(), String> {
+    let report: Report = engine.report();
+    for name in flows {
+        let flow = report.flows.get(name).ok_or_else(|| format!("no report of flow {name}"))?;
+        let decided = flow.completed
+            + flow.late
+            + flow.rejected.values().sum::<u64>()
+            + flow.dead_lettered.values().sum::<u64>()
+            + flow.unaccounted
+            + flow.unknown.values().sum::<u64>();
+        if flow.entered != flow.open + decided {
+            return Err(format!("{name}: {flow:?}"));
+        }
+        let (mut entered, mut open) = (0, 0);
+        for line in engine.minutes(name).unwrap_or_default() {
+            let decided = line.completed
+                + line.late
+                + line.rejected.values().sum::<u64>()
+                + line.dead_lettered.values().sum::<u64>()
+                + line.unaccounted
+                + line.unknown.values().sum::<u64>();
+            if line.entered != line.open + decided {
+                return Err(format!("{name}: {line:?}"));
+            }
+            entered += line.entered;
+            open += line.open;
+        }
+        if (entered, open) != (flow.entered, flow.open) {
+            return Err(format!("{name}: minutes add up to {entered} entered, {open} open; {flow:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A report's RFC 3339 time; zero where it is none.
+fn parse(text: &str) -> Timestamp {
+    let nanos = text.parse::<jiff::Timestamp>().map(|time| time.as_nanosecond()).unwrap_or_default();
+    Timestamp(u64::try_from(nanos).unwrap_or_default())
+}
+
+/// Seconds since [`EPOCH`], for people.
+pub fn offset(at: Timestamp) -> String {
+    format!("+{:.3}s", at.since(EPOCH).as_secs_f64())
+}
