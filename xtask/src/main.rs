@@ -1,1 +1,121 @@
-fn main() {}
+//! One command for what CI runs, the same on a desk.
+
+mod mutants;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  ci        all that CI checks: fmt, clippy, tidy, test, deny, doc
+  tidy      the rules of the house that no lint knows: which crate may know which
+  test      every test, on real parts
+  bench     scan, match and ledger beside prost decoding the same bytes; the last line is the ratio
+  mutants   breaks the engine in ten ways, one after another: the tests must catch each
+  deny      licences, duplicates and sources of dependencies
+";
+
+/// Installed where it is missing; the version that `deny.toml` was written for.
+const CARGO_DENY: &str = "0.20";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let done = match command.as_deref() {
+        Some("ci") => ci(),
+        Some("tidy") => tidy::check(),
+        Some("test") => test(),
+        Some("bench") => bench(),
+        Some("mutants") => mutants::run(),
+        Some("deny") => deny(),
+        _ => {
+            say(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ci() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
+    tidy::check()?;
+    deny()?;
+    docs()?;
+    test()
+}
+
+/// One profile for everything, and few binaries: what takes long is building, not testing.
+fn test() -> Result<()> {
+    cargo(&["test", "--workspace", "--locked", "--lib", "--bins", "--tests"])
+}
+
+fn bench() -> Result<()> {
+    cargo(&["bench", "--package", "truegreen-otlp", "--bench", "scan"])?;
+    cargo(&["bench", "--package", "truegreen-engine", "--bench", "engine"])
+}
+
+fn docs() -> Result<()> {
+    let mut doc = Command::new("cargo");
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"])
+        .env("RUSTDOCFLAGS", "--deny warnings");
+    run(doc)
+}
+
+fn deny() -> Result<()> {
+    let installed = Command::new("cargo")
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|out| out.status.success());
+    if !installed {
+        cargo(&["install", "cargo-deny", "--locked", "--version", CARGO_DENY])?;
+    }
+    // Advisories need a database from the network, and may turn a green commit red over night: a job of their own.
+    cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(args);
+    run(cargo)
+}
+
+fn run(mut command: Command) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    say(&format!("$ {shown}"));
+    let status = command
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot start {shown}"))?;
+    if !status.success() {
+        bail!("{shown} failed ({status})");
+    }
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map_or(xtask.clone(), PathBuf::from)
+}
+
+#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
