@@ -82,6 +82,9 @@ impl Service {
 
     /// Asks the service to flush and end by closing its standard input, and kills it if it does not.
     pub(crate) async fn stop(mut self) -> Result<(), Error> {
+        if let Ok(Some(status)) = self.process.try_wait() {
+            return Err(self.ended(format!("{status} before it was asked to")));
+        }
         drop(self.stdin.take());
         let waited = tokio::time::timeout(STOP_TIMEOUT, self.process.wait()).await;
         let status = match waited {
@@ -96,11 +99,15 @@ impl Service {
                 format!("SIGKILL after {STOP_TIMEOUT:?}")
             }
         };
-        Err(Error::Ended {
+        Err(self.ended(status))
+    }
+
+    fn ended(&self, status: String) -> Error {
+        Error::Ended {
             service: self.name,
             status,
-            output: tail(&self.output),
-        })
+            output: self.output(),
+        }
     }
 }
 
@@ -122,5 +129,49 @@ fn tail(output: &Path) -> String {
     match text[from..].trim() {
         "" => "(none)".to_owned(),
         shown => shown.to_owned(),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::path::Path;
+
+    use super::Service;
+    use crate::Error;
+    use crate::config::{Orders, Role, ServiceConfig};
+
+    fn config(run_dir: &Path) -> ServiceConfig {
+        ServiceConfig {
+            otlp_endpoint: "http://127.0.0.1:1".into(),
+            run_dir: run_dir.to_owned(),
+            instance: "orders-1".into(),
+            version: "1".into(),
+            role: Role::Orders(Orders {
+                bundles_carry_sku: true,
+            }),
+        }
+    }
+
+    /// Scenario: the program is not the demo's own, or ends at once. Guarantee: an error with what it said, and no wait.
+    #[tokio::test]
+    async fn a_program_that_never_says_its_port_is_an_error_with_its_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Service::start(Path::new("/bin/cat"), &config(dir.path()))
+            .await
+            .err()
+            .unwrap();
+        let Error::NotUp { service, output, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(*service, "orders");
+        assert!(
+            output.contains("--config") || output.contains("demo-service"),
+            "{output}"
+        );
+        let error = Service::start(Path::new("/no/such/program"), &config(dir.path()))
+            .await
+            .err()
+            .unwrap();
+        assert!(error.to_string().starts_with("cannot run /no/such/program"), "{error}");
     }
 }

@@ -63,11 +63,11 @@ pub enum Error {
     #[error("there is no service `{0}` in this configuration\nhint: one of storefront, orders, inventory")]
     Role(String),
     /// A service did not come up.
-    #[error("the demo's service {service} did not come up within {waited:?}\nits output: {output}")]
+    #[error("the demo's service {service} did not come up (waited for {waited:?} at most)\nits output: {output}")]
     NotUp {
         /// Which one.
         service: &'static str,
-        /// How long we waited.
+        /// How long it was waited for at most; it may have ended sooner.
         waited: Duration,
         /// The end of what it wrote to standard error.
         output: String,

@@ -28,7 +28,7 @@ pub struct OrdinaryMonitoring {
     pub checkout_mean_ms: Option<f64>,
     /// Longest time to a checkout's answer, in milliseconds.
     pub checkout_slowest_ms: Option<f64>,
-    /// Messages not acknowledged yet, as the services last said in their health checks.
+    /// Messages not acknowledged yet, as the last health checks say; absent if no service that knows it answers.
     pub queue_depth: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ pub struct ServiceHealth {
     pub passed: u64,
     /// Whether the last one passed.
     pub healthy: bool,
-    /// Share of one core, in percent, between the last two checks; absent where the system does not tell.
+    /// Mean share of one core, in percent, since the first check; absent where the system does not tell.
     pub cpu_percent: Option<f64>,
 }
 
@@ -73,7 +73,8 @@ struct Watched {
     pid: u32,
     health: ServiceHealth,
     queue_depth: Option<u64>,
-    cpu_at: Option<(Instant, u64)>,
+    /// When the first check was, and the CPU time used until then, in milliseconds.
+    cpu_from: Option<(Instant, u64)>,
 }
 
 /// Asks every service for its health, once a second, on a thread of its own.
@@ -97,7 +98,7 @@ impl Poller {
                 cpu_percent: None,
             },
             queue_depth: None,
-            cpu_at: None,
+            cpu_from: None,
         };
         let watched = Arc::new(Mutex::new(services.into_iter().map(watch).collect::<Vec<_>>()));
         let (stop, stopped) = mpsc::channel();
@@ -160,17 +161,16 @@ impl Watched {
         self.health.asked += 1;
         self.health.healthy = answer.is_some();
         self.health.passed += u64::from(answer.is_some());
-        if let Some(depth) = answer.and_then(|health| health.queue_depth) {
-            self.queue_depth = Some(depth);
-        }
+        // Of a service that does not answer, nothing is known: the depth it told last is old.
+        self.queue_depth = answer.and_then(|health| health.queue_depth);
+        let Some(used) = cpu_ms(self.pid) else { return };
         let now = Instant::now();
-        let used = cpu_ms(self.pid);
-        if let (Some(used), Some((then, used_then))) = (used, self.cpu_at) {
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds of one demo run")]
-            let share = used.saturating_sub(used_then) as f64 / (now.duration_since(then).as_secs_f64() * 1_000.0);
-            self.health.cpu_percent = Some(share * 100.0);
+        let (from, used_before) = *self.cpu_from.get_or_insert((now, used));
+        let passed = now.duration_since(from);
+        if !passed.is_zero() {
+            let busy = Duration::from_millis(used.saturating_sub(used_before));
+            self.health.cpu_percent = Some(100.0 * busy.as_secs_f64() / passed.as_secs_f64());
         }
-        self.cpu_at = used.map(|used| (now, used));
     }
 }
 

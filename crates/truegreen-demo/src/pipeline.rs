@@ -264,3 +264,39 @@ async fn health(service: &Service) -> Option<http::Health> {
     let answer = tokio::task::spawn_blocking(move || monitoring::ask(&http::agent(LOOK_EVERY * 20), &url));
     answer.await.ok().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Pipeline, Setup};
+    use crate::{Error, Fault};
+
+    /// Guarantee: a set-up that makes no sense is refused before anything is written or started.
+    #[tokio::test]
+    async fn a_setup_that_makes_no_sense_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = Setup {
+            otlp_endpoint: "http://127.0.0.1:1".into(),
+            data_dir: dir.path().join("data"),
+            fault: Fault::AllRejected,
+            fixed: true,
+            rate_per_second: 20.0,
+            seed: 1,
+            load_for: Duration::from_secs(1),
+            exe: "/no/such/program".into(),
+        };
+        let refused = Pipeline::start(setup.clone()).await.err().unwrap();
+        assert!(matches!(refused, Error::NothingToFix(Fault::AllRejected)), "{refused}");
+        let refused = Pipeline::start(Setup {
+            fixed: false,
+            rate_per_second: 0.0,
+            ..setup
+        })
+        .await
+        .err()
+        .unwrap();
+        assert!(matches!(refused, Error::Rate(_)), "{refused}");
+        assert!(!dir.path().join("data").exists());
+    }
+}
