@@ -4,7 +4,7 @@ use crate::error::{ErrorKind, Fault};
 use crate::wire::{self, MAX_LEVEL, Reader};
 
 mod nested;
-mod text;
+pub(crate) mod text;
 
 pub use nested::{Array, Elements, Entries, Map};
 use nested::{Holder, Nested};

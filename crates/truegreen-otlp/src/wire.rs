@@ -2,6 +2,8 @@
 
 use crate::error::{ErrorKind, Fault};
 
+pub(crate) mod out;
+
 /// Deepest nesting of messages and groups, the request itself being 0; what generated decoders allow.
 pub(crate) const MAX_LEVEL: u32 = 100;
 
