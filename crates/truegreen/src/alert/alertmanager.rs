@@ -1,0 +1,131 @@
+//! Prometheus Alertmanager, API v2: it forgets what is not told again, so every open finding is sent each minute,
+//! and a resolved one until that was heard. A Watchdog fires always, to prove that we live.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use truegreen_model::report::FindingReport;
+
+use super::post::{Posted, Poster, backoff};
+use super::{Notice, Receive};
+
+const RESEND: Duration = Duration::from_secs(60);
+/// Alertmanager takes an alert for resolved after this, should we die. Longer than a few failed posts.
+const HOLDS: Duration = Duration::from_secs(5 * 60);
+const MAX_ALERTS: usize = 10_000;
+
+pub(super) struct Alertmanager {
+    poster: Poster,
+    link: String,
+    started: jiff::Timestamp,
+    /// By finding.
+    alerts: BTreeMap<String, Alert>,
+    failures: u32,
+    due: Instant,
+}
+
+struct Alert {
+    finding: Arc<FindingReport>,
+    resolved_at: Option<jiff::Timestamp>,
+}
+
+impl Alertmanager {
+    pub(super) fn new(poster: Poster, link: &str) -> Alertmanager {
+        Alertmanager {
+            poster,
+            link: link.to_owned(),
+            started: jiff::Timestamp::now(),
+            alerts: BTreeMap::new(),
+            failures: 0,
+            due: Instant::now(),
+        }
+    }
+
+    fn send(&mut self) {
+        let body = self.body(jiff::Timestamp::now());
+        let now = Instant::now();
+        match self.poster.post("/api/v2/alerts", &body) {
+            Posted::Later => {
+                self.failures += 1;
+                self.due = now + backoff(self.failures);
+            }
+            Posted::Taken | Posted::Refused => {
+                self.failures = 0;
+                self.due = now + RESEND;
+                self.alerts.retain(|_, alert| alert.resolved_at.is_none());
+            }
+        }
+    }
+
+    fn body(&self, now: jiff::Timestamp) -> Value {
+        let holds_until = (now + HOLDS).to_string();
+        let watchdog = json!({
+            "labels": {"alertname": "TruegreenWatchdog", "severity": "none"},
+            "annotations": {"summary": "Truegreen is alive. This alert fires always; its absence is the news."},
+            "startsAt": self.started.to_string(),
+            "endsAt": holds_until,
+            "generatorURL": self.link,
+        });
+        let findings = self.alerts.values().map(|alert| self.alert(alert, &holds_until));
+        Value::Array(std::iter::once(watchdog).chain(findings).collect())
+    }
+
+    fn alert(&self, alert: &Alert, holds_until: &str) -> Value {
+        let finding = &alert.finding;
+        let mut labels = json!({
+            "alertname": "TruegreenFinding",
+            "flow": finding.flow,
+            "kind": finding.kind,
+            "finding": finding.id,
+            "severity": "critical",
+        });
+        if let (Some(after), Some(before)) = (&finding.after, &finding.before) {
+            labels["hop"] = Value::from(format!("{after} -> {before}"));
+        }
+        let ends_at = alert
+            .resolved_at
+            .map_or_else(|| holds_until.to_owned(), |at| at.to_string());
+        json!({
+            "labels": labels,
+            "annotations": {
+                "summary": finding.title,
+                "description": format!("{} journeys; for example {}", finding.count, finding.examples.join(", ")),
+                "status": finding.status,
+            },
+            "startsAt": finding.first_seen,
+            "endsAt": ends_at,
+            "generatorURL": format!("{}/#finding-{}", self.link, finding.id),
+        })
+    }
+}
+
+impl Receive for Alertmanager {
+    fn note(&mut self, notice: Notice) {
+        let (finding, resolved_at) = match notice {
+            Notice::Opened(finding) => (finding, None),
+            Notice::Closed(finding) => (finding, Some(jiff::Timestamp::now())),
+            Notice::Stop => return,
+        };
+        if self.alerts.len() >= MAX_ALERTS && !self.alerts.contains_key(&finding.id) {
+            return self.poster.metrics.alerts_dropped.add("too_many", 1);
+        }
+        self.alerts.insert(finding.id.clone(), Alert { finding, resolved_at });
+        // News is sent at once, unless the receiver is known to fail.
+        if self.failures == 0 {
+            self.due = Instant::now();
+        }
+    }
+
+    fn send_due(&mut self, now: Instant) -> Duration {
+        if self.due <= now {
+            self.send();
+        }
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    fn last_words(&mut self, _until: Instant) {
+        self.send();
+    }
+}

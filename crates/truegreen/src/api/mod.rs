@@ -1,0 +1,210 @@
+//! The API on the web port: JSON under `/api/v1`, health checks, metrics. Errors are `{error, hint}`.
+
+mod prometheus;
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use truegreen_engine::Engine;
+use truegreen_model::report::{FindingReport, MinuteReport};
+
+use crate::run_loop::Unavailable;
+use crate::server::Seen;
+
+/// The description of this API.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Everything under `/api/v1`, `/metrics`, `/livez` and `/readyz`.
+pub fn router(seen: Seen) -> Router {
+    Router::new()
+        .route("/api/v1/openapi.json", get(openapi))
+        .route("/api/v1/report", get(report))
+        .route("/api/v1/flows", get(flows))
+        .route("/api/v1/books", get(books))
+        .route("/api/v1/findings", get(findings))
+        .route("/api/v1/services", get(services))
+        .route("/api/v1/journeys/{flow}/{key}", get(journeys))
+        .route("/api/{*path}", get(unknown))
+        .route("/metrics", get(prometheus::metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(seen)
+}
+
+/// What went wrong, and how to mend it.
+pub(crate) struct Problem {
+    status: StatusCode,
+    error: String,
+    hint: String,
+}
+
+impl Problem {
+    fn not_found(error: String, hint: impl Into<String>) -> Problem {
+        Problem {
+            status: StatusCode::NOT_FOUND,
+            error,
+            hint: hint.into(),
+        }
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Problem {
+        let hint = "the server is busy or stopping; /readyz says when it is back".to_owned();
+        Problem {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: error.to_string(),
+            hint,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Json(json!({"error": self.error, "hint": self.hint})).into_response();
+        *response.status_mut() = self.status;
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+async fn report(State(seen): State<Seen>) -> Result<Response, Problem> {
+    Ok(Json(seen.run.ask(Engine::report).await?).into_response())
+}
+
+#[derive(Serialize)]
+struct FlowSummary {
+    name: String,
+    description: String,
+    health: String,
+    steps: Vec<String>,
+    exits: Vec<String>,
+}
+
+async fn flows(State(seen): State<Seen>) -> Result<Response, Problem> {
+    let flows = seen.run.ask(summaries).await?;
+    Ok(Json(json!({ "flows": flows })).into_response())
+}
+
+fn summaries(engine: &Engine) -> Vec<FlowSummary> {
+    let report = engine.report();
+    let summary = |flow: &truegreen_model::flow::Flow| FlowSummary {
+        name: flow.name.clone(),
+        description: flow.description.clone(),
+        health: report
+            .flows
+            .get(&flow.name)
+            .map(|books| books.health.clone())
+            .unwrap_or_default(),
+        steps: flow.steps.iter().map(|step| step.name.clone()).collect(),
+        exits: flow.exits.iter().map(|exit| exit.name.clone()).collect(),
+    };
+    engine.flows().map(summary).collect()
+}
+
+#[derive(Deserialize)]
+struct ByFlow {
+    flow: Option<String>,
+}
+
+async fn books(State(seen): State<Seen>, Query(wanted): Query<ByFlow>) -> Result<Response, Problem> {
+    let one = wanted.flow.clone();
+    let books = seen.run.ask(move |engine| minutes(engine, one.as_deref())).await?;
+    match wanted.flow {
+        Some(flow) if books.is_empty() => Err(unknown_flow(&flow)),
+        _ => Ok(Json(json!({ "flows": books })).into_response()),
+    }
+}
+
+/// The books by minute, of one flow or all.
+pub(crate) fn minutes(engine: &Engine, one: Option<&str>) -> BTreeMap<String, Vec<MinuteReport>> {
+    let names = engine.flows().map(|flow| flow.name.clone());
+    let wanted = names.filter(|name| one.is_none_or(|one| one == name));
+    wanted
+        .filter_map(|name| engine.minutes(&name).map(|minutes| (name, minutes)))
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct WhichFindings {
+    flow: Option<String>,
+    status: Option<String>,
+}
+
+async fn findings(State(seen): State<Seen>, Query(wanted): Query<WhichFindings>) -> Result<Response, Problem> {
+    let mut findings = seen.run.ask(Engine::report).await?.findings;
+    let fits = |finding: &FindingReport| {
+        wanted.flow.as_ref().is_none_or(|flow| *flow == finding.flow)
+            && wanted.status.as_ref().is_none_or(|status| *status == finding.status)
+    };
+    findings.retain(fits);
+    Ok(Json(json!({ "findings": findings })).into_response())
+}
+
+async fn services(State(seen): State<Seen>) -> Result<Response, Problem> {
+    let services = seen.run.ask(Engine::services).await?;
+    Ok(Json(json!({ "services": services })).into_response())
+}
+
+async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, String)>) -> Result<Response, Problem> {
+    let asked = (flow.clone(), key.clone());
+    let (known, journeys) = seen
+        .run
+        .ask(move |engine| {
+            let known = engine.flows().any(|flow| flow.name == asked.0);
+            (known, engine.journeys_of(&asked.0, &asked.1))
+        })
+        .await?;
+    if !known {
+        return Err(unknown_flow(&flow));
+    }
+    if journeys.is_empty() {
+        let hint = "keys are matched exactly, and ended journeys are forgotten after `retention`";
+        return Err(Problem::not_found(
+            format!("no journey of key {key:?} in flow {flow:?}"),
+            hint,
+        ));
+    }
+    Ok(Json(json!({ "journeys": journeys })).into_response())
+}
+
+fn unknown_flow(flow: &str) -> Problem {
+    Problem::not_found(format!("no flow is called {flow:?}"), "/api/v1/flows lists them")
+}
+
+async fn unknown(Path(path): Path<String>) -> Problem {
+    Problem::not_found(
+        format!("nothing is at /api/{path}"),
+        "/api/v1/openapi.json lists what is",
+    )
+}
+
+async fn livez(State(seen): State<Seen>) -> Response {
+    match seen.run.ask(|_| ()).await {
+        Ok(()) => (StatusCode::OK, "alive\n").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the engine does not answer\n").into_response(),
+    }
+}
+
+async fn readyz(State(seen): State<Seen>) -> Response {
+    let why_not = match (seen.run.is_stopping(), seen.run.is_full()) {
+        (true, _) => "stopping\n",
+        (_, true) => "memory for journeys is full\n",
+        _ => return (StatusCode::OK, "ready\n").into_response(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why_not).into_response()
+}

@@ -1,0 +1,178 @@
+//! `truegreen audit`: the engine over recorded telemetry, at the pace of the disk.
+
+mod recording;
+mod times;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use truegreen_engine::{Engine, Input, Options, Request};
+use truegreen_model::time::Timestamp;
+use truegreen_otlp::Signal;
+
+use super::progress::LiveLine;
+use super::{serve, terminal};
+use crate::{quantity, wording};
+use recording::{Line, Recordings};
+
+/// Time passes as the recording says: what it holds counts as received so long after the latest event in it. As long
+/// as the engine allows exporters at the least.
+const EXPORT_LAG: Duration = Duration::from_secs(10);
+/// Whatever is in the files is remembered.
+const RETENTION: Duration = Duration::from_secs(100 * 365 * 86_400);
+const MAX_JOURNEYS: usize = 50_000_000;
+/// Bad lines told one by one; more are only counted.
+const TOLD_LINES: u64 = 20;
+
+/// Keep the books over recorded telemetry
+///
+/// Reads what the OpenTelemetry Collector's file exporter writes: one line of OTLP/JSON for each request, with traces,
+/// logs and metrics mixed, plain or compressed with gzip or zstd. Several files are read side by side by the time of
+/// their events. Time is that of the recording; what is undecided at its end stays open.
+///
+/// Exit code 1 if something is unaccounted.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Folder of contracts (*.yaml), or one of them
+    #[arg(long, value_name = "DIR")]
+    flows: PathBuf,
+    /// Recordings
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write every journey to a file, one line of JSON each
+    #[arg(long, value_name = "FILE")]
+    journeys: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let flows = serve::load(&args.flows)?;
+    let recordings = Recordings::open(&args.files)?;
+    // Opened first: an hour of reading should not end in a full disk's complaint alone.
+    let journeys = args
+        .journeys
+        .as_ref()
+        .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())));
+    let journeys = journeys.transpose()?;
+    let options = Options {
+        retention: RETENTION,
+        max_journeys: MAX_JOURNEYS,
+        ..Options::default()
+    };
+    let mut audit = Audit {
+        engine: Engine::new(flows, options),
+        now: Timestamp(0),
+        sequence: 0,
+        bad: 0,
+        refused: 0,
+    };
+    audit.read(recordings)?;
+    if let Some(file) = journeys {
+        write_journeys(&audit.engine, file).context("cannot write the journeys")?;
+    }
+    audit.tell(args.json)
+}
+
+struct Audit {
+    engine: Engine,
+    now: Timestamp,
+    sequence: u64,
+    /// Lines that could not be read.
+    bad: u64,
+    /// Records beyond the limits on single records.
+    refused: u64,
+}
+
+impl Audit {
+    fn read(&mut self, mut recordings: Recordings) -> anyhow::Result<()> {
+        let mut live = LiveLine::new();
+        while let Some(line) = recordings.next()? {
+            match line {
+                Ok(line) => self.apply(&line)?,
+                Err(bad) => {
+                    self.bad += 1;
+                    live.clear();
+                    self.complain(&bad);
+                }
+            }
+            live.show(|| {
+                let (read, size) = recordings.progress();
+                let percent = 100.0 * read as f64 / size.max(1) as f64;
+                let read = quantity::show_rounded(read);
+                format!(
+                    "  {percent:.0} % ({read}), {} requests, {} journeys open",
+                    self.sequence,
+                    self.engine.open_journeys()
+                )
+            });
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, line: &Line) -> anyhow::Result<()> {
+        self.sequence += 1;
+        self.refused += line.refused;
+        self.now = self.now.max(line.latest + EXPORT_LAG);
+        let request = Request {
+            sequence: self.sequence,
+            body: &line.body,
+        };
+        let input = match line.signal {
+            Signal::Traces => Input::Traces(request),
+            Signal::Logs => Input::Logs(request),
+            Signal::Metrics => Input::Metrics(request),
+        };
+        self.engine.apply(self.now, input);
+        // An engine that is full would leave out what comes next, and the books would be of something else.
+        anyhow::ensure!(
+            !self.engine.is_full(),
+            "more than {MAX_JOURNEYS} journeys, or too many traces at once\nhint: audit a shorter stretch of time"
+        );
+        Ok(())
+    }
+
+    fn complain(&self, bad: &recording::Bad) {
+        if self.bad <= TOLD_LINES {
+            terminal::warn(&format!("{bad}; left out"));
+        }
+        if self.bad == TOLD_LINES {
+            terminal::warn("further lines that cannot be read are only counted");
+        }
+    }
+
+    fn tell(&self, json: bool) -> anyhow::Result<u8> {
+        let report = self.engine.report();
+        if json {
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
+        } else {
+            let mut out = anstream::stdout();
+            terminal::write_report(&mut out, &report)?;
+            writeln!(out, "\n{} read", wording::count(self.sequence, "request"))?;
+        }
+        if self.bad > 0 {
+            let lines = wording::count(self.bad, "line");
+            terminal::warn(&format!("{lines} could not be read: the books miss what stood there"));
+        }
+        if self.refused > 0 {
+            let records = wording::count(self.refused, "record");
+            terminal::warn(&format!(
+                "{records} went beyond the limits on single records and were left out"
+            ));
+        }
+        Ok(u8::from(report.flows.values().any(|flow| flow.unaccounted > 0)))
+    }
+}
+
+fn write_journeys(engine: &Engine, file: File) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(file);
+    for journey in engine.journeys() {
+        serde_json::to_writer(&mut out, &journey)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}

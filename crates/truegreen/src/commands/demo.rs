@@ -1,0 +1,199 @@
+//! `truegreen demo`: a small pipeline of real processes, broken in silence, and what is found.
+
+mod story;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use truegreen_demo::{CONTRACT, Fault, Pipeline, Setup};
+use truegreen_engine::Engine;
+use truegreen_engine::flow::Source;
+
+use super::progress::LiveLine;
+use super::shutdown;
+use crate::config::Config;
+use crate::monitor::Monitor;
+use crate::record::Recorder;
+use crate::run_loop::Tap;
+use crate::server::Server;
+use crate::{flows, quantity};
+use story::Story;
+
+/// How long undecided journeys are waited for: proof of a loss needs the services to be heard again.
+const DRAIN_AT_MOST: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Break a small pipeline silently, and see it found
+///
+/// Starts a shop of three real services (storefront, orders, inventory) with a queue and a database, lets customers
+/// order, and breaks it in a way that no dashboard shows. Then says what Truegreen found, what ordinary monitoring
+/// says of the same time, and what really happened. Everything runs on this machine, on free ports, and is gone
+/// afterwards.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// What is broken: none, silent-skip, all-rejected, nobody-consuming or dead-exporter
+    #[arg(long, value_name = "FAULT", default_value_t = Fault::SilentSkip)]
+    fault: Fault,
+    /// With silent-skip: run the repaired consumer, which refuses loudly what it skipped before
+    #[arg(long)]
+    fixed: bool,
+    /// How long customers order
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = quantity::duration)]
+    load_for: Duration,
+    /// Orders per second
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    rate: f64,
+    /// Decides which orders are placed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the telemetry to a file that `truegreen audit` reads
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Keep contract, database and logs of the services in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    let json = args.json;
+    let story = runtime.block_on(play(args))?;
+    let mut out = anstream::stdout();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&story.to_json())?)?;
+    } else {
+        story.write(&mut out)?;
+    }
+    Ok(0)
+}
+
+async fn play(args: Args) -> anyhow::Result<Story> {
+    let scratch;
+    let dir: &Path = match &args.keep {
+        Some(dir) => dir,
+        None => {
+            scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+            scratch.path()
+        }
+    };
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    let monitor = Monitor::default();
+    let server = start_server(dir, args.record.as_deref(), &monitor).await?;
+    let setup = Setup {
+        otlp_endpoint: format!("http://{}", server.addresses().grpc),
+        data_dir: dir.to_owned(),
+        fault: args.fault,
+        fixed: args.fixed,
+        rate_per_second: args.rate,
+        seed: args.seed,
+        load_for: args.load_for,
+        exe: std::env::current_exe().context("cannot find this program's own file")?,
+    };
+    if !args.json {
+        story::introduce(
+            &mut anstream::stdout(),
+            &setup,
+            &format!("http://{}", server.addresses().web),
+        )?;
+    }
+    let mut pipeline = Pipeline::start(setup).await?;
+    let mut line = LiveLine::new();
+    let finished = tokio::select! {
+        done = order_and_wait(&mut pipeline, &server, &mut line) => { done?; true }
+        asked = shutdown::asked() => { asked?; false }
+    };
+    line.clear();
+    let ordinary = pipeline.ordinary();
+    let truth = pipeline.truth()?;
+    let stopped = pipeline.stop().await;
+    let (report, lost) = server
+        .run()
+        .ask(|engine| (engine.report(), unaccounted(engine)))
+        .await?;
+    server.stop().await?;
+    stopped?;
+    Ok(Story {
+        finished,
+        report,
+        lost,
+        ordinary,
+        signals: monitor.services(),
+        truth,
+    })
+}
+
+async fn start_server(dir: &Path, record: Option<&Path>, monitor: &Monitor) -> anyhow::Result<Server> {
+    let contract = dir.join("flows").join("order-fulfilment.yaml");
+    std::fs::create_dir_all(dir.join("flows")).context("cannot make the folder for the contract")?;
+    std::fs::write(&contract, CONTRACT).with_context(|| format!("cannot write {}", contract.display()))?;
+    let source = Source {
+        path: contract.display().to_string(),
+        text: CONTRACT.to_owned(),
+    };
+    let (compiled, told) = flows::compiled(&[source], false);
+    let compiled = compiled.with_context(|| format!("the demo's contract has mistakes:\n{}", told.join("\n")))?;
+
+    let mut taps: Vec<Box<dyn Tap>> = vec![Box::new(monitor.clone())];
+    if let Some(path) = record {
+        let recorder = Recorder::create(path).with_context(|| format!("cannot record to {}", path.display()))?;
+        taps.push(Box::new(recorder));
+    }
+    let mut config = Config::default();
+    for address in [&mut config.listen.grpc, &mut config.listen.http, &mut config.listen.web] {
+        address.set_port(0);
+    }
+    Ok(Server::start(&config, compiled.flows, taps).await?)
+}
+
+/// Places the orders, lets the pipeline come to rest, and waits until every journey is decided.
+async fn order_and_wait(pipeline: &mut Pipeline, server: &Server, line: &mut LiveLine) -> anyhow::Result<()> {
+    let summary = pipeline.run_load(|progress| {
+        line.show(|| {
+            let seconds = progress.elapsed.as_secs();
+            format!(
+                "  {seconds} s: {} of {} orders placed, {} failed",
+                progress.placed, progress.planned, progress.failed
+            )
+        });
+    });
+    summary.await?;
+    pipeline.settle().await;
+    let started = Instant::now();
+    let mut undecided_for = Duration::ZERO;
+    while undecided_for < DRAIN_AT_MOST {
+        // What was accepted last may still be on its way through an exporter's batch.
+        let (entered, open) = server
+            .run()
+            .ask(|engine| (entered(engine), engine.open_journeys()))
+            .await?;
+        if open == 0 && entered >= pipeline.ordinary().checkouts_placed {
+            break;
+        }
+        line.show(|| {
+            format!(
+                "  {} s: waiting for proof; {open} of {entered} journeys are not decided yet",
+                started.elapsed().as_secs()
+            )
+        });
+        tokio::time::sleep(LOOK_EVERY).await;
+        undecided_for = started.elapsed();
+    }
+    Ok(())
+}
+
+fn entered(engine: &Engine) -> u64 {
+    engine.report().flows.values().map(|flow| flow.entered).sum()
+}
+
+fn unaccounted(engine: &Engine) -> Vec<String> {
+    let lost = engine.journeys().filter(|journey| journey.verdict == "unaccounted");
+    let mut keys: Vec<_> = lost.map(|journey| journey.key).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}

@@ -1,0 +1,177 @@
+//! What the demo tells: what was found, what ordinary monitoring says, and what really happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use truegreen_demo::{Fault, OrdinaryMonitoring, Setup, Truth};
+use truegreen_model::report::Report;
+
+use crate::commands::terminal;
+use crate::monitor::ServiceSignals;
+use crate::wording;
+
+const BOLD: Style = Style::new().bold();
+/// Keys printed; the JSON holds all.
+const SHOWN_KEYS: usize = 12;
+
+/// The outcome of one run.
+pub(super) struct Story {
+    /// Whether the run was let go to its end.
+    pub(super) finished: bool,
+    pub(super) report: Report,
+    /// Keys of all journeys whose verdict is unaccounted.
+    pub(super) lost: Vec<String>,
+    pub(super) ordinary: OrdinaryMonitoring,
+    pub(super) signals: BTreeMap<String, ServiceSignals>,
+    pub(super) truth: Truth,
+}
+
+/// Says what is about to happen.
+pub(super) fn introduce(out: &mut impl Write, setup: &Setup, page: &str) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{BOLD}A shop takes orders: storefront -> orders -> queue -> inventory -> database.{BOLD:#}"
+    )?;
+    match (setup.fault, setup.fixed) {
+        (_, true) => writeln!(
+            out,
+            "The repaired consumer runs: it refuses loudly what it skipped before."
+        )?,
+        (Fault::None, _) => writeln!(out, "Nothing is broken.")?,
+        (fault, _) => writeln!(out, "Broken on purpose ({fault}): {}.", fault.describe())?,
+    }
+    writeln!(
+        out,
+        "Customers order for {} s. Watch it: {page}\n",
+        setup.load_for.as_secs()
+    )
+}
+
+impl Story {
+    /// The whole as JSON.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "health": self.report.health,
+            "flows": self.report.flows,
+            "findings": self.report.findings,
+            "unaccounted": self.lost,
+            "truth": self.truth,
+            "ordinary": {
+                "green": self.ordinary.is_green(),
+                "monitoring": self.ordinary,
+                "telemetry": self.signals,
+            },
+        })
+    }
+
+    /// The whole as text.
+    pub(super) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        if !self.finished {
+            writeln!(
+                out,
+                "Stopped before the end: journeys that are still open are not decided.\n"
+            )?;
+        }
+        writeln!(out, "{BOLD}Truegreen says{BOLD:#}")?;
+        terminal::write_report(out, &self.report)?;
+        writeln!(out)?;
+        self.write_ordinary(out)?;
+        writeln!(out)?;
+        self.write_truth(out)
+    }
+
+    fn write_ordinary(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let ordinary = &self.ordinary;
+        let (asked, passed) = ordinary
+            .services
+            .iter()
+            .fold((0, 0), |(a, p), s| (a + s.asked, p + s.passed));
+        let sum = |of: fn(&ServiceSignals) -> u64| self.signals.values().map(of).sum::<u64>();
+        let green = AnsiColor::Green.on_default().bold();
+        let red = AnsiColor::Red.on_default().bold();
+        write!(out, "{BOLD}Ordinary monitoring says of the same time:{BOLD:#} ")?;
+        match ordinary.is_green() && sum(|s| s.failed_requests) == 0 && sum(|s| s.errors) == 0 {
+            true => writeln!(out, "{green}all green{green:#}")?,
+            false => writeln!(out, "{red}not all green{red:#}")?,
+        }
+        writeln!(out, "  health checks   {passed} of {asked} passed")?;
+        writeln!(
+            out,
+            "  checkouts       {} answered well, {} failed; mean {}, slowest {}",
+            ordinary.checkouts_placed,
+            ordinary.checkouts_failed,
+            milliseconds(ordinary.checkout_mean_ms),
+            milliseconds(ordinary.checkout_slowest_ms)
+        )?;
+        let (spans, failed) = (sum(|s| s.spans), sum(|s| s.error_spans));
+        writeln!(
+            out,
+            "  error rate      {:.1} % ({failed} of {spans} spans)",
+            percent(failed, spans)
+        )?;
+        writeln!(
+            out,
+            "  logs            {} errors, {} warnings",
+            sum(|s| s.errors),
+            sum(|s| s.warnings)
+        )?;
+        let depth = ordinary
+            .queue_depth
+            .map_or_else(|| "not told".to_owned(), |n| wording::count(n, "message"));
+        writeln!(out, "  queue           {depth} waiting")?;
+        let cpu = ordinary
+            .services
+            .iter()
+            .filter_map(|s| s.cpu_percent.map(|p| format!("{} {p:.0} %", s.service)));
+        writeln!(out, "  CPU             {}", cpu.collect::<Vec<_>>().join(", "))
+    }
+
+    fn write_truth(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let truth = &self.truth;
+        writeln!(
+            out,
+            "{BOLD}What really happened{BOLD:#} (from the services' own files, which Truegreen does not read)"
+        )?;
+        let rejected: u64 = truth.rejected.values().sum();
+        writeln!(
+            out,
+            "  {} orders accepted: {} updated the stock, {rejected} refused with a reason, {} lost",
+            truth.entered,
+            truth.updated,
+            truth.lost.len()
+        )?;
+        let lost: BTreeSet<_> = truth.lost.iter().collect();
+        let named: BTreeSet<_> = self.lost.iter().collect();
+        let right = lost.intersection(&named).count();
+        let wrong = named.len() - right;
+        if !lost.is_empty() {
+            writeln!(out, "  lost: {}", shortened(&truth.lost))?;
+        }
+        if !lost.is_empty() || wrong > 0 {
+            writeln!(
+                out,
+                "  Truegreen named {right} of the {} lost, and {wrong} that were not.",
+                lost.len()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn shortened(keys: &[String]) -> String {
+    let shown = keys.iter().take(SHOWN_KEYS).cloned().collect::<Vec<_>>().join(", ");
+    match keys.len().saturating_sub(SHOWN_KEYS) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn milliseconds(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "not known".to_owned(), |ms| format!("{ms:.0} ms"))
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}

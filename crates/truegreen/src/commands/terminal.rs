@@ -1,0 +1,173 @@
+//! Text for terminals: colours only there, and never against NO_COLOR.
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use truegreen_model::report::{FindingReport, Report};
+
+use crate::wording;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Writes an error and its hint to standard error.
+pub(super) fn complain(error: &anyhow::Error) {
+    let red = AnsiColor::Red.on_default().bold();
+    // Nothing is left to do if even this fails.
+    drop(writeln!(anstream::stderr(), "{red}error:{red:#} {error:#}"));
+}
+
+/// Writes a warning to standard error.
+pub(super) fn warn(text: &str) {
+    let yellow = AnsiColor::Yellow.on_default().bold();
+    drop(writeln!(anstream::stderr(), "{yellow}warning:{yellow:#} {text}"));
+}
+
+pub(super) fn stderr_has_colour() -> bool {
+    let choice = anstream::AutoStream::choice(&std::io::stderr());
+    !matches!(choice, anstream::ColorChoice::Never)
+}
+
+pub(super) fn stdout_has_colour() -> bool {
+    let choice = anstream::AutoStream::choice(&std::io::stdout());
+    !matches!(choice, anstream::ColorChoice::Never)
+}
+
+/// Whether somebody watches standard error.
+pub(super) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+fn style_of(health: &str) -> Style {
+    match health {
+        "WORKING" => AnsiColor::Green.on_default().bold(),
+        "BROKEN" => AnsiColor::Red.on_default().bold(),
+        _ => AnsiColor::Yellow.on_default().bold(),
+    }
+}
+
+/// Writes verdict, findings and books.
+pub(super) fn write_report(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    let style = style_of(&report.health);
+    writeln!(out, "{style}{}{style:#}", printable(&wording::verdict(report)))?;
+    let standing = report.findings.iter().filter(|finding| wording::is_standing(finding));
+    for (n, finding) in standing.enumerate() {
+        // The verdict is the first one's sentence already.
+        if n > 0 || report.health == "WORKING" {
+            writeln!(out, "\n{BOLD}{}{BOLD:#}", printable(&wording::sentence(&finding.title)))?;
+        }
+        write_finding(out, finding)?;
+    }
+    for (name, flow) in &report.flows {
+        let style = style_of(&flow.health);
+        writeln!(
+            out,
+            "\n{BOLD}{}{BOLD:#}: {style}{}{style:#}",
+            printable(name),
+            flow.health
+        )?;
+        write_equation(out, flow)?;
+    }
+    Ok(())
+}
+
+fn write_finding(out: &mut impl Write, finding: &FindingReport) -> std::io::Result<()> {
+    let journeys = wording::count(finding.count, "journey");
+    writeln!(
+        out,
+        "  {journeys}, {}: {}",
+        finding.status,
+        printable(&finding.examples.join(", "))
+    )?;
+    writeln!(
+        out,
+        "  {DIM}since {}, last at {}{DIM:#}",
+        finding.onset, finding.last_seen
+    )
+}
+
+fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowReport) -> std::io::Result<()> {
+    let red = AnsiColor::Red.on_default().bold();
+    write!(out, "  {BOLD}{}{BOLD:#} entered", flow.entered)?;
+    for (n, term) in wording::terms(flow).iter().enumerate() {
+        let sign = if n == 0 { "=" } else { "+" };
+        let style = match (term.label, term.count) {
+            (_, 0) => DIM,
+            ("UNACCOUNTED", _) => red,
+            _ => Style::new(),
+        };
+        write!(out, " {sign} {style}{} {}{style:#}", term.count, term.label)?;
+        if !term.detail.is_empty() {
+            write!(out, " ({})", printable(&term.detail))?;
+        }
+    }
+    writeln!(out)?;
+    let beside = [
+        (flow.duplicates, "duplicates"),
+        (flow.orphans, "orphans"),
+        (flow.amended, "amended"),
+    ];
+    let beside: Vec<_> = beside
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    if !beside.is_empty() {
+        writeln!(out, "  {DIM}beside the equation: {}{DIM:#}", beside.join(", "))?;
+    }
+    Ok(())
+}
+
+/// What peers sent, without anything that could steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use truegreen_model::report::FlowReport;
+
+    #[test]
+    fn keys_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn the_report_reads_from_verdict_to_books() {
+        let finding = FindingReport {
+            title: "3 journeys were seen at `published`, and never at `stock updated`".to_owned(),
+            flow: "orders".to_owned(),
+            after: Some("published".to_owned()),
+            before: Some("stock updated".to_owned()),
+            status: "open".to_owned(),
+            count: 3,
+            examples: vec!["ord-1".to_owned(), "ord-2".to_owned()],
+            onset: "2026-01-01T10:00:00Z".to_owned(),
+            last_seen: "2026-01-01T10:01:00Z".to_owned(),
+            ..FindingReport::default()
+        };
+        let flow = FlowReport {
+            health: "BROKEN".to_owned(),
+            entered: 10,
+            completed: 7,
+            unaccounted: 3,
+            duplicates: 1,
+            ..FlowReport::default()
+        };
+        let second = FindingReport {
+            title: "2 journeys were refused".to_owned(),
+            ..finding.clone()
+        };
+        let report = Report {
+            health: "BROKEN".to_owned(),
+            flows: [("orders".to_owned(), flow)].into(),
+            findings: vec![finding, second],
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        write_report(&mut out, &report).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out.into_inner()).unwrap());
+    }
+}

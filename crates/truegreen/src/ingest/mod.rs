@@ -1,0 +1,225 @@
+//! Telemetry in: OTLP over gRPC and HTTP, and CloudEvents. One path for all of them: [`receive`](Intake) the body
+//! within bounds, bring it to plain protobuf, check it, hand it to the run loop, answer. What cannot be taken is
+//! refused, counted, and opens a coverage gap for its sender; nothing is dropped silently (INV-DROP-1).
+
+mod body;
+mod decompress;
+mod events;
+mod grpc;
+mod http;
+mod refusal;
+mod reservation;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use crate::run_loop;
+pub use body::{Form, Refused, Sender};
+pub use decompress::Encoding;
+pub use events::Mode;
+pub use refusal::Refusal;
+pub use reservation::{ByteBudget, Reservation};
+pub use truegreen_otlp::Signal;
+
+/// What was taken of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Taken {
+    /// Records refused one by one.
+    rejected: u64,
+    /// Why; empty if there are none.
+    message: String,
+}
+
+/// Larger bodies are decompressed and checked on a thread that may block, so that connections are not held up.
+const INLINE_BYTES: usize = 256 << 10;
+/// Compressed bodies may grow a lot.
+const INLINE_COMPRESSED_BYTES: usize = 32 << 10;
+/// What is kept of an oversized body, to read its sender from.
+const PREFIX_BYTES: usize = 64 << 10;
+/// An oversized body is read to its end up to this many times the bound, so that its sender reads our answer rather
+/// than a broken connection, which it would take for a reason to retry.
+const DISCARD_FACTOR: usize = 8;
+
+/// All that the intake's handlers share.
+pub struct Intake {
+    limits: Limits,
+    budget: ByteBudget,
+    metrics: Arc<Metrics>,
+    run: run_loop::Handle,
+}
+
+impl Intake {
+    /// An intake that feeds this run loop.
+    pub fn new(limits: Limits, metrics: Arc<Metrics>, run: run_loop::Handle) -> Intake {
+        let budget = ByteBudget::new(limits.in_flight_bytes);
+        Intake {
+            limits,
+            budget,
+            metrics,
+            run,
+        }
+    }
+
+    /// Bytes of bodies in flight.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.limits.in_flight_bytes.saturating_sub(self.budget.free())
+    }
+
+    /// Everything that is taken, on whichever port.
+    pub fn router(self: Arc<Intake>) -> Router {
+        let mut router = Router::new();
+        for signal in Signal::ALL {
+            let over_http = move |intake, request| http::export(intake, signal, request);
+            let over_grpc = move |intake, request| grpc::export(intake, signal, request);
+            router = router
+                .route(http::path(signal), any(over_http))
+                .route(grpc::path(signal), any(over_grpc));
+        }
+        router
+            .route("/v1/events", any(events::take))
+            .fallback(http::unknown_path)
+            .with_state(self)
+    }
+
+    /// Reads a body of at most `limits.body` and `framing` bytes.
+    async fn receive(&self, body: Body, framing: usize) -> Result<(Vec<u8>, Reservation), Refused> {
+        if self.run.is_stopping() {
+            return Err(Refusal::ShuttingDown.into());
+        }
+        let limit = self.limits.body_bytes.saturating_add(framing);
+        let mut received = Receiving {
+            body,
+            bytes: Vec::new(),
+            reservation: self.budget.reserve(),
+            limit,
+        };
+        match tokio::time::timeout(self.limits.body_timeout, received.all()).await {
+            Ok(Ok(())) => Ok((received.bytes, received.reservation)),
+            Ok(Err(Refusal::Oversized { .. })) => {
+                let refusal = Refusal::Oversized {
+                    limit: self.limits.body_bytes,
+                };
+                Err(Refused {
+                    refusal,
+                    senders: Vec::new(),
+                    prefix: received.bytes,
+                })
+            }
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(_) => Err(Refusal::Slow.into()),
+        }
+    }
+
+    /// Brings a received body to plain protobuf, checks it and hands it to the run loop.
+    async fn take(
+        &self,
+        signal: Signal,
+        form: Form,
+        encoding: Encoding,
+        bytes: Vec<u8>,
+        reservation: Reservation,
+    ) -> Result<Taken, Refused> {
+        let inline = if encoding == Encoding::Identity {
+            INLINE_BYTES
+        } else {
+            INLINE_COMPRESSED_BYTES
+        };
+        let limit = self.limits.body_bytes;
+        let small = bytes.len() <= inline;
+        let prepare = move || body::prepare(signal, form, encoding, bytes, limit, reservation);
+        let prepared = if small {
+            prepare()
+        } else {
+            let stopped = |_| Refused::from(Refusal::ShuttingDown);
+            tokio::task::spawn_blocking(prepare).await.map_err(stopped)?
+        }?;
+        let body::Prepared {
+            body,
+            reservation,
+            tally,
+        } = prepared;
+        self.run.offer(signal, body, reservation)?;
+        self.metrics.accepted_requests.of(signal).add(1);
+        self.metrics.accepted_records.of(signal).add(tally.accepted);
+        if tally.rejected > 0 {
+            for (reason, n) in &tally.reasons {
+                self.metrics.refused_records.add(reason, *n);
+            }
+            self.run.refused(tally.senders);
+        }
+        Ok(Taken {
+            rejected: tally.rejected,
+            message: tally.message,
+        })
+    }
+
+    /// Counts a refusal and opens the gaps it leaves.
+    fn note(&self, refused: Refused) -> Refusal {
+        let Refused {
+            refusal,
+            senders,
+            prefix: _,
+        } = refused;
+        self.metrics.refused_requests.add(refusal.reason(), 1);
+        if senders.is_empty() {
+            self.metrics.refused_without_sender.add(1);
+        } else {
+            self.run.refused(senders);
+        }
+        tracing::debug!(reason = refusal.reason(), "refused: {}", refusal.message());
+        refusal
+    }
+}
+
+/// A body that is arriving.
+struct Receiving {
+    body: Body,
+    bytes: Vec<u8>,
+    reservation: Reservation,
+    limit: usize,
+}
+
+impl Receiving {
+    async fn all(&mut self) -> Result<(), Refusal> {
+        if self.body.size_hint().lower() > self.limit as u64 {
+            return self.discard(0).await;
+        }
+        while let Some(frame) = self.body.frame().await {
+            let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else {
+                continue;
+            };
+            if self.bytes.len() + data.len() > self.limit {
+                let seen = self.bytes.len() + data.len();
+                return self.discard(seen).await;
+            }
+            self.reservation.grow(data.len())?;
+            self.bytes.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    async fn discard(&mut self, mut seen: usize) -> Result<(), Refusal> {
+        self.bytes.truncate(PREFIX_BYTES);
+        self.reservation.shrink_to(PREFIX_BYTES);
+        while let Some(Ok(frame)) = self.body.frame().await {
+            let Ok(data) = frame.into_data() else { continue };
+            seen = seen.saturating_add(data.len());
+            if self.bytes.len() < PREFIX_BYTES {
+                let wanted = data.len().min(PREFIX_BYTES - self.bytes.len());
+                self.bytes.extend_from_slice(&data[..wanted]);
+            }
+            if seen > self.limit.saturating_mul(DISCARD_FACTOR) {
+                break;
+            }
+        }
+        Err(Refusal::Oversized { limit: self.limit })
+    }
+}

@@ -1,0 +1,21 @@
+//! Truegreen as a server and a command line.
+//!
+//! Read in this order: [`commands`] (what a user can ask for), [`server`] (the parts put together), [`ingest`]
+//! (telemetry in), [`run_loop`] (the thread that owns the engine), [`api`] and [`web`] (what is shown), [`alert`]
+//! (what is sent). The rules themselves live in `truegreen-engine`; nothing here decides a verdict.
+
+pub mod alert;
+pub mod api;
+pub mod commands;
+pub mod config;
+pub mod flows;
+pub mod ingest;
+pub mod listen;
+pub mod metrics;
+pub mod monitor;
+pub mod quantity;
+pub mod record;
+pub mod run_loop;
+pub mod server;
+pub mod web;
+pub mod wording;

@@ -1,0 +1,154 @@
+//! The server put together: listeners, intake, run loop, alerts, pages. `serve` and `demo` run the same one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use truegreen_engine::{Engine, Options};
+use truegreen_model::flow::Flow;
+
+use crate::config::Config;
+use crate::ingest::Intake;
+use crate::listen::{self, Floor};
+use crate::metrics::Metrics;
+use crate::run_loop::{self, Tap};
+use crate::{alert, api, web};
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration forbids it.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    /// A port.
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
+    /// The system gives no thread or socket.
+    #[error("cannot start")]
+    System(#[from] std::io::Error),
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Addresses {
+    /// OTLP; gRPC by convention.
+    pub grpc: SocketAddr,
+    /// OTLP; HTTP by convention.
+    pub http: SocketAddr,
+    /// Pages, API, metrics.
+    pub web: SocketAddr,
+}
+
+/// A running server.
+pub struct Server {
+    addresses: Addresses,
+    run: run_loop::Handle,
+    engine: std::thread::JoinHandle<()>,
+    alerts: alert::Alerts,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+/// What the pages and the API need of a server.
+#[derive(Clone)]
+pub struct Seen {
+    /// The engine, to be asked.
+    pub run: run_loop::Handle,
+    /// Own counters.
+    pub metrics: Arc<Metrics>,
+    /// For the bytes in flight.
+    pub intake: Arc<Intake>,
+}
+
+impl Server {
+    /// Takes the ports and starts. `taps` see what is accepted.
+    pub async fn start(config: &Config, flows: Vec<Flow>, taps: Vec<Box<dyn Tap>>) -> Result<Server, Error> {
+        config.check_reach()?;
+        // Ports first: whoever cannot have them should hear that and nothing else.
+        let grpc = listen::bind("grpc", config.listen.grpc).await?;
+        let http = listen::bind("http", config.listen.http).await?;
+        let web = listen::bind("web", config.listen.web).await?;
+        let addresses = Addresses {
+            grpc: grpc.local_addr()?,
+            http: http.local_addr()?,
+            web: web.local_addr()?,
+        };
+
+        let metrics = Arc::new(Metrics::default());
+        let link = config
+            .external_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", addresses.web));
+        let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
+        let engine = Engine::new(flows, engine_options(config));
+        let (run, thread) = run_loop::start(engine, config.limits.queued_requests, alerts.handle(), taps)?;
+        let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), run.clone()));
+
+        let (stop, stopped) = watch::channel(false);
+        let connections = Arc::new(Semaphore::new(config.limits.connections));
+        let floor = Floor {
+            connections,
+            metrics: metrics.clone(),
+            stop: stopped,
+        };
+        let otlp = intake.clone().router();
+        let seen = Seen {
+            run: run.clone(),
+            metrics,
+            intake,
+        };
+        let pages = api::router(seen.clone()).merge(web::router(seen));
+        let listeners = vec![
+            tokio::spawn(listen::serve(grpc, otlp.clone(), floor.clone())),
+            tokio::spawn(listen::serve(http, otlp, floor.clone())),
+            tokio::spawn(listen::serve(web, pages, floor)),
+        ];
+        Ok(Server {
+            addresses,
+            run,
+            engine: thread,
+            alerts,
+            stop,
+            listeners,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The engine, to be asked.
+    pub fn run(&self) -> &run_loop::Handle {
+        &self.run
+    }
+
+    /// Takes nothing more, finishes what was taken, sends the last alerts. Fails if the engine had panicked.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.run.refuse_new();
+        self.stop.send_replace(true);
+        for listener in self.listeners {
+            listener.await?;
+        }
+        self.run.stop();
+        let (engine, alerts) = (self.engine, self.alerts);
+        let ended = tokio::task::spawn_blocking(move || {
+            let ended = engine.join();
+            alerts.stop();
+            ended
+        });
+        ended
+            .await?
+            .map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
+    }
+}
+
+fn engine_options(config: &Config) -> Options {
+    Options {
+        retention: config.retention.0,
+        max_journeys: config.limits.journeys,
+        max_traces: config.limits.traces,
+        ..Options::default()
+    }
+}

@@ -1,0 +1,156 @@
+//! Pages for people on call, rendered here: no script, nothing from elsewhere, everything escaped by maud.
+
+mod bars;
+mod journey;
+mod page;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use maud::{DOCTYPE, Markup, html};
+use truegreen_model::report::{MinuteReport, Report, ServiceReport};
+
+use crate::api;
+use crate::server::Seen;
+
+const STYLE: &str = include_str!("style.css");
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the front page shows.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct View {
+    /// Books and findings.
+    pub report: Report,
+    /// By flow, oldest minute first.
+    pub minutes: BTreeMap<String, Vec<MinuteReport>>,
+    /// What each flow promises, by flow.
+    pub descriptions: BTreeMap<String, String>,
+    /// Who is heard.
+    pub services: Vec<ServiceReport>,
+}
+
+/// `/` and what it links to.
+pub fn router(seen: Seen) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/journeys/{flow}/{key}", get(journeys))
+        .route("/style.css", get(style))
+        .fallback(not_found)
+        .with_state(seen)
+}
+
+async fn front(State(seen): State<Seen>) -> Response {
+    let view = seen.run.ask(|engine| View {
+        report: engine.report(),
+        minutes: api::minutes(engine, None),
+        descriptions: engine
+            .flows()
+            .map(|flow| (flow.name.clone(), flow.description.clone()))
+            .collect(),
+        services: engine.services(),
+    });
+    match view.await {
+        Ok(view) => document(StatusCode::OK, "Truegreen", Some(5), &page::body(&view)),
+        Err(_) => unavailable(),
+    }
+}
+
+async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, String)>) -> Response {
+    let asked = (flow.clone(), key.clone());
+    match seen.run.ask(move |engine| engine.journeys_of(&asked.0, &asked.1)).await {
+        Ok(found) => {
+            let status = if found.is_empty() {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::OK
+            };
+            document(
+                status,
+                &format!("{key} in {flow}"),
+                None,
+                &journey::body(&flow, &key, &found),
+            )
+        }
+        Err(_) => unavailable(),
+    }
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+async fn not_found() -> Response {
+    document(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        None,
+        &html! {
+            h1 { "Nothing is here." }
+            p { a href="/" { "Back to the books" } }
+        },
+    )
+}
+
+fn unavailable() -> Response {
+    document(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Truegreen",
+        Some(5),
+        &html! {
+            h1 class="cannot-tell" { "CANNOT TELL: the engine does not answer." }
+            p { "It is busy or stopping. This page tries again by itself." }
+        },
+    )
+}
+
+fn document(status: StatusCode, title: &str, refresh_seconds: Option<u32>, body: &Markup) -> Response {
+    let text = whole(title, refresh_seconds, body).into_string();
+    let mut response = (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response();
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn whole(title: &str, refresh_seconds: Option<u32>, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                @if let Some(seconds) = refresh_seconds { meta http-equiv="refresh" content=(seconds); }
+                title { (title) }
+                link rel="stylesheet" href="/style.css";
+            }
+            body { main { (body) } }
+        }
+    }
+}
+
+/// The page of one journey.
+fn journey_href(flow: &str, key: &str) -> String {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    format!("/journeys/{}/{}", encode(flow), encode(key))
+}
+
+/// `2026-01-02T03:04:05.678901234Z` to the second.
+fn short_time(rfc3339: &str) -> String {
+    match rfc3339.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => rfc3339.to_owned(),
+    }
+}

@@ -1,0 +1,251 @@
+//! The front page: the verdict in one sentence, the books of each flow, the findings, who is heard.
+
+use maud::{Markup, html};
+use truegreen_model::report::{FindingReport, FlowReport, MinuteReport, ServiceReport};
+
+use super::{View, bars, journey_href, short_time};
+use crate::wording;
+
+pub(super) fn body(view: &View) -> Markup {
+    let standing: Vec<_> = view
+        .report
+        .findings
+        .iter()
+        .filter(|f| wording::is_standing(f))
+        .collect();
+    let past: Vec<_> = view
+        .report
+        .findings
+        .iter()
+        .filter(|f| !wording::is_standing(f))
+        .take(20)
+        .collect();
+    html! {
+        h1 class=(class_of(&view.report.health)) { (wording::verdict(&view.report)) }
+        @for finding in &standing { (finding_article(finding)) }
+        @for (name, flow) in &view.report.flows {
+            (flow_section(name, flow, view.descriptions.get(name), view.minutes.get(name)))
+        }
+        @if !view.report.flows.is_empty() { (legend()) }
+        @if !past.is_empty() {
+            h2 { "Past findings" }
+            @for finding in &past { (finding_article(finding)) }
+        }
+        (services(&view.services))
+        p class="quiet" {
+            "For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
+            a href="/metrics" { "metrics" } ", " a href="/api/v1/openapi.json" { "description of the API" } "."
+        }
+    }
+}
+
+fn class_of(health: &str) -> &'static str {
+    match health {
+        "WORKING" => "working",
+        "BROKEN" => "broken",
+        _ => "cannot-tell",
+    }
+}
+
+fn flow_section(
+    name: &str,
+    flow: &FlowReport,
+    description: Option<&String>,
+    minutes: Option<&Vec<MinuteReport>>,
+) -> Markup {
+    html! {
+        section id=(format!("flow-{name}")) {
+            h2 { (name) ": " (flow.health) }
+            @if let Some(description) = description.filter(|text| !text.is_empty()) { p class="quiet" { (description) } }
+            p class="equation" {
+                b { (flow.entered) } " entered = "
+                @for (n, term) in wording::terms(flow).iter().enumerate() {
+                    @if n > 0 { " + " }
+                    span class=[(term.label == "UNACCOUNTED" && term.count > 0).then_some("loud")] {
+                        b { (term.count) } " " (term.label)
+                        @if !term.detail.is_empty() { " (" (term.detail) ")" }
+                    }
+                }
+            }
+            @if let Some(minutes) = minutes.filter(|minutes| !minutes.is_empty()) { (bars::chart(minutes)) }
+            (beside(flow))
+        }
+    }
+}
+
+/// What stands beside the equation.
+fn beside(flow: &FlowReport) -> Markup {
+    let mut notes = Vec::new();
+    for (n, what) in [
+        (flow.duplicates, "duplicate entry of the same key"),
+        (flow.orphans, "step seen without its start"),
+        (flow.amended, "verdict moved by what arrived late"),
+    ] {
+        if n > 0 {
+            notes.push(format!("{n} × {what}"));
+        }
+    }
+    if let Some(ratio) = flow.sampling_ratio {
+        notes.push(format!(
+            "telemetry is sampled: about {:.1} % of the entries are seen",
+            ratio * 100.0
+        ));
+    }
+    html! { @if !notes.is_empty() { p class="quiet" { "Beside the equation: " (notes.join("; ")) "." } } }
+}
+
+fn finding_article(finding: &FindingReport) -> Markup {
+    let class = match finding.status.as_str() {
+        "open" => "open",
+        "quiet" => "quiet-finding",
+        _ => "quiet",
+    };
+    html! {
+        article id=(format!("finding-{}", finding.id)) class=(class) {
+            p { b { (wording::sentence(&finding.title)) } }
+            p {
+                "In " (finding.flow)
+                @if let (Some(after), Some(before)) = (&finding.after, &finding.before) {
+                    ", after " b { (after) } " and before " b { (before) }
+                }
+                ": " (wording::count(finding.count, "journey")) ", since " (short_time(&finding.onset))
+                ", last at " (short_time(&finding.last_seen)) "; " (finding.status) "."
+            }
+            @if !finding.examples.is_empty() {
+                p {
+                    "For example "
+                    @for (n, key) in finding.examples.iter().enumerate() {
+                        @if n > 0 { ", " }
+                        a href=(journey_href(&finding.flow, key)) { code { (key) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn legend() -> Markup {
+    let entries = [
+        ("completed", "completed"),
+        ("refused", "refused with a reason"),
+        ("open", "open"),
+        ("unknown", "unknown"),
+        ("unaccounted", "UNACCOUNTED"),
+    ];
+    html! {
+        p class="key quiet" {
+            @for (class, text) in entries { span { i class=(class) {} (text) } }
+            span { "dotted line: nothing entered" }
+        }
+    }
+}
+
+fn services(services: &[ServiceReport]) -> Markup {
+    html! {
+        h2 { "Who is heard" }
+        @if services.is_empty() {
+            p { "Nobody yet. Send OTLP to port 4317 (gRPC) or 4318 (HTTP): set " code { "OTEL_EXPORTER_OTLP_ENDPOINT" } " in your services." }
+        } @else {
+            table {
+                thead { tr {
+                    th { "service" } th class="number" { "instances" } th { "last heard" } th class="number" { "spans" }
+                    th class="number" { "with an error" } th class="number" { "logs" } th class="number" { "data points" } th { "sampled" }
+                } }
+                tbody {
+                    @for service in services {
+                        tr {
+                            td { (service.service) }
+                            td class="number" { (service.instances) }
+                            td { (short_time(&service.last_heard)) }
+                            td class="number" { (service.spans) }
+                            td class="number" { (service.error_spans) }
+                            td class="number" { (service.logs) }
+                            td class="number" { (service.data_points) }
+                            td { (service.sampled.as_deref().unwrap_or("no")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::whole;
+
+    fn view() -> View {
+        let flow = FlowReport {
+            health: "BROKEN".to_owned(),
+            entered: 120,
+            open: 2,
+            completed: 114,
+            rejected: [("no_stock".to_owned(), 1)].into(),
+            unaccounted: 3,
+            duplicates: 1,
+            ..FlowReport::default()
+        };
+        let finding = FindingReport {
+            id: "00000000000000ff".to_owned(),
+            kind: "loss".to_owned(),
+            flow: "orders".to_owned(),
+            after: Some("published".to_owned()),
+            before: Some("stock updated".to_owned()),
+            count: 3,
+            onset: "2026-01-01T10:00:02.5Z".to_owned(),
+            first_seen: "2026-01-01T10:00:40Z".to_owned(),
+            last_seen: "2026-01-01T10:01:00Z".to_owned(),
+            status: "open".to_owned(),
+            examples: vec!["ord-1".to_owned(), "<script>alert(1)</script>/..".to_owned()],
+            title: "3 orders vanished after \"published\"".to_owned(),
+        };
+        let minute = MinuteReport {
+            minute: "2026-01-01T10:00:00Z".to_owned(),
+            entered: 120,
+            open: 2,
+            completed: 114,
+            late: 0,
+            rejected: [("no_stock".to_owned(), 1)].into(),
+            dead_lettered: Default::default(),
+            unaccounted: 3,
+            unknown: Default::default(),
+        };
+        let service = ServiceReport {
+            service: "inventory".to_owned(),
+            instances: 1,
+            last_heard: "2026-01-01T10:01:00Z".to_owned(),
+            export_lag_seconds: 10.0,
+            sampled: None,
+            spans: 240,
+            error_spans: 0,
+            logs: 0,
+            data_points: 12,
+        };
+        let mut view = View {
+            services: vec![service],
+            ..View::default()
+        };
+        view.report.health = "BROKEN".to_owned();
+        view.report.flows.insert("orders".to_owned(), flow);
+        view.report.findings.push(finding);
+        view.minutes.insert("orders".to_owned(), vec![minute]);
+        view.descriptions
+            .insert("orders".to_owned(), "Every order updates the stock.".to_owned());
+        view
+    }
+
+    #[test]
+    fn the_page_says_the_verdict_first_and_escapes_what_peers_send() {
+        let text = whole("Truegreen", Some(5), &body(&view())).into_string();
+        assert!(!text.contains("<script>"));
+        insta::assert_snapshot!(text.replace('>', ">\n"));
+    }
+
+    #[test]
+    fn an_empty_server_says_what_to_do() {
+        let text = body(&View::default()).into_string();
+        assert!(text.contains("CANNOT TELL: no flow is watched."));
+        assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    }
+}

@@ -1,0 +1,155 @@
+//! The same words on pages and terminals: the verdict as one sentence, the books as one equation.
+
+use std::collections::BTreeMap;
+
+use truegreen_model::report::{FindingReport, FlowReport, Report};
+
+/// One term of the equation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Term {
+    /// `open`, `completed`, .., in the words of the design.
+    pub label: &'static str,
+    /// How many.
+    pub count: u64,
+    /// `no_stock 3, timeout 1`; empty where nothing is told apart.
+    pub detail: String,
+}
+
+/// The right side of the equation.
+pub fn terms(flow: &FlowReport) -> [Term; 7] {
+    let plain = |label, count| Term {
+        label,
+        count,
+        detail: String::new(),
+    };
+    let split = |label, by: &BTreeMap<String, u64>| Term {
+        label,
+        count: by.values().sum(),
+        detail: detail(by),
+    };
+    [
+        plain("open", flow.open),
+        plain("completed", flow.completed),
+        plain("late", flow.late),
+        split("rejected", &flow.rejected),
+        split("dead-lettered", &flow.dead_lettered),
+        plain("UNACCOUNTED", flow.unaccounted),
+        split("unknown", &flow.unknown),
+    ]
+}
+
+fn detail(by: &BTreeMap<String, u64>) -> String {
+    by.iter()
+        .map(|(reason, n)| format!("{reason} {n}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The books of one flow as a line of text.
+pub fn equation(flow: &FlowReport) -> String {
+    let term = |term: &Term| match term.detail.as_str() {
+        "" => format!("{} {}", term.count, term.label),
+        detail => format!("{} {} ({detail})", term.count, term.label),
+    };
+    format!(
+        "{} entered = {}",
+        flow.entered,
+        terms(flow).iter().map(term).collect::<Vec<_>>().join(" + ")
+    )
+}
+
+/// Is it working? One sentence.
+pub fn verdict(report: &Report) -> String {
+    let open: Vec<&FindingReport> = report.findings.iter().filter(|finding| is_standing(finding)).collect();
+    let flows = count(report.flows.len() as u64, "flow");
+    match (report.health.as_str(), open.as_slice()) {
+        ("WORKING", _) => format!("WORKING: what entered {flows} came out, or was refused with a reason."),
+        ("BROKEN", [first, rest @ ..]) => {
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" (and {} more)", rest.len())
+            };
+            format!("BROKEN: {}{more}", sentence(&first.title))
+        }
+        ("BROKEN", []) => "BROKEN: the books do not come out as they should.".to_owned(),
+        (_, []) if report.flows.is_empty() => "CANNOT TELL: no flow is watched.".to_owned(),
+        (_, []) if report.flows.values().all(|flow| flow.entered == 0) => {
+            format!("CANNOT TELL: nothing has entered {flows} yet.")
+        }
+        (_, []) => "CANNOT TELL: too little is known of what entered.".to_owned(),
+        (_, [first, ..]) => format!("CANNOT TELL: {}", sentence(&first.title)),
+    }
+}
+
+/// Whether a finding still wants attention.
+pub fn is_standing(finding: &FindingReport) -> bool {
+    matches!(finding.status.as_str(), "open" | "quiet")
+}
+
+/// `1 flow`, `2 flows`.
+pub fn count(n: u64, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
+/// With one full stop at its end.
+pub fn sentence(text: &str) -> String {
+    format!("{}.", text.trim_end_matches(['.', ' ']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow() -> FlowReport {
+        FlowReport {
+            entered: 10,
+            completed: 6,
+            rejected: [("no_stock".to_owned(), 1)].into(),
+            unaccounted: 3,
+            ..FlowReport::default()
+        }
+    }
+
+    #[test]
+    fn the_equation_reads_from_left_to_right() {
+        let line = "10 entered = 0 open + 6 completed + 0 late + 1 rejected (no_stock 1) + 0 dead-lettered + \
+                    3 UNACCOUNTED + 0 unknown";
+        assert_eq!(equation(&flow()), line);
+    }
+
+    #[test]
+    fn no_data_is_never_green() {
+        let mut report = Report {
+            health: "CANNOT TELL".to_owned(),
+            ..Report::default()
+        };
+        assert_eq!(verdict(&report), "CANNOT TELL: no flow is watched.");
+        report.flows.insert("orders".to_owned(), FlowReport::default());
+        assert_eq!(verdict(&report), "CANNOT TELL: nothing has entered 1 flow yet.");
+    }
+
+    #[test]
+    fn the_first_open_finding_is_the_verdict() {
+        let finding = |title: &str, status: &str| FindingReport {
+            title: title.to_owned(),
+            status: status.to_owned(),
+            ..FindingReport::default()
+        };
+        let findings = vec![
+            finding("3 orders vanished", "open"),
+            finding("old", "resolved"),
+            finding("b", "quiet"),
+        ];
+        let report = Report {
+            health: "BROKEN".to_owned(),
+            flows: [("orders".to_owned(), flow())].into(),
+            findings,
+        };
+        assert_eq!(verdict(&report), "BROKEN: 3 orders vanished. (and 1 more)");
+    }
+}

@@ -1,0 +1,182 @@
+//! Findings reach Alertmanagers and webhooks, through failures.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::Value;
+use truegreen::alert::Alerts;
+use truegreen::config::{AlertKind, AlertTarget};
+use truegreen::metrics::Metrics;
+use truegreen_model::report::FindingReport;
+
+use crate::support::PATIENCE;
+
+/// One request as it arrived.
+struct Posted {
+    path: String,
+    authorization: Option<String>,
+    body: Value,
+}
+
+/// A receiver that answers with these statuses, then with 200.
+fn receiver(statuses: &'static [u16]) -> (String, Receiver<Posted>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, posted) = channel();
+    std::thread::spawn(move || {
+        let mut statuses = statuses.iter();
+        for stream in listener.incoming() {
+            let status = statuses.next().copied().unwrap_or(200);
+            let mut stream = stream.unwrap();
+            let request = read_request(&mut BufReader::new(&stream));
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap();
+            if sender.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    (address, posted)
+}
+
+fn read_request(stream: &mut impl BufRead) -> Posted {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        lines.push(line.trim().to_owned());
+    }
+    let header = |name: &str| {
+        lines.iter().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    };
+    let mut body = vec![0; header("content-length").unwrap().parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    let path = lines[0].split(' ').nth(1).unwrap().to_owned();
+    Posted {
+        path,
+        authorization: header("authorization"),
+        body: serde_json::from_slice(&body).unwrap(),
+    }
+}
+
+fn finding(id: &str, status: &str) -> FindingReport {
+    FindingReport {
+        id: id.to_owned(),
+        kind: "loss".to_owned(),
+        flow: "orders".to_owned(),
+        after: Some("placed".to_owned()),
+        before: Some("shipped".to_owned()),
+        count: 3,
+        onset: "2026-01-01T10:00:00Z".to_owned(),
+        first_seen: "2026-01-01T10:00:30Z".to_owned(),
+        last_seen: "2026-01-01T10:01:00Z".to_owned(),
+        status: status.to_owned(),
+        examples: vec!["o-1".to_owned()],
+        title: "3 orders vanished".to_owned(),
+    }
+}
+
+fn start(kind: AlertKind, url: String) -> (Alerts, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::default());
+    let alerts = Alerts::start(
+        &[AlertTarget { kind, url }],
+        "http://truegreen.example",
+        metrics.clone(),
+    )
+    .unwrap();
+    (alerts, metrics)
+}
+
+/// Scenario: the receiver answers 500 twice. Guarantee: the notice is delivered all the same, once, and counted.
+#[test]
+fn a_webhook_is_told_again_until_it_hears() {
+    let (address, posted) = receiver(&[500, 503]);
+    let (alerts, metrics) = start(AlertKind::Webhook, format!("http://me:secret@{address}/hook"));
+    alerts.handle().opened(finding("a1", "open"));
+    for _ in 0..3 {
+        let request = posted.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(request.path, "/hook");
+        assert_eq!(request.authorization.as_deref(), Some("Basic bWU6c2VjcmV0"));
+        assert_eq!(request.body["event"], "finding_opened");
+        assert_eq!(request.body["finding"]["id"], "a1");
+        assert_eq!(request.body["url"], "http://truegreen.example/#finding-a1");
+    }
+    alerts.handle().closed(finding("a1", "resolved"));
+    assert_eq!(posted.recv_timeout(PATIENCE).unwrap().body["event"], "finding_closed");
+    alerts.stop();
+    assert_eq!((metrics.alerts_sent.get(), metrics.alert_retries.get()), (2, 2));
+    assert!(posted.try_recv().is_err(), "nothing is told twice");
+}
+
+#[test]
+fn a_notice_that_is_refused_for_good_is_dropped_and_counted() {
+    let (address, posted) = receiver(&[404]);
+    let (alerts, metrics) = start(AlertKind::Webhook, format!("http://{address}/"));
+    alerts.handle().opened(finding("a1", "open"));
+    alerts.handle().opened(finding("a2", "open"));
+    assert_eq!(posted.recv_timeout(PATIENCE).unwrap().body["finding"]["id"], "a1");
+    assert_eq!(posted.recv_timeout(PATIENCE).unwrap().body["finding"]["id"], "a2");
+    alerts.stop();
+    assert_eq!(metrics.alerts_dropped.get().get("refused"), Some(&1));
+}
+
+/// Scenario: a finding opens and closes at an Alertmanager that fails at first. Guarantee: the Watchdog always fires,
+/// the finding fires under a stable set of labels, and ends when it closes.
+#[test]
+fn an_alertmanager_hears_of_openings_and_ends() {
+    let (address, posted) = receiver(&[500]);
+    let (alerts, _) = start(AlertKind::Alertmanager, format!("http://{address}/prefix"));
+    let first = posted.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(first.path, "/prefix/api/v2/alerts");
+    assert_eq!(first.body[0]["labels"]["alertname"], "TruegreenWatchdog");
+
+    alerts.handle().opened(finding("a1", "open"));
+    let labels = until_told(&posted, |alert| alert["labels"]["finding"] == "a1")["labels"].clone();
+    assert_eq!(labels["alertname"], "TruegreenFinding");
+    assert_eq!(labels["flow"], "orders");
+    assert_eq!(labels["kind"], "loss");
+    assert_eq!(labels["hop"], "placed -> shipped");
+
+    alerts.handle().closed(finding("a1", "resolved"));
+    let ended = until_told(&posted, |alert| alert["labels"]["finding"] == "a1" && is_over(alert));
+    assert_eq!(ended["labels"], labels, "the labels are the alert's identity");
+    assert_eq!(ended["startsAt"], "2026-01-01T10:00:30Z");
+    assert_eq!(ended["generatorURL"], "http://truegreen.example/#finding-a1");
+    alerts.stop();
+}
+
+fn is_over(alert: &Value) -> bool {
+    let ends: jiff::Timestamp = alert["endsAt"].as_str().unwrap().parse().unwrap();
+    ends <= jiff::Timestamp::now()
+}
+
+fn until_told(posted: &Receiver<Posted>, fits: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let request = posted.recv_timeout(PATIENCE).unwrap();
+        let alerts = request.body.as_array().unwrap();
+        assert_eq!(alerts[0]["labels"]["alertname"], "TruegreenWatchdog", "it fires always");
+        if let Some(found) = alerts.iter().find(|alert| fits(alert)) {
+            return found.clone();
+        }
+    }
+}
+
+/// Scenario: nobody listens at the receiver's address. Guarantee: stopping does not wait for it.
+#[test]
+fn a_dead_receiver_does_not_hold_up_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (alerts, metrics) = start(AlertKind::Webhook, format!("http://{address}/"));
+    alerts.handle().opened(finding("a1", "open"));
+    alerts.stop();
+    assert_eq!(metrics.alerts_sent.get(), 0);
+}

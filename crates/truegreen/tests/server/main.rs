@@ -1,0 +1,12 @@
+//! The server as its users meet it: over sockets, in this process, on free ports.
+
+mod alerts;
+mod audit;
+mod commands;
+mod events;
+mod intake;
+mod pages;
+mod python_sdk;
+mod refusals;
+mod startup;
+mod support;

@@ -1,0 +1,122 @@
+//! The web port: pages, API, metrics.
+
+use crate::support::{PROTOBUF, TestServer, placed};
+
+#[test]
+fn the_front_page_is_a_page_without_scripts() {
+    let server = TestServer::start();
+    assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed("o-<1>", 1)).status, 200);
+    server.until_entered(1);
+    let page = server.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    assert_eq!(page.header("x-content-type-options"), "nosniff");
+    let text = page.text();
+    assert!(
+        text.contains("orders") && text.contains("entered = ") && text.contains("<svg"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("<script") && !text.contains("style=\""),
+        "the policy forbids them"
+    );
+    assert!(server.get("/style.css").header("content-type").starts_with("text/css"));
+    assert_eq!(server.get("/nowhere").status, 404);
+}
+
+#[test]
+fn a_journey_has_a_page_and_an_answer() {
+    let server = TestServer::start();
+    assert_eq!(
+        server.post("/v1/traces", &[PROTOBUF], &placed("o/<1> ä", 1)).status,
+        200
+    );
+    server.until_entered(1);
+    let path = "/orders/o%2F%3C1%3E%20%C3%A4";
+    let answer = server.get(&format!("/api/v1/journeys{path}")).json();
+    assert_eq!(answer["journeys"][0]["key"], "o/<1> ä");
+    assert_eq!(answer["journeys"][0]["verdict"], "open");
+    assert_eq!(answer["journeys"][0]["seen"][0]["service"], "shop");
+    let page = server.get(&format!("/journeys{path}"));
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("o/&lt;1&gt; ä"), "{}", page.text());
+    assert_eq!(server.get("/journeys/orders/unknown").status, 404);
+}
+
+#[test]
+fn the_api_says_what_it_does_not_know() {
+    let server = TestServer::start();
+    for path in [
+        "/api/v1/journeys/orders/o-9",
+        "/api/v1/journeys/refunds/o-9",
+        "/api/v1/books?flow=refunds",
+        "/api/v2",
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        let problem = answer.json();
+        assert!(
+            problem["error"].is_string() && problem["hint"].is_string(),
+            "{path}: {problem}"
+        );
+    }
+}
+
+#[test]
+fn every_described_path_answers() {
+    let server = TestServer::start();
+    assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed("o-1", 1)).status, 200);
+    server.until_entered(1);
+    let description = server.get("/api/v1/openapi.json").json();
+    let paths = description["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 10);
+    for path in paths.keys() {
+        let path = path.replace("{flow}", "orders").replace("{key}", "o-1");
+        assert_eq!(server.get(&path).status, 200, "{path}");
+    }
+    let report = server.get("/api/v1/report").json();
+    assert_eq!(report["flows"]["orders"]["entered"], 1);
+    assert_eq!(report["flows"]["orders"]["open"], 1);
+    let books = server.get("/api/v1/books?flow=orders").json();
+    assert_eq!(books["flows"]["orders"][0]["entered"], 1);
+    let flows = server.get("/api/v1/flows").json();
+    assert_eq!(flows["flows"][0]["steps"], serde_json::json!(["placed", "shipped"]));
+    let services = server.get("/api/v1/services").json();
+    assert_eq!(services["services"][0]["service"], "shop");
+}
+
+/// Guarantee: the equation can be computed from the metrics alone, and every sample has one family before it.
+#[test]
+fn metrics_hold_the_equation() {
+    let server = TestServer::start();
+    assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed("o-1", 1)).status, 200);
+    server.until_entered(1);
+    let text = server.get("/metrics").text();
+    assert_eq!(server.metric("truegreen_up"), 1);
+    let standing: u64 = [
+        "open",
+        "completed",
+        "late",
+        "rejected",
+        "dead_lettered",
+        "unaccounted",
+        "unknown",
+    ]
+    .iter()
+    .map(|standing| server.metric(&format!("truegreen_books{{flow=\"orders\",standing=\"{standing}\"}}")))
+    .sum();
+    assert_eq!((server.metric("truegreen_entered{flow=\"orders\"}"), standing), (1, 1));
+    let mut families = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            assert!(
+                families.insert(rest.split(' ').next().unwrap().to_owned()),
+                "{rest} twice"
+            );
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(families.contains(name), "{line}");
+            assert!(name.starts_with("truegreen_"));
+        }
+    }
+}
