@@ -17,6 +17,8 @@ use crate::ingest::{Refusal, Reservation, Sender, Signal};
 const TICK: Duration = Duration::from_millis(100);
 /// Questions waiting for an answer; more are refused.
 const MAX_QUERIES: usize = 256;
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Senders whose gaps wait to be told to the engine; more are merged into what the next refusal tells.
 const MAX_GAPS: usize = 10_000;
 
@@ -167,6 +169,7 @@ impl Handle {
         tokio::select! {
             answer = answer => answer.map_err(|_| Unavailable),
             _ = ended.wait_for(|ended| *ended) => Err(Unavailable),
+            () = tokio::time::sleep(PATIENCE) => Err(Unavailable),
         }
     }
 

@@ -68,7 +68,7 @@ pub fn verdict(report: &Report) -> String {
             let more = if rest.is_empty() {
                 String::new()
             } else {
-                format!(" (and {} more)", rest.len())
+                format!(" (and {})", count(rest.len() as u64, "more finding"))
             };
             format!("BROKEN: {}{more}", sentence(&first.title))
         }
@@ -150,6 +150,6 @@ mod tests {
             flows: [("orders".to_owned(), flow())].into(),
             findings,
         };
-        assert_eq!(verdict(&report), "BROKEN: 3 orders vanished. (and 1 more)");
+        assert_eq!(verdict(&report), "BROKEN: 3 orders vanished. (and 1 more finding)");
     }
 }

@@ -32,25 +32,26 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[command(name = "truegreen", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     /// Log messages to standard error: off, error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", env = "TRUEGREEN_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "TRUEGREEN_LOG",
+        display_order = 1000
+    )]
     log: Option<LevelFilter>,
     #[command(subcommand)]
     command: Command,
 }
 
+// What each does is said beside its arguments.
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Break a small pipeline silently, and see it found
     Demo(demo::Args),
-    /// Take telemetry, keep the books, show and alert
     Serve(serve::Args),
-    /// Look for mistakes in contracts
     Check(check::Args),
-    /// Tell in plain words what contracts promise
     Explain(explain::Args),
-    /// Ask a running server how things stand
     Status(status::Args),
-    /// Keep the books over recorded telemetry
     Audit(audit::Args),
     /// Print the JSON schema of contracts, for editors
     Schema,

@@ -237,11 +237,11 @@ fn read_limits(mut section: Section<'_>, limits: &mut Limits) {
     );
     set(&mut limits.journeys, section.scalar("journeys", count));
     set(&mut limits.traces, section.scalar("traces", count));
-    // A body is held twice while it is decompressed.
-    if limits.in_flight_bytes < limits.body_bytes.saturating_mul(2) {
+    // A compressed body of JSON is held three times for a moment: as received, plain, and as protobuf.
+    if limits.in_flight_bytes < limits.body_bytes.saturating_mul(3) {
         section.wrong(format!(
-            "`limits.in_flight` is {}, too small for one body of {} beside its compressed form\n\
-             hint: give it at least twice `limits.body`",
+            "`limits.in_flight` is {}, too small for one body of {} while it is read\n\
+             hint: give it at least three times `limits.body`",
             quantity::show_bytes(limits.in_flight_bytes),
             quantity::show_bytes(limits.body_bytes)
         ));

@@ -11,7 +11,7 @@ use truegreen::config::{AlertKind, AlertTarget};
 use truegreen::metrics::Metrics;
 use truegreen_model::report::FindingReport;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, PROTOBUF, TestServer, placed, span, traces};
 
 /// One request as it arrived.
 struct Posted {
@@ -179,4 +179,49 @@ fn a_dead_receiver_does_not_hold_up_the_end() {
     alerts.handle().opened(finding("a1", "open"));
     alerts.stop();
     assert_eq!(metrics.alerts_sent.get(), 0);
+}
+
+/// Scenario: an order is placed and never shipped, while the shop goes on. Guarantee: the webhook is told which one.
+#[test]
+fn a_lost_order_reaches_the_webhook() {
+    use prost::Message;
+    let (address, posted) = receiver(&[]);
+    let contract = "
+flow: orders
+key: order.id
+start: {name: placed, span: place order, service: shop}
+steps:
+  - {name: shipped, span: ship order, service: shop, within: 1s}
+grace: 100ms
+";
+    let target = AlertTarget {
+        kind: AlertKind::Webhook,
+        url: format!("http://{address}/"),
+    };
+    let server = TestServer::watching(contract, |config| config.alerts.push(target));
+    assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed("o-lost", 1)).status, 200);
+    let started = std::time::Instant::now();
+    let told = loop {
+        let heartbeat = traces(vec![span("heartbeat", "", 2)]).encode_to_vec();
+        assert_eq!(server.post("/v1/traces", &[PROTOBUF], &heartbeat).status, 200);
+        if let Ok(told) = posted.recv_timeout(std::time::Duration::from_millis(200)) {
+            break told;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{:#}",
+            server.get("/api/v1/report").json()
+        );
+    };
+    assert_eq!(told.body["event"], "finding_opened");
+    assert_eq!(told.body["finding"]["kind"], "loss");
+    assert_eq!(told.body["finding"]["examples"], serde_json::json!(["o-lost"]));
+    let report = server.get("/api/v1/report").json();
+    assert_eq!(
+        (
+            report["health"].as_str(),
+            report["flows"]["orders"]["unaccounted"].as_u64()
+        ),
+        (Some("BROKEN"), Some(1))
+    );
 }

@@ -41,7 +41,7 @@ fn http_requests_that_are_wrong_are_refused_and_counted() {
     let whole = placed("o-1", 1);
     let cut = whole[..whole.len() - 5].to_vec();
     let large = vec![0; (64 << 10) + 1];
-    let bomb = gzip(&vec![0; 32 << 20]);
+    let bomb = gzip(&vec![0; 8 << 20]);
     assert!(bomb.len() < 64 << 10);
     let cut_gzip = gzip(&whole)[..40].to_vec();
     let gzipped = [PROTOBUF, ("content-encoding", "gzip")];
@@ -200,7 +200,7 @@ fn grpc_calls_that_are_wrong_are_refused_and_counted() {
             "bomb",
             TRACES,
             gzipped.to_vec(),
-            framed(true, &gzip(&vec![0; 32 << 20])),
+            framed(true, &gzip(&vec![0; 8 << 20])),
             invalid,
             "oversized",
         ),
