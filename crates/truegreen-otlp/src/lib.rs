@@ -68,3 +68,6 @@ pub fn check(signal: Signal, body: &[u8], limits: &Limits) -> Result<Tally, Erro
         Signal::Metrics => scan_metrics(body, limits, &mut ()),
     }
 }
+
+#[cfg(test)]
+mod tests;

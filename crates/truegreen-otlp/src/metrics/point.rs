@@ -88,7 +88,8 @@ pub(super) fn read<'a>(
         offset: desk.offset(bytes),
         bytes,
     };
-    let (mut count, mut sum) = (0, None);
+    // A summary's sum is 0 where it is absent; a histogram's is unknown.
+    let (mut count, mut sum) = (0, (metric.kind == MetricKind::Summary).then_some(0.0));
     desk.attributes.clear();
     let mut fields = Reader::new(bytes);
     while !fields.is_empty() {
