@@ -25,11 +25,7 @@ const REPORTING_WITHIN: Duration = Duration::from_secs(120);
 impl Engine {
     /// Books and findings of all flows.
     pub fn report(&self) -> Report {
-        let flows = self
-            .matcher
-            .plans
-            .iter()
-            .map(|plan| (plan.flow.name.clone(), self.flow_report(plan)));
+        let flows = self.matcher.plans.iter().map(|plan| (plan.flow.name.clone(), self.flow_report(plan)));
         let findings = self.accounts.findings.list(self.now);
         Report {
             health: self.health().name().to_owned(),
@@ -49,11 +45,7 @@ impl Engine {
         let plan = self.plan_of(flow)?;
         let minutes = self.accounts.books.flow(plan.id).minutes.iter();
         let minutes = minutes.filter(|(_, tally)| tally.entered > 0);
-        Some(
-            minutes
-                .map(|(minute, tally)| self.minute_report(minute.start(), tally))
-                .collect(),
-        )
+        Some(minutes.map(|(minute, tally)| self.minute_report(minute.start(), tally)).collect())
     }
 
     /// Every passage of one key through one flow (in whatever scope), oldest first.
@@ -63,18 +55,11 @@ impl Engine {
         };
         let names = 0..=plan.bind_names.len() as u8;
         let keys = names.flat_map(|name| {
-            self.ledger
-                .scopes(plan.id)
-                .iter()
-                .map(move |scope| key::key(*scope, name, text.as_bytes()))
+            self.ledger.scopes(plan.id).iter().map(move |scope| key::key(*scope, name, text.as_bytes()))
         });
         let mut found: Vec<JourneyDetail> = keys
             .filter_map(|key| self.ledger.case(plan.id, key))
-            .flat_map(|case| {
-                case.passages
-                    .iter()
-                    .map(|passage| self.journey_detail(plan, case, passage))
-            })
+            .flat_map(|case| case.passages.iter().map(|passage| self.journey_detail(plan, case, passage)))
             .collect();
         found.sort_by(|a, b| a.journey.entered_at.cmp(&b.journey.entered_at));
         found.dedup();
@@ -85,11 +70,8 @@ impl Engine {
     pub fn journeys(&self) -> impl Iterator<Item = JourneyReport> + '_ {
         self.matcher.plans.iter().flat_map(move |plan| {
             let cases = self.ledger.cases(plan.id);
-            cases.flat_map(move |case| {
-                case.passages
-                    .iter()
-                    .map(move |passage| self.journey_report(plan, case, passage))
-            })
+            cases
+                .flat_map(move |case| case.passages.iter().map(move |passage| self.journey_report(plan, case, passage)))
         })
     }
 
@@ -203,10 +185,7 @@ impl Engine {
     }
 
     fn by_reason(&self, reasons: &BTreeMap<Symbol, u64>) -> BTreeMap<String, u64> {
-        reasons
-            .iter()
-            .map(|(reason, n)| (self.symbols.text(*reason).to_owned(), *n))
-            .collect()
+        reasons.iter().map(|(reason, n)| (self.symbols.text(*reason).to_owned(), *n)).collect()
     }
 
     fn journey_report(&self, plan: &Plan, case: &Case, passage: &Passage) -> JourneyReport {
@@ -216,10 +195,7 @@ impl Engine {
             key: case.text.clone().into(),
             verdict: verdict.to_owned(),
             reason,
-            after: Some(
-                plan.step_name(passage.hop.map_or(passage.after, |hop| hop.after))
-                    .to_owned(),
-            ),
+            after: Some(plan.step_name(passage.hop.map_or(passage.after, |hop| hop.after)).to_owned()),
             entered_at: rfc3339(passage.entered_at),
         }
     }
@@ -232,9 +208,7 @@ impl Engine {
             .map(|group| group.into_iter().collect())
             .unwrap_or_default();
         seen.sort_by_key(|one| (one.at, one.identity));
-        let owed = passage
-            .hop
-            .map(|hop| (plan.step_name(hop.before).to_owned(), rfc3339(passage.deadline)));
+        let owed = passage.hop.map(|hop| (plan.step_name(hop.before).to_owned(), rfc3339(passage.deadline)));
         JourneyDetail {
             journey: self.journey_report(plan, case, passage),
             seen: seen.into_iter().map(|one| self.seen_report(plan, one)).collect(),
@@ -253,10 +227,7 @@ impl Engine {
         SeenReport {
             step: step.to_owned(),
             at: rfc3339(one.at),
-            service: self
-                .symbols
-                .text(self.coverage.service_of(one.instance).name)
-                .to_owned(),
+            service: self.symbols.text(self.coverage.service_of(one.instance).name).to_owned(),
             instance: self.coverage.entry(one.instance).label.to_string(),
             trace_id: (one.trace != TraceId(0)).then(|| format!("{:032x}", one.trace.0)),
             attempt: one.attempt,

@@ -23,11 +23,7 @@ pub(crate) struct Symbols {
 
 impl Symbols {
     pub(crate) fn new() -> Self {
-        let mut symbols = Symbols {
-            texts: Vec::new(),
-            by_text: HashMap::default(),
-            overflowed: 0,
-        };
+        let mut symbols = Symbols { texts: Vec::new(), by_text: HashMap::default(), overflowed: 0 };
         symbols.intern(b"no_reason");
         symbols.intern(b"other");
         symbols

@@ -15,9 +15,7 @@ pub(crate) struct Timers<T> {
 
 impl<T> Timers<T> {
     pub(crate) fn new() -> Self {
-        Timers {
-            buckets: BTreeMap::new(),
-        }
+        Timers { buckets: BTreeMap::new() }
     }
 
     /// Wakes `what` at the end of the bucket in which `at` lies: never before `at`.

@@ -54,6 +54,7 @@ impl Workload {
     }
 
     /// The flow that watches them.
+    #[expect(clippy::expect_used, reason = "the contract stands above")]
     pub(crate) fn flows(&self) -> Vec<Flow> {
         let source = Source { path: "orders.yaml".into(), text: CONTRACT.into() };
         compile(&[source]).expect("the contract is valid").flows

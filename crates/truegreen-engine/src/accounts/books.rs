@@ -32,9 +32,7 @@ pub(crate) struct FlowBooks {
 
 impl Books {
     pub(super) fn new(flows: usize) -> Self {
-        Books {
-            flows: (0..flows).map(|_| FlowBooks::default()).collect(),
-        }
+        Books { flows: (0..flows).map(|_| FlowBooks::default()).collect() }
     }
 
     pub(crate) fn flow(&self, flow: FlowId) -> &FlowBooks {

@@ -20,6 +20,8 @@ const MAX_EXAMPLES: usize = 20;
 const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// `limits.unknown` where the contract gives none.
 const UNKNOWN_LIMIT: f64 = 0.01;
+/// Deviations remembered until the share rings: far more than that takes.
+const MAX_RUN: usize = 1_000;
 /// Closed findings kept for the record.
 const MAX_CLOSED: usize = 10_000;
 
@@ -52,7 +54,15 @@ struct Case {
 /// The shares of a flow that are watched.
 #[derive(Debug)]
 struct Rates {
-    kinds: [(FindingKind, Rate); 4],
+    kinds: [Watched; 4],
+}
+
+#[derive(Debug)]
+struct Watched {
+    kind: FindingKind,
+    rate: Rate,
+    /// Deviations since nothing spoke for a raised share: what a finding begins with when it rings.
+    run: Vec<(String, Line)>,
 }
 
 /// All findings.
@@ -117,22 +127,14 @@ impl Findings {
     /// All findings as of `now`: open ones first, then the latest first.
     pub(crate) fn list(&self, now: Timestamp) -> Vec<Finding> {
         let mut open: Vec<Finding> = self.open.values().map(|case| case.as_of(now)).collect();
-        open.sort_by_key(|finding| {
-            (
-                finding.status != FindingStatus::Open,
-                std::cmp::Reverse(finding.last_seen),
-            )
-        });
+        open.sort_by_key(|finding| (finding.status != FindingStatus::Open, std::cmp::Reverse(finding.last_seen)));
         open.extend(self.closed.iter().rev().cloned());
         open
     }
 
     /// The findings of a flow that are not closed.
     pub(crate) fn unresolved(&self, flow: FlowId) -> impl Iterator<Item = &Finding> {
-        self.open
-            .iter()
-            .filter(move |(folder, _)| folder.flow == flow)
-            .map(|(_, case)| &case.finding)
+        self.open.iter().filter(move |(folder, _)| folder.flow == flow).map(|(_, case)| &case.finding)
     }
 
     fn deviate(&mut self, plan: &Plan, folder: Folder, key: &str, line: &Line, now: Timestamp) {
@@ -164,13 +166,7 @@ impl Findings {
 
     /// Counts follow current verdicts, also those of a finding that is closed.
     fn retract_closed(&mut self, folder: Folder, key: &str) {
-        let of = |finding: &&mut Finding| {
-            Folder {
-                flow: finding.flow,
-                kind: finding.kind,
-                hop: finding.hop,
-            } == folder
-        };
+        let of = |finding: &&mut Finding| Folder { flow: finding.flow, kind: finding.kind, hop: finding.hop } == folder;
         if let Some(finding) = self.closed.iter_mut().rev().find(of) {
             finding.count = finding.count.saturating_sub(1);
             finding.examples.retain(|example| example != key);
@@ -195,9 +191,7 @@ impl Findings {
             }
         }
         for folder in resolved {
-            let calm = self.rates[flow.0 as usize]
-                .of(folder.kind)
-                .is_none_or(|rate| rate.is_calm());
+            let calm = self.rates[flow.0 as usize].of(folder.kind).is_none_or(|rate| rate.is_calm());
             if calm {
                 self.close(folder, FindingStatus::Resolved, now);
             }
@@ -223,16 +217,12 @@ impl Findings {
 
     /// A journey was decided: does its kind of end go beyond the tolerated share?
     fn weigh(&mut self, plan: &Plan, verdict: Verdict, key: &str, line: &Line, now: Timestamp) {
-        let kinds = self.rates[plan.id.0 as usize].decide(verdict);
-        for (kind, rings) in kinds {
-            let folder = Folder {
-                flow: plan.id,
-                kind,
-                hop: None,
-            };
-            let deviates = share_kind(verdict) == Some(kind);
-            if deviates && (rings || self.open.contains_key(&folder)) {
-                self.deviate(plan, folder, key, line, now);
+        for index in 0..self.rates[plan.id.0 as usize].kinds.len() {
+            let watched = &mut self.rates[plan.id.0 as usize].kinds[index];
+            let folder = Folder { flow: plan.id, kind: watched.kind, hop: None };
+            let deviates = share_kind(verdict) == Some(watched.kind);
+            for (key, line) in watched.decide(deviates, self.open.contains_key(&folder), key, line) {
+                self.deviate(plan, folder, &key, &line, now);
             }
         }
     }
@@ -241,11 +231,7 @@ impl Findings {
         let Some(kind) = share_kind(verdict) else { return };
         let folder = Folder { flow, kind, hop: None };
         // Only what was counted can be taken back: journeys from before the finding's onset were not.
-        if self
-            .open
-            .get(&folder)
-            .is_some_and(|case| line.entered_at >= case.finding.onset)
-        {
+        if self.open.get(&folder).is_some_and(|case| line.entered_at >= case.finding.onset) {
             self.retract(folder, key, now);
         }
     }
@@ -266,13 +252,7 @@ impl Case {
             status: FindingStatus::Open,
             examples: Vec::new(),
         };
-        Case {
-            finding,
-            share: 1.0,
-            latest_entry: line.entered_at,
-            completed_since_onset: 0,
-            completed_since_last: 0,
-        }
+        Case { finding, share: 1.0, latest_entry: line.entered_at, completed_since_onset: 0, completed_since_last: 0 }
     }
 
     fn deviate(&mut self, key: &str, line: &Line, now: Timestamp) {
@@ -302,15 +282,8 @@ impl Case {
 
     fn as_of(&self, now: Timestamp) -> Finding {
         let is_quiet = now >= self.finding.last_seen + QUIET_AFTER;
-        let status = if is_quiet {
-            FindingStatus::Quiet
-        } else {
-            FindingStatus::Open
-        };
-        Finding {
-            status,
-            ..self.finding.clone()
-        }
+        let status = if is_quiet { FindingStatus::Quiet } else { FindingStatus::Open };
+        Finding { status, ..self.finding.clone() }
     }
 }
 
@@ -319,27 +292,37 @@ impl Rates {
         let limits = plan.flow.limits;
         Rates {
             kinds: [
-                (FindingKind::Rejected, Rate::new(limits.rejected)),
-                (FindingKind::DeadLettered, Rate::new(limits.dead_lettered)),
-                (FindingKind::Late, Rate::new(limits.late)),
-                (
-                    FindingKind::Unknown,
-                    Rate::new(Some(limits.unknown.unwrap_or(UNKNOWN_LIMIT))),
-                ),
-            ],
+                (FindingKind::Rejected, limits.rejected),
+                (FindingKind::DeadLettered, limits.dead_lettered),
+                (FindingKind::Late, limits.late),
+                (FindingKind::Unknown, Some(limits.unknown.unwrap_or(UNKNOWN_LIMIT))),
+            ]
+            .map(|(kind, limit)| Watched { kind, rate: Rate::new(limit), run: Vec::new() }),
         }
     }
 
     fn of(&mut self, kind: FindingKind) -> Option<&mut Rate> {
-        self.kinds.iter_mut().find(|(of, _)| *of == kind).map(|(_, rate)| rate)
+        self.kinds.iter_mut().find(|watched| watched.kind == kind).map(|watched| &mut watched.rate)
     }
+}
 
-    fn decide(&mut self, verdict: Verdict) -> [(FindingKind, bool); 4] {
-        let deviates = share_kind(verdict);
-        std::array::from_fn(|index| {
-            let (kind, rate) = &mut self.kinds[index];
-            (*kind, rate.decide(deviates == Some(*kind)))
-        })
+impl Watched {
+    /// One more journey was decided; the deviations that a finding has to count now.
+    fn decide(&mut self, deviates: bool, is_open: bool, key: &str, line: &Line) -> Vec<(String, Line)> {
+        let rings = self.rate.decide(deviates);
+        if self.rate.is_calm() {
+            self.run.clear();
+        }
+        if !deviates {
+            return Vec::new();
+        }
+        if is_open {
+            return vec![(key.to_owned(), *line)];
+        }
+        if self.run.len() < MAX_RUN {
+            self.run.push((key.to_owned(), *line));
+        }
+        if rings { std::mem::take(&mut self.run) } else { Vec::new() }
     }
 }
 
@@ -361,21 +344,17 @@ fn share_kind(verdict: Verdict) -> Option<FindingKind> {
         Verdict::Rejected(_) => Some(FindingKind::Rejected),
         Verdict::DeadLettered(_) => Some(FindingKind::DeadLettered),
         Verdict::Late => Some(FindingKind::Late),
-        Verdict::Unknown(_) => Some(FindingKind::Unknown),
+        // A service that is not heard opens a finding of its own by the first journey.
+        Verdict::Unknown(Why::Sampled | Why::IntakeGap) => Some(FindingKind::Unknown),
+        Verdict::Unknown(_) => None,
         Verdict::Completed | Verdict::Unaccounted(_) => None,
     }
 }
 
 fn id(plan: &Plan, folder: Folder, ordinal: u32) -> FindingId {
-    let hop = folder.hop.map_or(0, |hop| {
-        mix(
-            hash(plan.step_name(hop.after).as_bytes()),
-            hash(plan.step_name(hop.before).as_bytes()),
-        )
-    });
+    let hop = folder
+        .hop
+        .map_or(0, |hop| mix(hash(plan.step_name(hop.after).as_bytes()), hash(plan.step_name(hop.before).as_bytes())));
     let kind = hash(folder.kind.name().as_bytes());
-    FindingId(mix(
-        mix(mix(hash(plan.flow.name.as_bytes()), hop), kind),
-        u64::from(ordinal),
-    ))
+    FindingId(mix(mix(mix(hash(plan.flow.name.as_bytes()), hop), kind), u64::from(ordinal)))
 }

@@ -19,11 +19,7 @@ pub(crate) fn health(accounts: &Accounts, coverage: &Coverage, plan: &Plan, now:
     let mut findings = accounts.findings.unresolved(plan.id).peekable();
     if findings.peek().is_some() {
         let proves_broken = |kind: FindingKind| kind.proves_broken();
-        return if findings.any(|finding| proves_broken(finding.kind)) {
-            Health::Broken
-        } else {
-            Health::CannotTell
-        };
+        return if findings.any(|finding| proves_broken(finding.kind)) { Health::Broken } else { Health::CannotTell };
     }
     let books = accounts.books.flow(plan.id);
     let (wanted, within) = match plan.flow.expect {
@@ -42,12 +38,8 @@ fn is_covered(coverage: &Coverage, plan: &Plan, now: Timestamp) -> bool {
     let owed = plan.steps.iter().skip(1).filter(|step| !step.optional);
     let mut named = owed.flat_map(|step| &step.services);
     named.all(|service| {
-        let lag = coverage
-            .services()
-            .iter()
-            .filter(|known| known.name == *service)
-            .map(|known| known.export_lag())
-            .max();
+        let lag =
+            coverage.services().iter().filter(|known| known.name == *service).map(|known| known.export_lag()).max();
         coverage.is_heard(*service, now - HEARD_WITHIN - lag.unwrap_or_default())
     })
 }

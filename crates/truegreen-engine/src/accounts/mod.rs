@@ -47,10 +47,7 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     pub(crate) fn new(matcher: &Matcher) -> Self {
-        Accounts {
-            books: Books::new(matcher.plans.len()),
-            findings: Findings::new(matcher),
-        }
+        Accounts { books: Books::new(matcher.plans.len()), findings: Findings::new(matcher) }
     }
 
     /// A journey moves from one line to another; `None` on either side: it enters, or was merged into another.

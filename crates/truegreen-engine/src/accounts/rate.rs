@@ -25,12 +25,7 @@ pub(super) struct Rate {
 
 impl Rate {
     pub(super) fn new(limit: Option<f64>) -> Self {
-        Rate {
-            limit,
-            score: 0.0,
-            usual: 0.0,
-            learned: 0,
-        }
+        Rate { limit, score: 0.0, usual: 0.0, learned: 0 }
     }
 
     /// One more journey was decided; true while the share is beyond what is tolerated.
@@ -44,11 +39,7 @@ impl Rate {
             return false;
         }
         let raised = (tolerated + tolerated.max(0.05)).min(1.0 - (1.0 - tolerated) / 4.0);
-        let step = if deviates {
-            (raised / tolerated).ln()
-        } else {
-            ((1.0 - raised) / (1.0 - tolerated)).ln()
-        };
+        let step = if deviates { (raised / tolerated).ln() } else { ((1.0 - raised) / (1.0 - tolerated)).ln() };
         self.score = (self.score + step).clamp(0.0, 2.0 * THRESHOLD);
         if self.score < THRESHOLD {
             self.learn(deviates);

@@ -9,17 +9,9 @@ use crate::report::clock;
 pub(crate) fn title(plan: &Plan, finding: &Finding) -> String {
     let flow = &plan.flow.name;
     let n = finding.count;
-    let (one, them) = if n == 1 {
-        ("journey", "it")
-    } else {
-        ("journeys", "them")
-    };
+    let (one, them) = if n == 1 { ("journey", "it") } else { ("journeys", "them") };
     let hop = finding.hop.map_or_else(String::new, |hop| {
-        format!(
-            "after `{}`, before `{}`",
-            plan.step_name(hop.after),
-            plan.step_name(hop.before)
-        )
+        format!("after `{}`, before `{}`", plan.step_name(hop.after), plan.step_name(hop.before))
     });
     let what = match finding.kind {
         FindingKind::Loss => format!("{n} {one} vanished in `{flow}` {hop}: neither completed nor refused"),
@@ -27,10 +19,7 @@ pub(crate) fn title(plan: &Plan, finding: &Finding) -> String {
             format!("{n} {one} failed in `{flow}` {hop}, and nothing says what became of {them}")
         }
         FindingKind::Silence => {
-            format!(
-                "{n} {one} cannot be judged in `{flow}` {hop}: who owes `{}` is not heard",
-                owed_by(plan, finding)
-            )
+            format!("{n} {one} cannot be judged in `{flow}` {hop}: who owes `{}` is not heard", owed_by(plan, finding))
         }
         FindingKind::Late => format!("{n} {one} completed late in `{flow}`: more than tolerated"),
         FindingKind::Rejected => format!("{n} {one} were refused in `{flow}`: more than tolerated"),
@@ -38,16 +27,10 @@ pub(crate) fn title(plan: &Plan, finding: &Finding) -> String {
         FindingKind::NoReason => format!("{n} {one} were refused in `{flow}` without a reason"),
         FindingKind::Unknown => format!("{n} {one} of `{flow}` cannot be judged: more than tolerated"),
     };
-    let example = finding
-        .examples
-        .first()
-        .map(|key| format!(", for example {key}"))
-        .unwrap_or_default();
+    let example = finding.examples.first().map(|key| format!(", for example {key}")).unwrap_or_default();
     format!("{what}; since {} UTC{example}", clock(finding.onset))
 }
 
 fn owed_by(plan: &Plan, finding: &Finding) -> String {
-    finding
-        .hop
-        .map_or_else(String::new, |hop| plan.step_name(hop.before).to_owned())
+    finding.hop.map_or_else(String::new, |hop| plan.step_name(hop.before).to_owned())
 }

@@ -30,11 +30,7 @@ impl Lag {
         let epoch = now.0 / EPOCH.as_nanos() as u64;
         if epoch != self.epoch {
             let ended = std::mem::take(&mut self.current);
-            self.previous = if epoch == self.epoch + 1 {
-                ended
-            } else {
-                Samples::default()
-            };
+            self.previous = if epoch == self.epoch + 1 { ended } else { Samples::default() };
             self.epoch = epoch;
         }
         self.current.total += 1;
@@ -63,9 +59,7 @@ impl Samples {
 }
 
 fn bucket(delay: Duration) -> usize {
-    (0..BUCKETS)
-        .find(|index| delay <= upper_bound(*index))
-        .unwrap_or(BUCKETS - 1)
+    (0..BUCKETS).find(|index| delay <= upper_bound(*index)).unwrap_or(BUCKETS - 1)
 }
 
 fn upper_bound(index: usize) -> Duration {
@@ -86,11 +80,7 @@ mod tests {
         lag.observe(Duration::from_secs(60), now);
         assert_eq!(lag.p99(), FLOOR);
         lag.observe(Duration::from_secs(60), now);
-        assert!(
-            lag.p99() >= Duration::from_secs(60) && lag.p99() < Duration::from_secs(70),
-            "{:?}",
-            lag.p99()
-        );
+        assert!(lag.p99() >= Duration::from_secs(60) && lag.p99() < Duration::from_secs(70), "{:?}", lag.p99());
     }
 
     #[test]

@@ -141,16 +141,12 @@ impl Coverage {
     pub(crate) fn arrived(&mut self, instance: InstanceId, end: Timestamp, now: Timestamp) {
         let instance = &mut self.instances[instance.0 as usize];
         instance.skew.observe(end, now);
-        self.services[instance.service.0 as usize]
-            .lag
-            .observe(now.since(end), now);
+        self.services[instance.service.0 as usize].lag.observe(now.since(end), now);
     }
 
     /// A span of this trace arrived, with this `tracestate`.
     pub(crate) fn traced(&mut self, service: ServiceId, trace_id: u128, trace_state: &[u8], now: Timestamp) {
-        self.newly_sampled |= self.services[service.0 as usize]
-            .sampling
-            .observe(trace_id, trace_state, now);
+        self.newly_sampled |= self.services[service.0 as usize].sampling.observe(trace_id, trace_state, now);
     }
 
     /// A request of this instance was refused, or of every instance of the service where it is not known which.
@@ -183,9 +179,7 @@ impl Coverage {
 
     /// The bound within which a step of this instance may seem late by its clock alone.
     pub(crate) fn skew_bound(&self, instance: InstanceId) -> Duration {
-        self.instances
-            .get(instance.0 as usize)
-            .map_or(Duration::ZERO, |instance| instance.skew.worst())
+        self.instances.get(instance.0 as usize).map_or(Duration::ZERO, |instance| instance.skew.worst())
     }
 
     pub(crate) fn entry(&self, instance: InstanceId) -> &Instance {
@@ -211,20 +205,12 @@ impl Coverage {
 
     /// When any instance of the service was last heard.
     pub(crate) fn last_heard(&self, service: &Service) -> Option<Timestamp> {
-        service
-            .instances
-            .iter()
-            .filter_map(|id| self.instances[id.0 as usize].heard.last())
-            .max()
+        service.instances.iter().filter_map(|id| self.instances[id.0 as usize].heard.last()).max()
     }
 
     /// Instances of the service heard at or after `since`.
     pub(crate) fn instances_heard(&self, service: &Service, since: Timestamp) -> u64 {
-        service
-            .instances
-            .iter()
-            .filter(|id| self.instances[id.0 as usize].heard.last() >= Some(since))
-            .count() as u64
+        service.instances.iter().filter(|id| self.instances[id.0 as usize].heard.last() >= Some(since)).count() as u64
     }
 }
 

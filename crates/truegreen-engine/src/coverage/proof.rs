@@ -54,12 +54,7 @@ impl Coverage {
     /// Judges one missing step as of `now`.
     pub(crate) fn prove(&mut self, wait: &Wait<'_>, now: Timestamp) -> Proof {
         let owing = self.owing(wait.flow, wait.scope, wait.services);
-        let lag = owing
-            .iter()
-            .map(|id| self[*id].export_lag())
-            .max()
-            .unwrap_or_default()
-            .max(Duration::from_secs(10));
+        let lag = owing.iter().map(|id| self[*id].export_lag()).max().unwrap_or_default().max(Duration::from_secs(10));
         let heard_from = wait.deadline + lag;
         if now < heard_from {
             return Proof::NotYet(heard_from);
@@ -87,9 +82,7 @@ impl Coverage {
 
     /// Whether any of these services is told or inferred to be sampled.
     pub(crate) fn any_sampled(&self, flow: FlowId, scope: u64, services: &[Symbol]) -> bool {
-        self.owing(flow, scope, services)
-            .iter()
-            .any(|id| self[*id].sampled().is_some())
+        self.owing(flow, scope, services).iter().any(|id| self[*id].sampled().is_some())
     }
 
     fn owing(&self, flow: FlowId, scope: u64, services: &[Symbol]) -> SmallVec<[ServiceId; 2]> {
@@ -104,10 +97,7 @@ impl Coverage {
             let mut somebody = false;
             instances.all(|instance| {
                 somebody |= instance.heard.last() >= Some(heard_from);
-                instance
-                    .heard
-                    .overlapping(from, until)
-                    .all(|spell| spell.last >= heard_from)
+                instance.heard.overlapping(from, until).all(|spell| spell.last >= heard_from)
             }) && somebody
         })
     }
@@ -115,25 +105,17 @@ impl Coverage {
     /// Whether the service delivers the signal that would show the step.
     fn delivers(&mut self, id: ServiceId, wait: &Wait<'_>, limit: Timestamp) -> bool {
         let service = &mut self[id];
-        wait.signals.iter().any(|signal| {
-            service.signals[*signal as usize]
-                .overlapping(wait.entry, limit)
-                .next()
-                .is_some()
-        }) || service.was_delivering(wait)
+        wait.signals
+            .iter()
+            .any(|signal| service.signals[*signal as usize].overlapping(wait.entry, limit).next().is_some())
+            || service.was_delivering(wait)
     }
 
     /// The end of the latest stretch in which something of the wait may have been refused or not listened to.
     fn gap(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        let refused = owing
-            .iter()
-            .flat_map(|id| self.instances_of(*id))
-            .flat_map(|instance| &instance.refused);
+        let refused = owing.iter().flat_map(|id| self.instances_of(*id)).flat_map(|instance| &instance.refused);
         let refused = refused.copied().filter(|at| *at >= from && *at <= until);
-        let outages = self
-            .outages
-            .iter()
-            .filter(|outage| outage.from <= until && outage.until >= from);
+        let outages = self.outages.iter().filter(|outage| outage.from <= until && outage.until >= from);
         refused.chain(outages.map(|outage| outage.until)).max()
     }
 
@@ -147,13 +129,8 @@ impl Coverage {
         now: Timestamp,
     ) -> Proof {
         let again = gap_end + lag;
-        let relevant = |instance: &&Instance| {
-            instance
-                .heard
-                .overlapping(wait.entry - lag, wait.deadline)
-                .next()
-                .is_some()
-        };
+        let relevant =
+            |instance: &&Instance| instance.heard.overlapping(wait.entry - lag, wait.deadline).next().is_some();
         let mut instances = owing.iter().flat_map(|id| self.instances_of(*id)).filter(relevant);
         let heard_again = instances.all(|instance| instance.heard.last() >= Some(again));
         let limit = gap_end.max(wait.deadline) + lag + LIMIT_BEYOND_LAG;
@@ -165,20 +142,14 @@ impl Coverage {
     }
 
     fn instances_of(&self, id: ServiceId) -> impl Iterator<Item = &Instance> {
-        self[id]
-            .instances
-            .iter()
-            .map(|instance| &self.instances[instance.0 as usize])
+        self[id].instances.iter().map(|instance| &self.instances[instance.0 as usize])
     }
 }
 
 impl Service {
     /// The idle consumer of a rare flow: it delivered lately, and only a few journeys wait on it since.
     fn was_delivering(&mut self, wait: &Wait<'_>) -> bool {
-        let delivered = wait
-            .signals
-            .iter()
-            .filter_map(|signal| self.signals[*signal as usize].last_before(wait.entry));
+        let delivered = wait.signals.iter().filter_map(|signal| self.signals[*signal as usize].last_before(wait.entry));
         let Some(last) = delivered.max() else { return false };
         if last < wait.deadline - RECENT {
             return false;

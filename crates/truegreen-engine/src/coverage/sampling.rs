@@ -62,9 +62,7 @@ impl Sampling {
     }
 
     pub(super) fn verdict(&self) -> Option<Sampled> {
-        self.marked
-            .map(Sampled::Marked)
-            .or(self.inferred.map(Sampled::Inferred))
+        self.marked.map(Sampled::Marked).or(self.inferred.map(Sampled::Inferred))
     }
 }
 
@@ -117,7 +115,7 @@ mod tests {
         assert!(matches!(verdict(&ids(64, |r| r > 0.75)), Some(Sampled::Inferred(_))));
         assert_eq!(verdict(&ids(64, |_| true)), None);
         assert_eq!(verdict(&ids(15, |r| r < 0.1)), None, "too few to tell");
-        assert_eq!(verdict(&ids(63, |r| r < 0.5)).is_some(), true);
+        assert!(verdict(&ids(63, |r| r < 0.5)).is_some());
     }
 
     #[test]

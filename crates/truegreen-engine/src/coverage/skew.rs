@@ -43,11 +43,7 @@ impl Skew {
     fn turn(&mut self, now: Timestamp) {
         let window = window(now);
         if window != self.window {
-            self.previous = if window == self.window + 1 {
-                self.current
-            } else {
-                Duration::ZERO
-            };
+            self.previous = if window == self.window + 1 { self.current } else { Duration::ZERO };
             self.current = Duration::ZERO;
             self.window = window;
         }

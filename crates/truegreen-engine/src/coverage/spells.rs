@@ -40,10 +40,7 @@ impl Spells {
 
     /// The spells that overlap `[from, until]`.
     pub(super) fn overlapping(&self, from: Timestamp, until: Timestamp) -> impl Iterator<Item = Spell> + '_ {
-        self.runs
-            .iter()
-            .copied()
-            .filter(move |spell| spell.first <= until && spell.last >= from)
+        self.runs.iter().copied().filter(move |spell| spell.first <= until && spell.last >= from)
     }
 
     /// The last hearing of the latest spell that ended before `time`.

@@ -85,40 +85,19 @@ pub(super) fn read(node: &Node, notes: &mut Notes<'_>) -> Contract {
         scope: scope(&fields, notes),
         steps,
         exits,
-        grace: fields
-            .get("grace")
-            .and_then(|node| value::duration(node, notes))
-            .unwrap_or(DEFAULT_GRACE),
-        reentry: fields
-            .get("reentry")
-            .and_then(|node| reentry(node, notes))
-            .unwrap_or(Reentry::Once),
-        limits: fields
-            .get("limits")
-            .map_or_else(Limits::default, |node| limits(node, notes)),
+        grace: fields.get("grace").and_then(|node| value::duration(node, notes)).unwrap_or(DEFAULT_GRACE),
+        reentry: fields.get("reentry").and_then(|node| reentry(node, notes)).unwrap_or(Reentry::Once),
+        limits: fields.get("limits").map_or_else(Limits::default, |node| limits(node, notes)),
         expect: fields.get("expect").and_then(|node| expect(node, notes)),
-        sampled: fields
-            .get("sampled")
-            .map_or_else(BTreeMap::new, |node| sampled(node, notes)),
+        sampled: fields.get("sampled").map_or_else(BTreeMap::new, |node| sampled(node, notes)),
     };
-    let places = Places {
-        flow: flow_span.clone(),
-        steps: step_places,
-        exits: exit_places,
-    };
-    Contract {
-        name: name.map(|name| (name, flow_span)),
-        flow: (notes.errors() == errors).then_some((flow, places)),
-    }
+    let places = Places { flow: flow_span.clone(), steps: step_places, exits: exit_places };
+    Contract { name: name.map(|name| (name, flow_span)), flow: (notes.errors() == errors).then_some((flow, places)) }
 }
 
 fn flow_name(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Option<String> {
     let Some(node) = fields.get("flow") else {
-        notes.error_with(
-            &fields.span,
-            "this contract has no name",
-            "add `flow: order-fulfilment` as its first line",
-        );
+        notes.error_with(&fields.span, "this contract has no name", "add `flow: order-fulfilment` as its first line");
         return None;
     };
     let name = value::text(node, "a flow's name", notes)?;
@@ -131,10 +110,7 @@ fn flow_name(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Option<String> {
     let better: String = words.collect::<Vec<_>>().join("-").chars().take(MAX_NAME).collect();
     notes.error_with(
         &node.span,
-        format!(
-            "{} is no name of a flow: lower-case letters, digits and dashes, at most {MAX_NAME}",
-            quoted(&name)
-        ),
+        format!("{} is no name of a flow: lower-case letters, digits and dashes, at most {MAX_NAME}", quoted(&name)),
         if better.is_empty() {
             "a name such as `order-fulfilment`".to_owned()
         } else {
@@ -162,11 +138,7 @@ fn key(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Option<Key> {
             notes.error_with(
                 &node.span,
                 "`trace_id` cannot stand in a list of attributes",
-                if alone {
-                    "write `key: trace_id`"
-                } else {
-                    "a key is either the trace id or attributes"
-                },
+                if alone { "write `key: trace_id`" } else { "a key is either the trace id or attributes" },
             );
         }
         _ => {}
@@ -186,9 +158,7 @@ fn course(fields: &Fields<'_>, notes: &mut Notes<'_>) -> (Vec<Placed<Step>>, Vec
             "say which records enter the flow, such as `start: {span: \"POST /checkout\", service: storefront}`",
         ),
     }
-    let within = fields
-        .get("within")
-        .map(|node| value::positive_duration(node, notes).unwrap_or_default());
+    let within = fields.get("within").map(|node| value::positive_duration(node, notes).unwrap_or_default());
     let start = all.first().map_or("start", |(step, _)| step.name.as_str()).to_owned();
     match fields.get("steps") {
         Some(node) if matches!(&node.value, Value::List(items) if items.is_empty()) => no_steps(&node.span, notes),
@@ -243,11 +213,7 @@ fn scope(fields: &Fields<'_>, notes: &mut Notes<'_>) -> Vec<String> {
         None => DEFAULT_SCOPE.map(str::to_owned).to_vec(),
         Some((Value::List(items), _)) => value::distinct(items, "a resource attribute's name", notes),
         Some((_, node)) => {
-            value::expected(
-                "a list of resource attributes, such as `[deployment.environment.name]`",
-                node,
-                notes,
-            );
+            value::expected("a list of resource attributes, such as `[deployment.environment.name]`", node, notes);
             Vec::new()
         }
     }
@@ -299,10 +265,7 @@ fn expect(node: &Node, notes: &mut Notes<'_>) -> Option<Expect> {
     }
     let at_least = fields.get("at_least").and_then(|node| value::count(node, notes));
     let per = fields.get("per").and_then(|node| value::positive_duration(node, notes));
-    Some(Expect {
-        at_least: at_least?,
-        per: per?,
-    })
+    Some(Expect { at_least: at_least?, per: per? })
 }
 
 fn sampled(node: &Node, notes: &mut Notes<'_>) -> BTreeMap<String, f64> {
@@ -311,7 +274,5 @@ fn sampled(node: &Node, notes: &mut Notes<'_>) -> BTreeMap<String, f64> {
         return BTreeMap::new();
     };
     let shares = entries.iter().map(|entry| (entry, value::share(&entry.value, notes)));
-    shares
-        .filter_map(|(entry, share)| Some((entry.key.clone(), share?)))
-        .collect()
+    shares.filter_map(|(entry, share)| Some((entry.key.clone(), share?))).collect()
 }

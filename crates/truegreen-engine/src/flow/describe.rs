@@ -53,12 +53,7 @@ fn journey(flow: &Flow) -> String {
     }
     text.push('.');
     for bind in &flow.bind {
-        let _ = write!(
-            text,
-            " {} names it too, as {} tells.",
-            bind.attribute,
-            alternatives(&bind.on)
-        );
+        let _ = write!(text, " {} names it too, as {} tells.", bind.attribute, alternatives(&bind.on));
     }
     text
 }
@@ -71,10 +66,7 @@ fn start(flow: &Flow) -> String {
 }
 
 fn owed(text: &mut String, flow: &Flow, index: usize, step: &Step) {
-    let after = flow
-        .steps
-        .get(usize::from(step.after.0))
-        .map_or("", |step| step.name.as_str());
+    let after = flow.steps.get(usize::from(step.after.0)).map_or("", |step| step.name.as_str());
     let _ = write!(text, "  {index}. {}", step.name);
     if step.optional {
         text.push_str(" (optional)");
@@ -152,9 +144,7 @@ fn limits(limits: &Limits) -> Vec<String> {
         (limits.late, "late"),
         (limits.unknown, "unknown"),
     ];
-    let given = shares
-        .iter()
-        .filter_map(|(share, end)| Some(format!("{} {end}", percent((*share)?))));
+    let given = shares.iter().filter_map(|(share, end)| Some(format!("{} {end}", percent((*share)?))));
     given.collect()
 }
 
@@ -207,10 +197,7 @@ fn pattern(pattern: &Pattern) -> String {
 }
 
 fn severity_word(severity: u8) -> String {
-    match super::pattern::SEVERITIES
-        .iter()
-        .find(|(_, number)| *number == severity)
-    {
+    match super::pattern::SEVERITIES.iter().find(|(_, number)| *number == severity) {
         Some((word, _)) => (*word).to_owned(),
         None => severity.to_string(),
     }

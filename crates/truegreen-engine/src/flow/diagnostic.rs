@@ -45,9 +45,7 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let span = whole_characters(&source.text, &self.span);
-        let snippet = Snippet::source(&source.text)
-            .path(&self.path)
-            .annotation(AnnotationKind::Primary.span(span));
+        let snippet = Snippet::source(&source.text).path(&self.path).annotation(AnnotationKind::Primary.span(span));
         let mut group = level.primary_title(&self.message).element(snippet);
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(hint));
@@ -68,16 +66,8 @@ pub(super) struct Notes<'a> {
 
 impl<'a> Notes<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        let line_starts = std::iter::once(0)
-            .chain(source.text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Notes {
-            source,
-            line_starts,
-            found: Vec::new(),
-            errors: 0,
-            warnings: 0,
-        }
+        let line_starts = std::iter::once(0).chain(source.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Notes { source, line_starts, found: Vec::new(), errors: 0, warnings: 0 }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
@@ -125,21 +115,12 @@ impl<'a> Notes<'a> {
         }
         let span = first_line(&self.source.text, &whole_characters(&self.source.text, span));
         let (line, column) = self.position(span.start);
-        self.found.push(Diagnostic {
-            severity,
-            message,
-            path: self.source.path.clone(),
-            span,
-            line,
-            column,
-            hint,
-        });
+        self.found.push(Diagnostic { severity, message, path: self.source.path.clone(), span, line, column, hint });
     }
 
     /// All of them by position, each once: what an alias repeats is one mistake.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.found
-            .sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
+        self.found.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
         self.found.dedup();
         for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
             let beyond = count.saturating_sub(MAX_DIAGNOSTICS);
@@ -178,11 +159,7 @@ fn first_line(text: &str, span: &Range<usize>) -> Range<usize> {
 /// A word of the contract in a message: in backticks, on one line, cut where it is long.
 pub(super) fn quoted(word: &str) -> String {
     const LONGEST: usize = 60;
-    let shown: String = word
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let shown: String = word.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let cut = if word.chars().nth(LONGEST).is_some() { "…" } else { "" };
     format!("`{shown}{cut}`")
 }

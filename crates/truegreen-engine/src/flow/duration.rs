@@ -6,13 +6,7 @@ use std::time::Duration;
 pub const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Largest first, as they must follow each other.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Why text is no span of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,20 +33,13 @@ pub(super) fn parse(text: &str) -> Result<Duration, Mistake> {
         let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         let (unit, after) = after.split_at(letters);
         if unit.is_empty() {
-            return Err(if after.is_empty() {
-                Mistake::NoUnit
-            } else {
-                Mistake::NotATime
-            });
+            return Err(if after.is_empty() { Mistake::NoUnit } else { Mistake::NotATime });
         }
         let Some((_, milliseconds)) = units.by_ref().find(|(name, _)| *name == unit) else {
             return Err(Mistake::NotATime);
         };
         let number: u64 = number.parse().map_err(|_| Mistake::TooLong)?;
-        total = number
-            .checked_mul(*milliseconds)
-            .and_then(|part| total.checked_add(part))
-            .ok_or(Mistake::TooLong)?;
+        total = number.checked_mul(*milliseconds).and_then(|part| total.checked_add(part)).ok_or(Mistake::TooLong)?;
         rest = after;
     }
     match Duration::from_millis(total) {

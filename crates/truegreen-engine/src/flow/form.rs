@@ -1,10 +1,7 @@
 //! The contract's form as documented structs: each field's comment is its reference entry, and the JSON schema that
 //! editors read is made from them. The walk in `contract`, `step` and `pattern` reads the text; a test holds that both
 //! know the same fields.
-#![expect(
-    dead_code,
-    reason = "these structs are read by schemars for the schema, never filled"
-)]
+#![expect(dead_code, reason = "these structs are read by schemars for the schema, never filled")]
 
 use std::collections::BTreeMap;
 
@@ -483,25 +480,14 @@ mod tests {
     fn schema_and_walk_know_the_same_fields() {
         let schema = schema();
         for (definition, known) in FIELDS {
-            let place = if definition.is_empty() {
-                String::new()
-            } else {
-                format!("/$defs/{definition}")
-            };
-            let properties = schema
-                .pointer(&format!("{place}/properties"))
-                .unwrap()
-                .as_object()
-                .unwrap();
+            let place = if definition.is_empty() { String::new() } else { format!("/$defs/{definition}") };
+            let properties = schema.pointer(&format!("{place}/properties")).unwrap().as_object().unwrap();
             let in_schema: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
             let in_walk: BTreeSet<&str> = known.iter().copied().flatten().copied().collect();
             assert_eq!(in_schema, in_walk, "{definition}");
             let closed = ["additionalProperties", "unevaluatedProperties"];
             let open = schema.pointer(&place).unwrap();
-            assert!(
-                closed.iter().any(|word| open[*word] == false),
-                "{definition} takes unknown fields"
-            );
+            assert!(closed.iter().any(|word| open[*word] == false), "{definition} takes unknown fields");
         }
     }
 
@@ -509,27 +495,14 @@ mod tests {
     fn schema_and_walk_know_the_same_words() {
         let schema = schema();
         let words = |definition: &str| -> BTreeSet<String> {
-            let choices = schema
-                .pointer(&format!("/$defs/{definition}/oneOf"))
-                .unwrap()
-                .as_array()
-                .unwrap();
-            choices
-                .iter()
-                .map(|choice| choice["const"].as_str().unwrap().to_owned())
-                .collect()
+            let choices = schema.pointer(&format!("/$defs/{definition}/oneOf")).unwrap().as_array().unwrap();
+            choices.iter().map(|choice| choice["const"].as_str().unwrap().to_owned()).collect()
         };
         let known = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<BTreeSet<String>>();
-        assert_eq!(
-            words("Kind"),
-            known(super::super::pattern::KINDS.iter().map(|(word, _)| *word).collect())
-        );
+        assert_eq!(words("Kind"), known(super::super::pattern::KINDS.iter().map(|(word, _)| *word).collect()));
         let severities = super::super::pattern::SEVERITIES.iter().map(|(word, _)| *word);
         assert_eq!(words("SeverityName"), known(severities.collect()));
-        assert_eq!(
-            words("Outcome"),
-            known(super::super::step::OUTCOMES.iter().map(|(word, _)| *word).collect())
-        );
+        assert_eq!(words("Outcome"), known(super::super::step::OUTCOMES.iter().map(|(word, _)| *word).collect()));
     }
 
     /// With `UPDATE_SCHEMA` set the committed schema is written anew.
@@ -542,9 +515,6 @@ mod tests {
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         let committed: Value = serde_json::from_str(&committed).unwrap_or_default();
-        assert!(
-            committed == current,
-            "run this test once with UPDATE_SCHEMA=1 and commit schemas/flow-contract.json"
-        );
+        assert!(committed == current, "run this test once with UPDATE_SCHEMA=1 and commit schemas/flow-contract.json");
     }
 }

@@ -75,10 +75,7 @@ pub fn compile(sources: &[Source]) -> Result<Compiled, Vec<Diagnostic>> {
     if diagnostics.iter().any(|found| found.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Compiled {
-        flows,
-        warnings: diagnostics,
-    })
+    Ok(Compiled { flows, warnings: diagnostics })
 }
 
 fn compile_source(source: &Source, names: &mut HashMap<String, String>, notes: &mut Notes<'_>) -> Vec<Flow> {

@@ -7,16 +7,7 @@ use super::tree::{Node, Value};
 use super::value::{self, Fields};
 
 /// The fields of a pattern.
-pub(super) const PATTERN: &[&str] = &[
-    "span",
-    "log",
-    "event",
-    "service",
-    "kind",
-    "body",
-    "severity",
-    "attributes",
-];
+pub(super) const PATTERN: &[&str] = &["span", "log", "event", "service", "kind", "body", "severity", "attributes"];
 /// In the stead of the fields of one pattern, on a start, a step or an exit.
 pub(super) const ANY_OF: &[&str] = &["any_of"];
 /// A test that is more than a value.
@@ -37,14 +28,8 @@ pub(super) const KINDS: [(&str, SpanKind); 6] = [
 ];
 
 /// The lowest of the four OTLP severity numbers of each name.
-pub(super) const SEVERITIES: [(&str, u8); 6] = [
-    ("trace", 1),
-    ("debug", 5),
-    ("info", 9),
-    ("warn", 13),
-    ("error", 17),
-    ("fatal", 21),
-];
+pub(super) const SEVERITIES: [(&str, u8); 6] =
+    [("trace", 1), ("debug", 5), ("info", 9), ("warn", 13), ("error", 17), ("fatal", 21)];
 
 /// The patterns of a start, a step or an exit: one inline, or those of `any_of`.
 pub(super) fn alternatives(fields: &Fields<'_>, owner: &str, notes: &mut Notes<'_>) -> Vec<Pattern> {
@@ -84,10 +69,7 @@ pub(super) fn several(node: &Node, notes: &mut Notes<'_>) -> Vec<Pattern> {
     if let Some(beyond) = items.get(MAX_ALTERNATIVES) {
         notes.error_with(
             &beyond.span,
-            format!(
-                "a list of patterns has at most {MAX_ALTERNATIVES}, and this has {}",
-                items.len()
-            ),
+            format!("a list of patterns has at most {MAX_ALTERNATIVES}, and this has {}", items.len()),
             "say with `*` what they have in common",
         );
     }
@@ -102,9 +84,7 @@ pub(super) fn read(node: &Node, notes: &mut Notes<'_>) -> Option<Pattern> {
 }
 
 fn one(fields: &Fields<'_>, owner: &str, notes: &mut Notes<'_>) -> Option<Pattern> {
-    let mut given = SIGNALS
-        .iter()
-        .filter_map(|(name, signal)| fields.entry(name).map(|entry| (entry, *signal)));
+    let mut given = SIGNALS.iter().filter_map(|(name, signal)| fields.entry(name).map(|entry| (entry, *signal)));
     let Some((entry, signal)) = given.next() else {
         if fields.all_known {
             notes.error_with(
@@ -127,20 +107,12 @@ fn one(fields: &Fields<'_>, owner: &str, notes: &mut Notes<'_>) -> Option<Patter
     only_on(fields, "severity", Signal::Log, signal, notes);
     Some(Pattern {
         signal,
-        service: fields
-            .get("service")
-            .and_then(|node| glob(node, "a service's name", notes)),
-        name: if entry.value.is_null() {
-            None
-        } else {
-            glob(&entry.value, "a name", notes)
-        },
+        service: fields.get("service").and_then(|node| glob(node, "a service's name", notes)),
+        name: if entry.value.is_null() { None } else { glob(&entry.value, "a name", notes) },
         kind: fields.get("kind").and_then(|node| value::choice(node, &KINDS, notes)),
         body: fields.get("body").and_then(|node| glob(node, "text", notes)),
         severity_at_least: fields.get("severity").and_then(|node| severity(node, notes)),
-        attributes: fields
-            .get("attributes")
-            .map_or_else(Vec::new, |node| conditions(node, notes)),
+        attributes: fields.get("attributes").map_or_else(Vec::new, |node| conditions(node, notes)),
     })
 }
 
@@ -151,11 +123,7 @@ fn only_on(fields: &Fields<'_>, name: &str, wanted: Signal, signal: Signal, note
     let word = |signal| SIGNALS.iter().find(|(_, s)| *s == signal).map_or("", |(word, _)| word);
     notes.error_with(
         &entry.key_span,
-        format!(
-            "`{name}` is of a {}, and this pattern reads a {}",
-            word(wanted),
-            word(signal)
-        ),
+        format!("`{name}` is of a {}, and this pattern reads a {}", word(wanted), word(signal)),
         format!("take `{name}` out, or test one of its `attributes`"),
     );
 }
@@ -192,10 +160,7 @@ pub(super) fn conditions(node: &Node, notes: &mut Notes<'_>) -> Vec<Condition> {
             notes.error(&entry.key_span, "expected an attribute's name, found empty text");
         }
         if let Some(test) = test(&entry.value, notes) {
-            conditions.push(Condition {
-                attribute: entry.key.clone(),
-                test,
-            });
+            conditions.push(Condition { attribute: entry.key.clone(), test });
         }
     }
     conditions
@@ -244,10 +209,7 @@ fn comparison(node: &Node, notes: &mut Notes<'_>) -> Option<Test> {
             if let (Some(at_least), Some(below)) = (at_least, below)
                 && at_least >= below
             {
-                notes.error(
-                    &node.span,
-                    format!("no number is at least {at_least} and below {below}"),
-                );
+                notes.error(&node.span, format!("no number is at least {at_least} and below {below}"));
             }
             Some(Test::Number { at_least, below })
         }

@@ -16,16 +16,7 @@ use super::value::{self, Fields};
 /// The fields of `start` beside its pattern.
 pub(super) const START: &[&str] = &["name"];
 /// The fields of a step beside its pattern.
-pub(super) const STEP: &[&str] = &[
-    "name",
-    "after",
-    "within",
-    "optional",
-    "when",
-    "unless",
-    "for_each",
-    "count_from",
-];
+pub(super) const STEP: &[&str] = &["name", "after", "within", "optional", "when", "unless", "for_each", "count_from"];
 /// The fields of `for_each` where it is a mapping.
 pub(super) const FOR_EACH: &[&str] = &["attribute", "item"];
 /// The fields of an exit beside its pattern.
@@ -36,10 +27,8 @@ pub(super) const REASON: &[&str] = &["attribute", "fixed"];
 /// What an exit's reason is read from unless it says otherwise.
 pub(super) const DEFAULT_REASON: [&str; 2] = ["truegreen.reason", "error.type"];
 
-pub(super) const OUTCOMES: [(&str, ExitOutcome); 2] = [
-    ("rejected", ExitOutcome::Rejected),
-    ("dead_lettered", ExitOutcome::DeadLettered),
-];
+pub(super) const OUTCOMES: [(&str, ExitOutcome); 2] =
+    [("rejected", ExitOutcome::Rejected), ("dead_lettered", ExitOutcome::DeadLettered)];
 
 /// Longest name of a flow, a step or an exit, in bytes: they are labels of metrics.
 pub(super) const MAX_NAME: usize = 100;
@@ -130,10 +119,7 @@ fn step(
 ) -> Placed<Step> {
     let (name, span) = named(fields, "a step", names, notes);
     let owner = format!("step {}", quoted(&name));
-    let optional = fields
-        .get("optional")
-        .and_then(|node| value::flag(node, notes))
-        .unwrap_or(false);
+    let optional = fields.get("optional").and_then(|node| value::flag(node, notes)).unwrap_or(false);
     let within = match fields.get("within") {
         Some(node) => value::positive_duration(node, notes),
         None => default_within,
@@ -178,19 +164,12 @@ fn after(node: &Node, order: &[&str], index: usize, notes: &mut Notes<'_>) -> Op
     let candidates = quoted_list(candidates);
     let earlier_steps = format!("the steps before it are {candidates}");
     if later.first() == Some(&name.as_str()) {
-        notes.error_with(
-            &node.span,
-            format!("step {} waits for itself", quoted(&name)),
-            earlier_steps,
-        );
+        notes.error_with(&node.span, format!("step {} waits for itself", quoted(&name)), earlier_steps);
     } else if later.contains(&name.as_str()) {
         notes.error_with(
             &node.span,
             format!("step {} comes later in the list", quoted(&name)),
-            format!(
-                "`after` names an earlier step: move {} up, or take one of {candidates}",
-                quoted(&name)
-            ),
+            format!("`after` names an earlier step: move {} up, or take one of {candidates}", quoted(&name)),
         );
     } else {
         let hint = match closest(&name, earlier.iter().copied()) {
@@ -237,9 +216,7 @@ pub(super) fn exits(node: &Node, names: &mut Names, notes: &mut Notes<'_>) -> Ve
             continue;
         };
         let (name, span) = named(&fields, "an exit", names, notes);
-        let outcome = fields
-            .get("outcome")
-            .and_then(|node| value::choice(node, &OUTCOMES, notes));
+        let outcome = fields.get("outcome").and_then(|node| value::choice(node, &OUTCOMES, notes));
         let exit = Exit {
             any_of: pattern::alternatives(&fields, &format!("exit {}", quoted(&name)), notes),
             outcome: outcome.unwrap_or(ExitOutcome::Rejected),
@@ -318,13 +295,7 @@ pub(super) fn name(node: &Node, notes: &mut Notes<'_>) -> Option<String> {
         return None;
     }
     if name.trim().len() != name.len() || name.chars().any(char::is_control) {
-        notes.error(
-            &node.span,
-            format!(
-                "{} begins or ends with a space, or has a control character",
-                quoted(&name)
-            ),
-        );
+        notes.error(&node.span, format!("{} begins or ends with a space, or has a control character", quoted(&name)));
         return None;
     }
     Some(name)

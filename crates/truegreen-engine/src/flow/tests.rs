@@ -22,10 +22,7 @@ steps:
 ";
 
 fn source(text: &str) -> Source {
-    Source {
-        path: "flows/order.yaml".to_owned(),
-        text: text.to_owned(),
-    }
+    Source { path: "flows/order.yaml".to_owned(), text: text.to_owned() }
 }
 
 fn compiled(text: &str) -> Compiled {
@@ -82,22 +79,14 @@ fn every_field_of_a_contract_reaches_the_flow() {
     assert_eq!(flow.expect.map(|expect| expect.at_least), Some(10));
     assert_eq!(flow.sampled["storefront"], 0.1);
 
-    let [placed, published, stock, invoice, mail] = flow.steps.as_slice() else {
-        panic!("{} steps", flow.steps.len())
-    };
+    let [placed, published, stock, invoice, mail] = flow.steps.as_slice() else { panic!("{} steps", flow.steps.len()) };
     assert_eq!((placed.name.as_str(), placed.after), ("placed", StepId::START));
-    let below_400 = Test::Number {
-        at_least: None,
-        below: Some(400.0),
-    };
+    let below_400 = Test::Number { at_least: None, below: Some(400.0) };
     assert_eq!(placed.any_of[0].kind, Some(SpanKind::Server));
     assert_eq!(placed.any_of[0].attributes[0].test, below_400);
     assert_eq!((published.within, published.after), (Duration::from_secs(5), StepId(0)));
     assert_eq!((stock.within, stock.after), (Duration::from_secs(20), StepId(1)));
-    let each_line = FanOut::ForEach {
-        attribute: "order.lines".into(),
-        item: "line.sku".into(),
-    };
+    let each_line = FanOut::ForEach { attribute: "order.lines".into(), item: "line.sku".into() };
     assert_eq!(stock.fan_out, Some(each_line));
     assert_eq!(stock.unless.len(), 1);
     let signals: Vec<Signal> = stock.any_of.iter().map(|pattern| pattern.signal).collect();
@@ -140,26 +129,14 @@ fn tests_of_attributes_say_what_they_look_like() {
     for (text, test) in cases {
         let flow = flow(&with(&format!("start: {{span: pay, attributes: {{a.b: {text}}}}}")));
         let attribute = "a.b".to_owned();
-        assert_eq!(
-            flow.steps[0].any_of[0].attributes,
-            [Condition { attribute, test }],
-            "{text}"
-        );
+        assert_eq!(flow.steps[0].any_of[0].attributes, [Condition { attribute, test }], "{text}");
     }
 }
 
 #[test]
 fn any_name_may_be_left_open() {
-    for start in [
-        "{span: null, service: web}",
-        "{span: '*', service: web}",
-        "{span: , service: web}",
-    ] {
-        assert_eq!(
-            flow(&with(&format!("start: {start}"))).steps[0].any_of[0].name,
-            None,
-            "{start}"
-        );
+    for start in ["{span: null, service: web}", "{span: '*', service: web}", "{span: , service: web}"] {
+        assert_eq!(flow(&with(&format!("start: {start}"))).steps[0].any_of[0].name, None, "{start}");
     }
 }
 
@@ -218,16 +195,10 @@ exits: [{name: refused, log: refused}]
 
 #[test]
 fn names_are_unique_over_all_files() {
-    let second = Source {
-        path: "flows/payment.yaml".to_owned(),
-        text: MINIMAL.trim_start().to_owned(),
-    };
+    let second = Source { path: "flows/payment.yaml".to_owned(), text: MINIMAL.trim_start().to_owned() };
     let sources = [source(MINIMAL), second];
-    let found: Vec<Diagnostic> = compile(&sources)
-        .unwrap_err()
-        .into_iter()
-        .filter(|found| found.severity == Severity::Error)
-        .collect();
+    let found: Vec<Diagnostic> =
+        compile(&sources).unwrap_err().into_iter().filter(|found| found.severity == Severity::Error).collect();
     snapshot("duplicate_flow", &rendered(&found, &sources));
 }
 
@@ -254,28 +225,17 @@ fn bounds_of_the_model_are_held() {
 
     let errors = |text: &str| {
         let found = compile(&[source(text)]).unwrap_err();
-        found
-            .into_iter()
-            .filter(|found| found.severity == Severity::Error)
-            .count()
+        found.into_iter().filter(|found| found.severity == Severity::Error).count()
     };
     assert_eq!(errors(&format!("{head}steps:\n{}", steps(MAX_STEPS, ""))), 1);
-    assert_eq!(
-        errors(&format!("{head}{}steps:\n{}", exits(MAX_EXITS + 1), steps(1, ""))),
-        1
-    );
-    let any = format!(
-        "  - {{name: s, within: 1s, any_of: [{}]}}\n",
-        "{log: l, service: a},".repeat(MAX_ALTERNATIVES + 1)
-    );
+    assert_eq!(errors(&format!("{head}{}steps:\n{}", exits(MAX_EXITS + 1), steps(1, ""))), 1);
+    let any =
+        format!("  - {{name: s, within: 1s, any_of: [{}]}}\n", "{log: l, service: a},".repeat(MAX_ALTERNATIVES + 1));
     assert_eq!(errors(&format!("{head}steps:\n{any}")), 1);
     let two = ", when: {a: b}, unless: {c: d}";
     let full = format!("{head}steps:\n{}", steps(MAX_CONDITIONS / 2, two));
     assert_eq!(flow(&full).steps.len(), MAX_CONDITIONS / 2 + 1);
-    assert_eq!(
-        errors(&format!("{head}steps:\n{}", steps(MAX_CONDITIONS / 2 + 1, two))),
-        1
-    );
+    assert_eq!(errors(&format!("{head}steps:\n{}", steps(MAX_CONDITIONS / 2 + 1, two))), 1);
 }
 
 /// A "billion laughs" text unfolds to no more than the bound, and a deep one goes no deeper than it.
@@ -294,11 +254,7 @@ fn text_that_grows_without_end_is_refused() {
     assert!(!diagnostics(&deep).is_empty());
 
     let inside_itself = "flow: x\nkey: &k [*k]\n";
-    assert!(
-        diagnostics(inside_itself)
-            .iter()
-            .any(|found| found.message.contains("inside of what it names"))
-    );
+    assert!(diagnostics(inside_itself).iter().any(|found| found.message.contains("inside of what it names")));
 
     let long = "# \n".repeat(MAX_SOURCE_BYTES);
     assert!(diagnostics(&long)[0].message.contains("more than"));
@@ -334,10 +290,7 @@ fn the_reference_names_every_field() {
     for (_, fields) in form::FIELDS {
         for field in fields.iter().copied().flatten() {
             let named = [format!("`{field}`"), format!("{{{field}: ")];
-            assert!(
-                named.iter().any(|name| reference.contains(name)),
-                "docs/flow-contract.md has no `{field}`"
-            );
+            assert!(named.iter().any(|name| reference.contains(name)), "docs/flow-contract.md has no `{field}`");
         }
     }
 }

@@ -43,10 +43,7 @@ pub(super) struct Entry {
 
 impl Node {
     fn null(span: Range<usize>) -> Node {
-        let value = Value::Scalar {
-            text: String::new(),
-            plain: true,
-        };
+        let value = Value::Scalar { text: String::new(), plain: true };
         Node { span, value }
     }
 
@@ -121,23 +118,13 @@ fn syntax_error(text: &str, error: &ScanError, notes: &mut Notes<'_>) {
     let next = text[text.ceil_char_boundary(at)..].chars().next();
     let span = at..at + next.filter(|c| !c.is_control()).map_or(0, char::len_utf8);
     let message = format!("not YAML: {}", error.info());
-    let line = text
-        .get(notes.line_start(at)..)
-        .and_then(|rest| rest.lines().next())
-        .unwrap_or("");
+    let line = text.get(notes.line_start(at)..).and_then(|rest| rest.lines().next()).unwrap_or("");
     let indentation = &line[..line.len() - line.trim_start().len()];
-    let value = line
-        .split_once(": ")
-        .map_or(line, |(_, value)| value)
-        .trim_start_matches([' ', '-']);
+    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start_matches([' ', '-']);
     if indentation.contains('\t') {
         notes.error_with(&span, message, "indent with spaces; YAML takes no tabs");
     } else if value.starts_with(['*', '@', '%', '`', '&', '!']) {
-        notes.error_with(
-            &span,
-            message,
-            format!("put the value in quotes: {:?}", value.trim_end()),
-        );
+        notes.error_with(&span, message, format!("put the value in quotes: {:?}", value.trim_end()));
     } else if value.contains(": ") {
         notes.error_with(&span, message, "a value with `: ` in it must be in quotes");
     } else {
@@ -154,11 +141,7 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        seen: HashMap<String, usize>,
-        waiting: Waiting,
-    },
+    Map { entries: Vec<Entry>, seen: HashMap<String, usize>, waiting: Waiting },
 }
 
 /// What a mapping waits for.
@@ -180,14 +163,7 @@ struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     fn new(text: &'t str) -> Self {
-        Builder {
-            text,
-            open: Vec::new(),
-            root: None,
-            anchors: HashMap::new(),
-            unfinished: HashSet::new(),
-            copied: 0,
-        }
+        Builder { text, open: Vec::new(), root: None, anchors: HashMap::new(), unfinished: HashSet::new(), copied: 0 }
     }
 
     /// What an earlier document left behind when it broke off is forgotten.
@@ -201,10 +177,7 @@ impl<'t> Builder<'t> {
     fn take(&mut self, event: Event<'_>, span: &Span, notes: &mut Notes<'_>) {
         let range = span.byte_range().unwrap_or(0..0);
         if let Some(tag) = event.tag() {
-            let place = span
-                .tag_span()
-                .and_then(|tag| tag.byte_range())
-                .unwrap_or(range.clone());
+            let place = span.tag_span().and_then(|tag| tag.byte_range()).unwrap_or(range.clone());
             notes.error_with(
                 &place,
                 format!("the tag {} means nothing in a contract", quoted(&tag.original())),
@@ -213,19 +186,12 @@ impl<'t> Builder<'t> {
         }
         match event {
             Event::Scalar(text, style, anchor, _) => {
-                let value = Value::Scalar {
-                    text: text.into_owned(),
-                    plain: style == ScalarStyle::Plain,
-                };
+                let value = Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.complete(Node { span: range, value }, anchor, notes);
             }
             Event::SequenceStart(_, anchor, _) => self.begin(range.start, anchor, Content::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => {
-                let content = Content::Map {
-                    entries: Vec::new(),
-                    seen: HashMap::new(),
-                    waiting: Waiting::Key,
-                };
+                let content = Content::Map { entries: Vec::new(), seen: HashMap::new(), waiting: Waiting::Key };
                 self.begin(range.start, anchor, content);
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(range.end, notes),
@@ -264,10 +230,7 @@ impl<'t> Builder<'t> {
         let copy = match self.anchors.get(&id) {
             Some(node) if self.copied + node.cost() <= MAX_COPIED => {
                 self.copied += node.cost();
-                Node {
-                    span,
-                    value: node.value.clone(),
-                }
+                Node { span, value: node.value.clone() }
             }
             _ if self.unfinished.contains(&id) => {
                 notes.error(&span, "this alias stands inside of what it names");

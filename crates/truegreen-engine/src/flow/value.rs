@@ -28,11 +28,7 @@ impl<'a> Fields<'a> {
                 unknown_field(entry, what, known, notes);
             }
         }
-        Some(Fields {
-            span: node.span.clone(),
-            entries,
-            all_known: notes.errors() == errors,
-        })
+        Some(Fields { span: node.span.clone(), entries, all_known: notes.errors() == errors })
     }
 
     pub(super) fn entry(&self, name: &str) -> Option<&'a Entry> {
@@ -68,11 +64,7 @@ fn unknown_field(entry: &Entry, what: &str, known: &[&[&str]], notes: &mut Notes
         None if entry.key == "<<" => "merge keys are not taken; write the fields out".to_owned(),
         None => format!("its fields are {}", quoted_list(all())),
     };
-    notes.error_with(
-        &entry.key_span,
-        format!("unknown field {} in {what}", quoted(&entry.key)),
-        hint,
-    );
+    notes.error_with(&entry.key_span, format!("unknown field {} in {what}", quoted(&entry.key)), hint);
 }
 
 /// Notes that something else was expected here.
@@ -126,11 +118,7 @@ pub(super) fn distinct(items: &[Node], what: &str, notes: &mut Notes<'_>) -> Vec
         if seen.insert(text.clone()) {
             list.push(text);
         } else {
-            notes.error_with(
-                &item.span,
-                format!("{} is in the list twice", quoted(&text)),
-                "take one out",
-            );
+            notes.error_with(&item.span, format!("{} is in the list twice", quoted(&text)), "take one out");
         }
     }
     list
@@ -180,12 +168,7 @@ pub(super) fn share(node: &Node, notes: &mut Notes<'_>) -> Option<f64> {
         return None;
     };
     let percent = text.strip_suffix('%');
-    let number = percent
-        .unwrap_or(text)
-        .trim()
-        .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite());
+    let number = percent.unwrap_or(text).trim().parse::<f64>().ok().filter(|number| number.is_finite());
     let Some(number) = number else {
         expected(WHAT, node, notes);
         return None;
@@ -198,11 +181,7 @@ pub(super) fn share(node: &Node, notes: &mut Notes<'_>) -> Option<f64> {
     if percent.is_none() && (1.0..=100.0).contains(&number) {
         notes.error_with(&node.span, message, format!("did you mean `{text}%`?"));
     } else {
-        notes.error_with(
-            &node.span,
-            message,
-            "a share is a percentage such as `5%`, or a number from 0 to 1",
-        );
+        notes.error_with(&node.span, message, "a share is a percentage such as `5%`, or a number from 0 to 1");
     }
     None
 }

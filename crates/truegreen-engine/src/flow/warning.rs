@@ -11,11 +11,7 @@ pub(super) fn warn(flow: &Flow, places: &Places, notes: &mut Notes<'_>) {
         if step.any_of.iter().any(matches_everything) {
             notes.warning_with(
                 place,
-                format!(
-                    "{} matches every {} there is",
-                    quoted(&step.name),
-                    signal_word(&step.any_of)
-                ),
+                format!("{} matches every {} there is", quoted(&step.name), signal_word(&step.any_of)),
                 "name the record, its service or an attribute",
             );
         } else if index > 0 && !step.optional && step.any_of.iter().any(|pattern| pattern.service.is_none()) {
@@ -28,10 +24,7 @@ pub(super) fn warn(flow: &Flow, places: &Places, notes: &mut Notes<'_>) {
         if ends_the_flow(flow, index) && step.any_of.iter().any(is_only_a_process_span) {
             notes.warning_with(
                 place,
-                format!(
-                    "{} ends the flow with a consumer's process span only",
-                    quoted(&step.name)
-                ),
+                format!("{} ends the flow with a consumer's process span only", quoted(&step.name)),
                 "it ends just as well when the message is skipped; ask for the effect, such as the row written",
             );
         }
@@ -69,13 +62,7 @@ fn ends_the_flow(flow: &Flow, index: usize) -> bool {
         }
     };
     let required = flow.steps.get(index).is_some_and(|step| !step.optional);
-    index > 0
-        && required
-        && !flow
-            .steps
-            .iter()
-            .skip(index + 1)
-            .any(|step| !step.optional && follows(step))
+    index > 0 && required && !flow.steps.iter().skip(index + 1).any(|step| !step.optional && follows(step))
 }
 
 fn is_only_a_process_span(pattern: &Pattern) -> bool {
@@ -83,15 +70,8 @@ fn is_only_a_process_span(pattern: &Pattern) -> bool {
 }
 
 fn matches_everything(pattern: &Pattern) -> bool {
-    let Pattern {
-        signal: _,
-        service: None,
-        name: None,
-        kind: None,
-        body: None,
-        severity_at_least: None,
-        attributes,
-    } = pattern
+    let Pattern { signal: _, service: None, name: None, kind: None, body: None, severity_at_least: None, attributes } =
+        pattern
     else {
         return false;
     };
@@ -99,11 +79,7 @@ fn matches_everything(pattern: &Pattern) -> bool {
 }
 
 fn signal_word(patterns: &[Pattern]) -> &'static str {
-    match patterns
-        .iter()
-        .find(|pattern| matches_everything(pattern))
-        .map(|pattern| pattern.signal)
-    {
+    match patterns.iter().find(|pattern| matches_everything(pattern)).map(|pattern| pattern.signal) {
         Some(Signal::Log) => "log record",
         Some(Signal::Event) => "event",
         _ => "span",
@@ -112,21 +88,12 @@ fn signal_word(patterns: &[Pattern]) -> &'static str {
 
 /// One record that stands for two places makes the second say nothing.
 fn same_records(flow: &Flow, places: &Places, notes: &mut Notes<'_>) {
-    let steps = flow
-        .steps
-        .iter()
-        .map(|step| (&step.name, &step.any_of))
-        .zip(&places.steps);
-    let exits = flow
-        .exits
-        .iter()
-        .map(|exit| (&exit.name, &exit.any_of))
-        .zip(&places.exits);
+    let steps = flow.steps.iter().map(|step| (&step.name, &step.any_of)).zip(&places.steps);
+    let exits = flow.exits.iter().map(|exit| (&exit.name, &exit.any_of)).zip(&places.exits);
     let all: Vec<_> = steps.chain(exits).collect();
     for (index, ((name, patterns), place)) in all.iter().enumerate() {
-        let twin = all[..index]
-            .iter()
-            .find(|((_, earlier), _)| patterns.iter().any(|pattern| earlier.contains(pattern)));
+        let twin =
+            all[..index].iter().find(|((_, earlier), _)| patterns.iter().any(|pattern| earlier.contains(pattern)));
         if let Some(((earlier, _), _)) = twin {
             notes.warning_with(
                 place,

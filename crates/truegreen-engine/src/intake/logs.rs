@@ -31,16 +31,10 @@ impl<'a> LogSink<'a> for Intake<'_> {
 
         let told_time = if log.time != 0 { log.time } else { log.observed_time };
         if told_time != 0 && Timestamp(told_time) + self.retention >= self.desk.now {
-            self.desk
-                .coverage
-                .arrived(instance, Timestamp(told_time), self.desk.now);
+            self.desk.coverage.arrived(instance, Timestamp(told_time), self.desk.now);
         }
         // Before log records had an event name of their own, it was an attribute.
-        let named = if log.event_name.is_empty() {
-            find(matcher.event_name)
-        } else {
-            None
-        };
+        let named = if log.event_name.is_empty() { find(matcher.event_name) } else { None };
         let record = Record {
             signal,
             name: named.as_deref().unwrap_or(log.event_name),
@@ -50,12 +44,7 @@ impl<'a> LogSink<'a> for Intake<'_> {
             found: &found,
             resource: &sender,
         };
-        let place = || Place {
-            trace: TraceId(log.trace_id),
-            span: 0,
-            parent: log.span_id,
-            links: SmallVec::new(),
-        };
+        let place = || Place { trace: TraceId(log.trace_id), span: 0, parent: log.span_id, links: SmallVec::new() };
         let has_trace = log.trace_id != 0;
         if self.is_candidate(&record) {
             let at = self.plausible(told_time, instance);

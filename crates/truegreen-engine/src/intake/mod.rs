@@ -78,21 +78,13 @@ impl Intake<'_> {
             self.desk.counters.count(counters::UNREADABLE_BODY);
         }
         let mut bound = Vec::new();
-        self.binder.settle(
-            self.desk.matcher,
-            self.desk.now,
-            self.desk.timers,
-            self.desk.counters,
-            &mut bound,
-        );
+        self.binder.settle(self.desk.matcher, self.desk.now, self.desk.timers, self.desk.counters, &mut bound);
         place_bound(bound, self.ledger, &mut self.desk);
     }
 
     /// Every instance in an accepted request was heard, whatever it sent.
     fn hear(&mut self, sent: &truegreen_otlp::Resource<'_, '_>) {
-        let resource = self
-            .resources
-            .of(sent, self.desk.matcher, self.desk.coverage, self.symbols);
+        let resource = self.resources.of(sent, self.desk.matcher, self.desk.coverage, self.symbols);
         if let Some(instance) = resource.instance {
             self.desk.coverage.heard(instance, self.desk.now);
         }
@@ -118,12 +110,7 @@ impl Intake<'_> {
     /// Whether any pattern may match: most records of most services match none.
     fn is_candidate(&self, record: &Record<'_, '_>) -> bool {
         let says_outcome = record.own(self.desk.matcher.outcome).is_some();
-        record
-            .resource
-            .candidates
-            .of(record.signal, record.name, says_outcome)
-            .next()
-            .is_some()
+        record.resource.candidates.of(record.signal, record.name, says_outcome).next().is_some()
     }
 
     /// Matches one record against every pattern that its sender's records can match.
@@ -159,47 +146,26 @@ impl Intake<'_> {
             role,
             key: KeyHash(0),
             identity: identity(told.identity, role),
-            at: if role == Role::Step(StepId::START) {
-                told.began
-            } else {
-                told.done
-            },
+            at: if role == Role::Step(StepId::START) { told.began } else { told.done },
             attempt: told.failed && matches!(role, Role::Step(_)),
             instance: told.instance,
             trace: told.trace,
             conditions: conditions(plan, record),
             shares: shares(plan, role, record, self.desk.counters),
-            evidence: Evidence {
-                sequence: self.sequence,
-                offset: told.offset,
-            },
+            evidence: Evidence { sequence: self.sequence, offset: told.offset },
         };
         let scope = record.resource.scopes[flow.0 as usize];
-        let sighting = Sighting {
-            observation,
-            scope,
-            declared,
-        };
+        let sighting = Sighting { observation, scope, declared };
         if plan.keyed_by_trace() {
             if told.trace == TraceId(0) {
                 return self.desk.counters.count(counters::UNBOUND_NO_TRACE);
             }
             let text = format!("{:032x}", told.trace.0).into_bytes().into();
-            return place(
-                Bound {
-                    sighting,
-                    name: key::PRIMARY,
-                    text,
-                },
-                self.ledger,
-                &mut self.desk,
-            );
+            return place(Bound { sighting, name: key::PRIMARY, text }, self.ledger, &mut self.desk);
         }
         match (own_key(plan, record), &told.place) {
             (Some((name, text)), _) => place(Bound { sighting, name, text }, self.ledger, &mut self.desk),
-            (None, Some(place)) => self
-                .binder
-                .wait(sighting, place.clone(), self.desk.now, self.desk.counters),
+            (None, Some(place)) => self.binder.wait(sighting, place.clone(), self.desk.now, self.desk.counters),
             (None, None) if declared => self.desk.counters.count(counters::UNBOUND_NO_TRACE),
             (None, None) => {}
         }
@@ -222,10 +188,7 @@ impl Intake<'_> {
         match from {
             ReasonPlan::Fixed(reason) => Some(*reason),
             ReasonPlan::Attributes(names) => {
-                let value = names
-                    .iter()
-                    .find_map(|name| record.value(*name))
-                    .filter(|value| !value.is_empty())?;
+                let value = names.iter().find_map(|name| record.value(*name)).filter(|value| !value.is_empty())?;
                 Some(self.symbols.intern(&value))
             }
         }
@@ -256,28 +219,19 @@ pub(crate) fn place_bound(bound: Vec<Bound>, ledger: &mut Ledger, desk: &mut Des
 }
 
 fn place(bound: Bound, ledger: &mut Ledger, desk: &mut Desk<'_>) {
-    let Sighting {
-        mut observation, scope, ..
-    } = bound.sighting;
+    let Sighting { mut observation, scope, .. } = bound.sighting;
     observation.key = key::key(scope, bound.name, &bound.text);
     ledger.observe(observation, &bound.text, scope, desk);
 }
 
 /// The flow's key as the record itself carries it: by its own name, or else by one that is bound to it.
 fn own_key(plan: &Plan, record: &Record<'_, '_>) -> Option<(u8, Box<[u8]>)> {
-    let value = |name: &NameId| {
-        record
-            .value(*name)
-            .map(|value| cut(&value))
-            .filter(|value| !value.is_empty())
-    };
+    let value = |name: &NameId| record.value(*name).map(|value| cut(&value)).filter(|value| !value.is_empty());
     if let Some(text) = plan.key_names.iter().find_map(value) {
         return Some((key::PRIMARY, text));
     }
     let bound = plan.bind_names.iter().enumerate();
-    bound
-        .filter_map(|(index, name)| Some((index as u8 + 1, value(name)?)))
-        .next()
+    bound.filter_map(|(index, name)| Some((index as u8 + 1, value(name)?))).next()
 }
 
 fn cut(text: &[u8]) -> Box<[u8]> {
@@ -315,9 +269,7 @@ fn shares(plan: &Plan, role: Role, record: &Record<'_, '_>, counters: &mut Count
                 items(record, item, counters, |hash| shares.push(Share::Item(hash)))
             }
             FanOutPlan::ForEach { attribute, .. } => {
-                items(record, attribute, counters, |hash| {
-                    shares.push(Share::Expected(step, hash))
-                });
+                items(record, attribute, counters, |hash| shares.push(Share::Expected(step, hash)));
             }
             FanOutPlan::CountFrom { attribute } if step != seen => {
                 let text = record.value(attribute);

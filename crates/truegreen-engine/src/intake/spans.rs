@@ -24,12 +24,8 @@ impl<'a> TraceSink<'a> for Intake<'_> {
         service.error_spans += u64::from(span.status == Status::Error);
         // Past the bound on instances: counted, but neither a proof nor a step.
         let Some(instance) = sender.instance else { return };
-        self.desk
-            .coverage
-            .delivered(sender.service, Signal::Span, self.desk.now);
-        self.desk
-            .coverage
-            .traced(sender.service, span.trace_id, span.trace_state, self.desk.now);
+        self.desk.coverage.delivered(sender.service, Signal::Span, self.desk.now);
+        self.desk.coverage.traced(sender.service, span.trace_id, span.trace_state, self.desk.now);
         let end = Timestamp(span.end.max(span.start));
         if end.0 != 0 && end + self.retention >= self.desk.now {
             self.desk.coverage.arrived(instance, end, self.desk.now);
@@ -72,13 +68,7 @@ impl<'a> TraceSink<'a> for Intake<'_> {
 }
 
 fn links(span: &Span<'_, '_>) -> SmallVec<[SpanRef; 1]> {
-    span.links
-        .iter()
-        .map(|link| SpanRef {
-            trace: TraceId(link.trace_id),
-            span: link.span_id,
-        })
-        .collect()
+    span.links.iter().map(|link| SpanRef { trace: TraceId(link.trace_id), span: link.span_id }).collect()
 }
 
 fn kind(kind: SentKind) -> SpanKind {

@@ -86,9 +86,7 @@ impl Case {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.passages
-            .iter()
-            .any(|passage| matches!(passage.standing, Standing::Open { .. }))
+        self.passages.iter().any(|passage| matches!(passage.standing, Standing::Open { .. }))
     }
 
     /// The observations of each passage. Without a start there is one group, which makes no passage.
@@ -96,12 +94,8 @@ impl Case {
         let Reentry::After(pause) = plan.flow.reentry else {
             return SmallVec::from_iter([self.seen.iter().collect()]);
         };
-        let mut starts: SmallVec<[Timestamp; 4]> = self
-            .seen
-            .iter()
-            .filter(|one| one.role == Role::Step(StepId::START))
-            .map(|start| start.at)
-            .collect();
+        let mut starts: SmallVec<[Timestamp; 4]> =
+            self.seen.iter().filter(|one| one.role == Role::Step(StepId::START)).map(|start| start.at).collect();
         starts.sort_unstable();
         let mut entries: SmallVec<[Timestamp; 4]> = SmallVec::new();
         for start in starts {

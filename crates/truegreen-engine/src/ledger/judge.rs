@@ -61,30 +61,18 @@ pub(crate) fn judge(plan: &Plan, seen: &[&Seen], skew: impl Fn(&Seen) -> std::ti
         Some(step) => match exit(plan, seen) {
             Some(verdict) => Outcome::Ended(verdict),
             None => Outcome::Missing(Missing {
-                hop: Hop {
-                    after: nearest_before(plan, &satisfied, step),
-                    before: StepId(step as u8),
-                },
+                hop: Hop { after: nearest_before(plan, &satisfied, step), before: StepId(step as u8) },
                 deadline: deadlines[step],
                 loss: loss(seen, step),
             }),
         },
     };
-    Some(Judgement {
-        entered_at,
-        after,
-        owed,
-        outcome,
-    })
+    Some(Judgement { entered_at, after, owed, outcome })
 }
 
 /// Which steps this passage owes, by its merged attributes: of two observations that differ, the later one counts.
 fn owed(plan: &Plan, seen: &[&Seen]) -> u64 {
-    let holds = if plan.conditions.is_empty() {
-        0
-    } else {
-        merged_conditions(plan, seen)
-    };
+    let holds = if plan.conditions.is_empty() { 0 } else { merged_conditions(plan, seen) };
     let owes = |(index, step): (usize, &crate::matcher::plan::StepPlan)| {
         let wanted = holds & step.when == step.when;
         let excused = step.unless != 0 && holds & step.unless == step.unless;
@@ -139,11 +127,7 @@ fn fanned_out(fan_out: FanOutPlan, seen: &[&Seen], step: StepId) -> Option<Times
                 let with_item = own.clone().filter(|one| one.shares.contains(&Share::Item(item)));
                 last = last.max(Some(with_item.map(|one| one.at).min()?));
             }
-            if any_expected {
-                last
-            } else {
-                own.map(|one| one.at).min()
-            }
+            if any_expected { last } else { own.map(|one| one.at).min() }
         }
         FanOutPlan::CountFrom { .. } => {
             let counts = shares.filter_map(|share| match share {
@@ -175,11 +159,7 @@ fn deadlines(plan: &Plan, fulfilled: &[Option<Timestamp>], owed: u64) -> PerStep
     let mut reached: PerStep<Timestamp> = PerStep::with_capacity(plan.steps.len());
     let mut deadlines: PerStep<Timestamp> = PerStep::with_capacity(plan.steps.len());
     for (index, step) in plan.steps.iter().enumerate() {
-        let from = if index == 0 {
-            fulfilled[0].unwrap_or_default()
-        } else {
-            reached[step.after]
-        };
+        let from = if index == 0 { fulfilled[0].unwrap_or_default() } else { reached[step.after] };
         let due = from + step.within;
         let is_owed = owed & (1 << index) != 0;
         reached.push(fulfilled[index].unwrap_or(if is_owed { due } else { from }));
@@ -216,25 +196,15 @@ fn exit(plan: &Plan, seen: &[&Seen]) -> Option<Verdict> {
             Role::Exit(exit, reason) if plan.exits[exit.0 as usize].outcome == wanted => Some((one, reason)),
             _ => None,
         });
-        exits
-            .min_by_key(|(one, _)| (one.at, one.identity))
-            .map(|(_, reason)| reason.unwrap_or(NO_REASON))
+        exits.min_by_key(|(one, _)| (one.at, one.identity)).map(|(_, reason)| reason.unwrap_or(NO_REASON))
     };
     let dead_lettered: Option<Symbol> = reason_of(ExitOutcome::DeadLettered);
-    dead_lettered
-        .map(Verdict::DeadLettered)
-        .or_else(|| reason_of(ExitOutcome::Rejected).map(Verdict::Rejected))
+    dead_lettered.map(Verdict::DeadLettered).or_else(|| reason_of(ExitOutcome::Rejected).map(Verdict::Rejected))
 }
 
 fn loss(seen: &[&Seen], step: usize) -> Loss {
-    let attempted = seen
-        .iter()
-        .any(|one| one.attempt && one.role == Role::Step(StepId(step as u8)));
-    if attempted {
-        Loss::FailedWithoutExit
-    } else {
-        Loss::Vanished
-    }
+    let attempted = seen.iter().any(|one| one.attempt && one.role == Role::Step(StepId(step as u8)));
+    if attempted { Loss::FailedWithoutExit } else { Loss::Vanished }
 }
 
 /// The nearest step on the way to `step` that is known to have happened.
@@ -247,9 +217,6 @@ fn nearest_before(plan: &Plan, satisfied: &[bool], step: usize) -> StepId {
 }
 
 fn last_seen(fulfilled: &[Option<Timestamp>]) -> StepId {
-    let seen = fulfilled
-        .iter()
-        .enumerate()
-        .filter_map(|(index, at)| at.map(|at| (at, index)));
+    let seen = fulfilled.iter().enumerate().filter_map(|(index, at)| at.map(|at| (at, index)));
     StepId(seen.max().map_or(0, |(_, index)| index as u8))
 }

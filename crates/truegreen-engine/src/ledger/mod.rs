@@ -72,14 +72,7 @@ impl Ledger {
             scopes: Vec::new(),
             steps: Steps::new(plan),
         });
-        Ledger {
-            flows: flows.collect(),
-            by_age: VecDeque::new(),
-            cases: 0,
-            open: 0,
-            retention,
-            max_cases,
-        }
+        Ledger { flows: flows.collect(), by_age: VecDeque::new(), cases: 0, open: 0, retention, max_cases }
     }
 
     /// Takes in one observation.
@@ -89,10 +82,7 @@ impl Ledger {
         let ledger = &mut self.flows[flow.0 as usize];
         ledger.steps.learn(&observation, desk);
         let counted = ledger.cases.len();
-        let case = ledger
-            .cases
-            .entry(key)
-            .or_insert_with(|| Case::new(&String::from_utf8_lossy(text), scope));
+        let case = ledger.cases.entry(key).or_insert_with(|| Case::new(&String::from_utf8_lossy(text), scope));
         if case.seen.iter().any(|one| one.identity == observation.identity) {
             return;
         }
@@ -128,10 +118,7 @@ impl Ledger {
         let ledger = &mut self.flows[flow.0 as usize];
         let is_new = !ledger.cases.contains_key(&owner);
         let scope = merged.scope;
-        let case = ledger
-            .cases
-            .entry(owner)
-            .or_insert_with(|| Case::new(&merged.text, scope));
+        let case = ledger.cases.entry(owner).or_insert_with(|| Case::new(&merged.text, scope));
         case.aliases.push(other);
         case.aliases.extend(merged.aliases);
         for one in merged.seen {
@@ -232,10 +219,8 @@ impl Ledger {
         for flow in (0..self.flows.len() as u16).map(FlowId) {
             let lost = |passage: &Passage| matches!(passage.standing, Standing::Ended(Verdict::Unaccounted(_)));
             let cases = self.flows[flow.0 as usize].cases.iter();
-            let mut keys: Vec<_> = cases
-                .filter(|(_, case)| case.passages.iter().any(lost))
-                .map(|(key, _)| *key)
-                .collect();
+            let mut keys: Vec<_> =
+                cases.filter(|(_, case)| case.passages.iter().any(lost)).map(|(key, _)| *key).collect();
             keys.sort_unstable();
             for key in keys {
                 self.rejudge(flow, key, desk);
@@ -256,12 +241,7 @@ impl Ledger {
             let Some(judgement) = judge(plan, &group, |one| desk.coverage.skew_bound(one.instance)) else {
                 continue;
             };
-            let passing = Passing {
-                plan,
-                scope: case.scope,
-                group: &group,
-                earlier: before.get(after.len()),
-            };
+            let passing = Passing { plan, scope: case.scope, group: &group, earlier: before.get(after.len()) };
             let (passage, check) = steps.stand(&passing, &judgement, desk);
             next_check = next_check.min(check);
             steps.enter(&passage);
@@ -323,17 +303,9 @@ fn settle(plan: &Plan, text: &str, before: &[Passage], after: &[Passage], desk: 
 }
 
 fn open_in(passages: &[Passage]) -> u64 {
-    passages
-        .iter()
-        .filter(|passage| matches!(passage.standing, Standing::Open { .. }))
-        .count() as u64
+    passages.iter().filter(|passage| matches!(passage.standing, Standing::Open { .. })).count() as u64
 }
 
 fn line(passage: &Passage) -> Line {
-    Line {
-        entered_at: passage.entered_at,
-        standing: passage.standing,
-        hop: passage.hop,
-        owed: passage.owed,
-    }
+    Line { entered_at: passage.entered_at, standing: passage.standing, hop: passage.hop, owed: passage.owed }
 }

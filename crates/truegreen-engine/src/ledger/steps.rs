@@ -76,11 +76,7 @@ impl Steps {
         judgement: &Judgement,
         desk: &mut Desk<'_>,
     ) -> (Passage, Timestamp) {
-        let starts = passing
-            .group
-            .iter()
-            .filter(|one| one.role == Role::Step(StepId::START))
-            .count();
+        let starts = passing.group.iter().filter(|one| one.role == Role::Step(StepId::START)).count();
         let mut passage = Passage {
             entered_at: judgement.entered_at,
             standing: Standing::Open { due: false },
@@ -108,9 +104,7 @@ impl Steps {
             Proof::Proven => passage.standing = Standing::Ended(Verdict::Unaccounted(missing.loss)),
             Proof::Unprovable(why) => passage.standing = Standing::Ended(Verdict::Unknown(why)),
             Proof::NotYet(again) => {
-                passage.standing = Standing::Open {
-                    due: desk.now >= missing.deadline,
-                };
+                passage.standing = Standing::Open { due: desk.now >= missing.deadline };
                 return (passage, again);
             }
         }
@@ -158,11 +152,7 @@ impl Steps {
 
     fn owing<'s>(&'s self, plan: &'s Plan, step: usize) -> &'s [Symbol] {
         let named = &plan.steps[step].services;
-        if named.is_empty() {
-            &self.0[step].services
-        } else {
-            named
-        }
+        if named.is_empty() { &self.0[step].services } else { named }
     }
 
     /// Whether the missing step may have been seen by its service and not be sent: declared, told or inferred to be
@@ -177,18 +167,13 @@ impl Steps {
         });
         let step = &self.0[index];
         (start_is_sampled && step.apart_from_start >= step.with_start)
-            || services
-                .iter()
-                .any(|name| desk.matcher.declared_sampled(passing.plan, *name))
+            || services.iter().any(|name| desk.matcher.declared_sampled(passing.plan, *name))
             || desk.coverage.any_sampled(passing.plan.id, passing.scope, services)
     }
 
     /// Learns of each step whether it is usually in the start's own trace.
     fn compare_traces(&mut self, group: &[&Seen]) {
-        let start = group
-            .iter()
-            .find(|one| one.role == Role::Step(StepId::START))
-            .map(|start| start.trace);
+        let start = group.iter().find(|one| one.role == Role::Step(StepId::START)).map(|start| start.trace);
         let Some(start) = start.filter(|trace| *trace != TraceId(0)) else {
             return;
         };

@@ -47,36 +47,20 @@ pub(crate) struct Matcher {
 impl Matcher {
     pub(crate) fn new(flows: Vec<Flow>, symbols: &mut Symbols) -> Self {
         let mut names = Names::default();
-        let home_names = ["deployment.environment.name", "service.namespace"]
-            .map(|name| names.intern(name))
-            .to_vec();
+        let home_names = ["deployment.environment.name", "service.namespace"].map(|name| names.intern(name)).to_vec();
         let event_id = names.intern("cloudevents.event_id");
         let event_source = names.intern("cloudevents.event_source");
         let event_name = names.intern("event.name");
         let outcome = names.intern(plan::OUTCOME);
         let numbered = flows.into_iter().enumerate();
-        let plans: Vec<_> = numbered
-            .map(|(id, flow)| Plan::new(FlowId(id as u16), flow, &mut names, symbols))
-            .collect();
+        let plans: Vec<_> =
+            numbered.map(|(id, flow)| Plan::new(FlowId(id as u16), flow, &mut names, symbols)).collect();
         let patterns = plans.iter().flat_map(|plan| patterns_of(plan, &mut names)).collect();
-        let mut lent_names: Vec<_> = plans
-            .iter()
-            .flat_map(|plan| plan.key_names.iter().chain(&plan.bind_names))
-            .copied()
-            .collect();
+        let mut lent_names: Vec<_> =
+            plans.iter().flat_map(|plan| plan.key_names.iter().chain(&plan.bind_names)).copied().collect();
         lent_names.sort_unstable();
         lent_names.dedup();
-        Matcher {
-            plans,
-            names,
-            patterns,
-            lent_names,
-            home_names,
-            event_id,
-            event_source,
-            event_name,
-            outcome,
-        }
+        Matcher { plans, names, patterns, lent_names, home_names, event_id, event_source, event_name, outcome }
     }
 
     pub(crate) fn plan(&self, flow: FlowId) -> &Plan {
@@ -94,10 +78,7 @@ impl Matcher {
     }
 
     pub(crate) fn patterns(&self) -> impl Iterator<Item = (PatternId, &Compiled)> {
-        self.patterns
-            .iter()
-            .enumerate()
-            .map(|(id, (_, compiled))| (PatternId(id as u32), compiled))
+        self.patterns.iter().enumerate().map(|(id, (_, compiled))| (PatternId(id as u32), compiled))
     }
 }
 
@@ -105,27 +86,15 @@ fn patterns_of(plan: &Plan, names: &mut Names) -> Vec<(Meaning, Compiled)> {
     let mut patterns = Vec::new();
     for (index, step) in plan.flow.steps.iter().enumerate() {
         let meaning = Meaning::Step(plan.id, StepId(index as u8));
-        patterns.extend(
-            step.any_of
-                .iter()
-                .map(|pattern| (meaning, Compiled::new(pattern, false, names))),
-        );
+        patterns.extend(step.any_of.iter().map(|pattern| (meaning, Compiled::new(pattern, false, names))));
     }
     for (index, exit) in plan.exits.iter().enumerate() {
         let meaning = Meaning::Exit(plan.id, ExitId(index as u8));
-        patterns.extend(
-            exit.any_of
-                .iter()
-                .map(|pattern| (meaning, Compiled::new(pattern, !exit.declared, names))),
-        );
+        patterns.extend(exit.any_of.iter().map(|pattern| (meaning, Compiled::new(pattern, !exit.declared, names))));
     }
     for (index, bind) in plan.flow.bind.iter().enumerate() {
         let meaning = Meaning::Bind(plan.id, index as u8);
-        patterns.extend(
-            bind.on
-                .iter()
-                .map(|pattern| (meaning, Compiled::new(pattern, false, names))),
-        );
+        patterns.extend(bind.on.iter().map(|pattern| (meaning, Compiled::new(pattern, false, names))));
     }
     patterns
 }

@@ -68,18 +68,9 @@ impl Compiled {
     pub(crate) fn matches(&self, record: &Record<'_, '_>) -> bool {
         self.kind.is_none_or(|kind| kind == record.kind)
             && record.severity >= self.severity_at_least
-            && self
-                .name
-                .as_ref()
-                .is_none_or(|name| name.is_exact() || name.matches(record.name))
-            && self
-                .body
-                .as_ref()
-                .is_none_or(|body| record.body.is_some_and(|value| body.matches(&value.text())))
-            && self
-                .attributes
-                .iter()
-                .all(|(name, test)| holds(test, record.value(*name).as_deref()))
+            && self.name.as_ref().is_none_or(|name| name.is_exact() || name.matches(record.name))
+            && self.body.as_ref().is_none_or(|body| record.body.is_some_and(|value| body.matches(&value.text())))
+            && self.attributes.iter().all(|(name, test)| holds(test, record.value(*name).as_deref()))
     }
 }
 
@@ -92,9 +83,7 @@ pub(crate) fn holds(test: &Test, value: Option<&[u8]>) -> bool {
         (Test::AnyOf(texts), Some(value)) => texts.iter().any(|text| text.matches(value)),
         (Test::NoneOf(texts), Some(value)) => !texts.iter().any(|text| text.matches(value)),
         (Test::Number { at_least, below }, Some(value)) => {
-            let number = std::str::from_utf8(value)
-                .ok()
-                .and_then(|text| text.trim().parse::<f64>().ok());
+            let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<f64>().ok());
             number.is_some_and(|n| at_least.is_none_or(|low| n >= low) && below.is_none_or(|high| n < high))
         }
     }

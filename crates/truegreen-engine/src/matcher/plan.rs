@@ -78,15 +78,8 @@ pub(crate) enum ReasonPlan {
 
 impl Plan {
     pub(crate) fn new(id: FlowId, flow: Flow, names: &mut Names, symbols: &mut Symbols) -> Self {
-        let mut numbered = Numbered {
-            names,
-            conditions: Vec::new(),
-        };
-        let steps: Vec<_> = flow
-            .steps
-            .iter()
-            .map(|step| step_plan(step, &mut numbered, symbols))
-            .collect();
+        let mut numbered = Numbered { names, conditions: Vec::new() };
+        let steps: Vec<_> = flow.steps.iter().map(|step| step_plan(step, &mut numbered, symbols)).collect();
         let conditions = numbered.conditions;
         let absent = |(bit, (_, test)): (usize, &(NameId, Test))| u64::from(matches!(test, Test::Absent)) << bit;
         let mut interned = |texts: &[String]| texts.iter().map(|name| names.intern(name)).collect::<Vec<_>>();
@@ -94,30 +87,13 @@ impl Plan {
             Key::TraceId => Vec::new(),
             Key::Attributes(attributes) => interned(attributes),
         };
-        let bind_names = flow
-            .bind
-            .iter()
-            .flat_map(|bind| interned(std::slice::from_ref(&bind.attribute)))
-            .collect();
+        let bind_names = flow.bind.iter().flat_map(|bind| interned(std::slice::from_ref(&bind.attribute))).collect();
         let scope_names = interned(&flow.scope);
         let exits = exit_plans(&flow, names, symbols);
         let declared = flow.sampled.iter().filter(|(_, ratio)| **ratio < 1.0);
-        let sampled = declared
-            .map(|(service, _)| symbols.intern(service.as_bytes()))
-            .collect();
+        let sampled = declared.map(|(service, _)| symbols.intern(service.as_bytes())).collect();
         let holds_absent = conditions.iter().enumerate().map(absent).sum();
-        Plan {
-            id,
-            key_names,
-            bind_names,
-            scope_names,
-            holds_absent,
-            conditions,
-            steps,
-            exits,
-            sampled,
-            flow,
-        }
+        Plan { id, key_names, bind_names, scope_names, holds_absent, conditions, steps, exits, sampled, flow }
     }
 
     /// Whether the key is the trace id, so that every record of a trace carries it.
@@ -140,8 +116,7 @@ impl Numbered<'_> {
         let mut mask = 0;
         for condition in conditions {
             mask |= 1 << self.conditions.len();
-            self.conditions
-                .push((self.names.intern(&condition.attribute), condition.test.clone()));
+            self.conditions.push((self.names.intern(&condition.attribute), condition.test.clone()));
         }
         mask
     }
@@ -156,19 +131,12 @@ fn step_plan(step: &Step, numbered: &mut Numbered<'_>, symbols: &mut Symbols) ->
     // One alternative that any service may fulfil makes the owing services unknown.
     let named = |pattern: &Pattern| pattern.service.clone().filter(Text::is_exact);
     let services: Option<Vec<Text>> = step.any_of.iter().map(named).collect();
-    let services = services
-        .unwrap_or_default()
-        .iter()
-        .map(|name| symbols.intern(name.0.as_bytes()))
-        .collect();
+    let services = services.unwrap_or_default().iter().map(|name| symbols.intern(name.0.as_bytes())).collect();
     let fan_out = step.fan_out.as_ref().map(|fan_out| match fan_out {
-        FanOut::ForEach { attribute, item } => FanOutPlan::ForEach {
-            attribute: numbered.names.intern(attribute),
-            item: numbered.names.intern(item),
-        },
-        FanOut::CountFrom { attribute } => FanOutPlan::CountFrom {
-            attribute: numbered.names.intern(attribute),
-        },
+        FanOut::ForEach { attribute, item } => {
+            FanOutPlan::ForEach { attribute: numbered.names.intern(attribute), item: numbered.names.intern(item) }
+        }
+        FanOut::CountFrom { attribute } => FanOutPlan::CountFrom { attribute: numbered.names.intern(attribute) },
     });
     StepPlan {
         after: step.after.0 as usize,
@@ -199,18 +167,13 @@ fn exit_plans(flow: &Flow, names: &mut Names, symbols: &mut Symbols) -> Vec<Exit
             any_of: exit.any_of.clone(),
         })
         .collect();
-    for (outcome, said) in [
-        (ExitOutcome::Rejected, "rejected"),
-        (ExitOutcome::DeadLettered, "dead_lettered"),
-    ] {
+    for (outcome, said) in [(ExitOutcome::Rejected, "rejected"), (ExitOutcome::DeadLettered, "dead_lettered")] {
         exits.push(ExitPlan {
             name: format!("{OUTCOME}={said}"),
             outcome,
             reason: ReasonPlan::Attributes(vec![names.intern(REASON)]),
             declared: false,
-            any_of: [Signal::Span, Signal::Log, Signal::Event]
-                .map(|signal| said_outcome(signal, said))
-                .to_vec(),
+            any_of: [Signal::Span, Signal::Log, Signal::Event].map(|signal| said_outcome(signal, said)).to_vec(),
         });
     }
     exits
@@ -224,9 +187,6 @@ fn said_outcome(signal: Signal, said: &str) -> Pattern {
         kind: None,
         body: None,
         severity_at_least: None,
-        attributes: vec![Condition {
-            attribute: OUTCOME.to_owned(),
-            test: Test::AnyOf(vec![Text(said.to_owned())]),
-        }],
+        attributes: vec![Condition { attribute: OUTCOME.to_owned(), test: Test::AnyOf(vec![Text(said.to_owned())]) }],
     }
 }

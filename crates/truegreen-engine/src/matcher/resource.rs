@@ -49,10 +49,7 @@ struct ByName {
 
 impl Resource {
     pub(crate) fn value(&self, name: NameId) -> Option<&[u8]> {
-        self.values
-            .iter()
-            .find(|(id, _)| *id == name)
-            .map(|(_, value)| &**value)
+        self.values.iter().find(|(id, _)| *id == name).map(|(_, value)| &**value)
     }
 }
 
@@ -76,18 +73,9 @@ impl Candidates {
     /// The patterns that a record of this signal and name may match.
     pub(crate) fn of(&self, signal: Signal, name: &[u8], says_outcome: bool) -> impl Iterator<Item = PatternId> + '_ {
         let by_name = &self.by_signal[signal as usize];
-        let exact = if by_name.exact.is_empty() {
-            None
-        } else {
-            by_name.exact.get(name)
-        };
+        let exact = if by_name.exact.is_empty() { None } else { by_name.exact.get(name) };
         let of_outcome = if says_outcome { &by_name.of_outcome[..] } else { &[] };
-        exact
-            .into_iter()
-            .flatten()
-            .chain(&by_name.rest)
-            .chain(of_outcome)
-            .copied()
+        exact.into_iter().flatten().chain(&by_name.rest).chain(of_outcome).copied()
     }
 }
 
@@ -134,11 +122,7 @@ impl Resources {
         matcher.names.gather(sent.attributes, &mut found);
         let values: Vec<_> = found.iter().map(|(id, value)| (*id, value.text().into())).collect();
         let service = text(b"service.name").unwrap_or_else(|| b"unknown_service"[..].into());
-        let scopes: Box<[u64]> = matcher
-            .plans
-            .iter()
-            .map(|plan| scope(&plan.scope_names, &values))
-            .collect();
+        let scopes: Box<[u64]> = matcher.plans.iter().map(|plan| scope(&plan.scope_names, &values)).collect();
         let home = scope(&matcher.home_names, &values);
 
         let name = symbols.intern(&service);
@@ -149,29 +133,18 @@ impl Resources {
         let instance = coverage.instance(service_id, identity, &String::from_utf8_lossy(&label));
         let candidates = self.by_service.entry((*service).into());
         let candidates = Arc::clone(candidates.or_insert_with(|| Arc::new(Candidates::new(matcher, &service))));
-        Resource {
-            service: service_id,
-            instance,
-            scopes,
-            values,
-            candidates,
-        }
+        Resource { service: service_id, instance, scopes, values, candidates }
     }
 }
 
 fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Value<'a>> {
-    attributes
-        .iter()
-        .find(|attribute| attribute.key == name)
-        .map(|attribute| attribute.value)
+    attributes.iter().find(|attribute| attribute.key == name).map(|attribute| attribute.value)
 }
 
 /// The hash of these names' values; an absent one differs from an empty one.
 fn scope(names: &[NameId], values: &[(NameId, Box<[u8]>)]) -> u64 {
-    names
-        .iter()
-        .fold(0, |all, name| match values.iter().find(|(id, _)| id == name) {
-            Some((_, value)) => mix(all, hash(value)),
-            None => mix(all, 1),
-        })
+    names.iter().fold(0, |all, name| match values.iter().find(|(id, _)| id == name) {
+        Some((_, value)) => mix(all, hash(value)),
+        None => mix(all, 1),
+    })
 }

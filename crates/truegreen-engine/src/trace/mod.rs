@@ -14,7 +14,7 @@ use crate::matcher::Matcher;
 use crate::matcher::names::NameId;
 use crate::matcher::plan::Plan;
 use crate::timers::Timers;
-use window::{Trace, Window};
+use window::{Named, Several, Trace, Window};
 
 /// How long a record waits for ancestors and linked spans that may still be on their way, before the only key of its
 /// trace is taken for its own. Shorter than any export lag, so that waiting never looks like loss.
@@ -89,11 +89,7 @@ pub(crate) struct Binder {
 
 impl Binder {
     pub(crate) fn new(window: Duration, max_traces: usize) -> Self {
-        Binder {
-            window: Window::new(window, max_traces),
-            passing: Vec::new(),
-            stirred: Vec::new(),
-        }
+        Binder { window: Window::new(window, max_traces), passing: Vec::new(), stirred: Vec::new() }
     }
 
     /// A span without a key passes by: it may connect others.
@@ -117,10 +113,7 @@ impl Binder {
             return self.wait_one(sighting, place, now, counters);
         }
         for link in &place.links {
-            let place = Place {
-                links: SmallVec::from_slice(&[*link]),
-                ..place.clone()
-            };
+            let place = Place { links: SmallVec::from_slice(&[*link]), ..place.clone() };
             self.wait_one(sighting.clone(), place, now, counters);
         }
     }
@@ -134,11 +127,7 @@ impl Binder {
         if trace.waiting.len() >= MAX_WAITING {
             return count_unbound(&sighting, counters::UNBOUND_EVICTED, counters);
         }
-        trace.waiting.push(Waiting {
-            sighting,
-            place,
-            since: now,
-        });
+        trace.waiting.push(Waiting { sighting, place, since: now });
         self.stirred.push(id);
     }
 
@@ -160,12 +149,8 @@ impl Binder {
             }
         }
         let mut stirred = std::mem::take(&mut self.stirred);
-        let watchers: Vec<_> = stirred
-            .iter()
-            .filter_map(|id| self.window.get(*id))
-            .flat_map(|t| &t.watchers)
-            .copied()
-            .collect();
+        let watchers: Vec<_> =
+            stirred.iter().filter_map(|id| self.window.get(*id)).flat_map(|t| &t.watchers).copied().collect();
         stirred.extend(watchers);
         stirred.sort_unstable();
         stirred.dedup();
@@ -212,11 +197,7 @@ impl Binder {
         for waiting in waiting {
             let patient = now < waiting.since + HOLD;
             match self.search(matcher.plan(waiting.sighting.observation.flow), &waiting.place, patient) {
-                Search::Found(name, text) => bound.push(Bound {
-                    sighting: waiting.sighting,
-                    name,
-                    text,
-                }),
+                Search::Found(name, text) => bound.push(Bound { sighting: waiting.sighting, name, text }),
                 Search::Ambiguous => count_unbound(&waiting.sighting, counters::UNBOUND_AMBIGUOUS, counters),
                 Search::NotYet => {
                     held |= patient;
@@ -240,12 +221,8 @@ impl Binder {
         if let Some((name, text)) = climb.found {
             return Search::Found(name, text);
         }
-        let links = if place.links.is_empty() {
-            &climb.links
-        } else {
-            &place.links
-        };
-        let mut linked: SmallVec<[(u8, Box<[u8]>); 1]> = SmallVec::new();
+        let links = if place.links.is_empty() { &climb.links } else { &place.links };
+        let mut linked: SmallVec<[Named; 1]> = SmallVec::new();
         for link in links {
             if let Some(found) = self.search_linked(plan, *link, MAX_LINK_HOPS)
                 && !linked.contains(&found)
@@ -255,9 +232,7 @@ impl Binder {
         }
         match linked.len() {
             1 => {
-                return linked
-                    .pop()
-                    .map_or(Search::NotYet, |(name, text)| Search::Found(name, text));
+                return linked.pop().map_or(Search::NotYet, |(name, text)| Search::Found(name, text));
             }
             0 => {}
             _ => return if patient { Search::NotYet } else { Search::Ambiguous },
@@ -268,12 +243,12 @@ impl Binder {
         match trace.only_key(plan) {
             Ok(Some((name, text))) => Search::Found(name, text),
             Ok(None) => Search::NotYet,
-            Err(()) if patient => Search::NotYet,
-            Err(()) => Search::Ambiguous,
+            Err(Several) if patient => Search::NotYet,
+            Err(Several) => Search::Ambiguous,
         }
     }
 
-    fn search_linked(&self, plan: &Plan, link: SpanRef, hops: usize) -> Option<(u8, Box<[u8]>)> {
+    fn search_linked(&self, plan: &Plan, link: SpanRef, hops: usize) -> Option<Named> {
         let trace = self.window.get(link.trace)?;
         let climb = trace.climb(plan, link.span);
         if climb.found.is_some() {

@@ -44,10 +44,17 @@ struct Key {
     text: Box<[u8]>,
 }
 
+/// A key's text, and by which of the flow's names for a journey it is known.
+pub(super) type Named = (u8, Box<[u8]>);
+
+/// There are several keys where one was looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Several;
+
 /// What was met on the way up.
 #[derive(Default)]
 pub(super) struct Climb {
-    pub(super) found: Option<(u8, Box<[u8]>)>,
+    pub(super) found: Option<Named>,
     /// The links of the nearest ancestor that has any.
     pub(super) links: SmallVec<[SpanRef; 1]>,
     pub(super) reached_root: bool,
@@ -85,33 +92,21 @@ impl Trace {
         if self.spans.len() >= MAX_SPANS {
             return counters.count(counters::TRACE_BOUND);
         }
-        self.spans.push(Node {
-            span: place.span,
-            parent: place.parent,
-            links: place.links,
-        });
+        self.spans.push(Node { span: place.span, parent: place.parent, links: place.links });
     }
 
     pub(super) fn lend(&mut self, place: Place, keys: &[(NameId, Box<[u8]>)], counters: &mut Counters) {
         // A log record lends to the span it was written in.
         let span = if place.span == 0 { place.parent } else { place.span };
         for (name, text) in keys {
-            if self
-                .keys
-                .iter()
-                .any(|key| key.span == span && key.name == *name && key.text == *text)
-            {
+            if self.keys.iter().any(|key| key.span == span && key.name == *name && key.text == *text) {
                 continue;
             }
             if self.keys.len() >= MAX_KEYS {
                 counters.count(counters::TRACE_BOUND);
                 break;
             }
-            self.keys.push(Key {
-                span,
-                name: *name,
-                text: text.clone(),
-            });
+            self.keys.push(Key { span, name: *name, text: text.clone() });
         }
         self.connect(place, counters);
     }
@@ -141,13 +136,13 @@ impl Trace {
     }
 
     /// The key of this flow, if the trace holds only one; `Err` if it holds several.
-    pub(super) fn only_key(&self, plan: &Plan) -> Result<Option<(u8, Box<[u8]>)>, ()> {
+    pub(super) fn only_key(&self, plan: &Plan) -> Result<Option<Named>, Several> {
         only(plan, self.keys.iter())
     }
 }
 
 /// The one value under the first of the flow's names that is there; `Err` if there are several values under it.
-fn only<'k>(plan: &Plan, keys: impl Iterator<Item = &'k Key> + Clone) -> Result<Option<(u8, Box<[u8]>)>, ()> {
+fn only<'k>(plan: &Plan, keys: impl Iterator<Item = &'k Key> + Clone) -> Result<Option<Named>, Several> {
     let primary = keys.clone().filter(|key| plan.key_names.contains(&key.name));
     if let Some(text) = one(primary)? {
         return Ok(Some((crate::matcher::key::PRIMARY, text.into())));
@@ -160,13 +155,9 @@ fn only<'k>(plan: &Plan, keys: impl Iterator<Item = &'k Key> + Clone) -> Result<
     Ok(None)
 }
 
-fn one<'k>(mut keys: impl Iterator<Item = &'k Key>) -> Result<Option<&'k [u8]>, ()> {
+fn one<'k>(mut keys: impl Iterator<Item = &'k Key>) -> Result<Option<&'k [u8]>, Several> {
     let Some(first) = keys.next() else { return Ok(None) };
-    if keys.all(|key| key.text == first.text) {
-        Ok(Some(&first.text))
-    } else {
-        Err(())
-    }
+    if keys.all(|key| key.text == first.text) { Ok(Some(&first.text)) } else { Err(Several) }
 }
 
 /// The traces kept, oldest first to go.
@@ -180,12 +171,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(length: Duration, max_traces: usize) -> Self {
-        Window {
-            length,
-            max_traces: max_traces.max(1),
-            traces: HashMap::default(),
-            by_age: VecDeque::new(),
-        }
+        Window { length, max_traces: max_traces.max(1), traces: HashMap::default(), by_age: VecDeque::new() }
     }
 
     pub(super) fn get(&self, id: TraceId) -> Option<&Trace> {
