@@ -69,19 +69,12 @@ pub fn read(path: &Path) -> Result<Vec<Source>, Error> {
         return Err(Error::Empty { path: path.to_owned() });
     }
     files.sort();
-    files
-        .iter()
-        .map(|file| read_file(file).map_err(unreadable(file)))
-        .collect()
+    files.iter().map(|file| read_file(file).map_err(unreadable(file))).collect()
 }
 
 fn is_contract(file: &Path) -> bool {
-    let hidden = file
-        .file_name()
-        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    let yaml = file
-        .extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    let yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     yaml && !hidden && file.is_file()
 }
 
@@ -89,13 +82,8 @@ fn read_file(path: &Path) -> std::io::Result<Source> {
     use std::io::Read;
     let mut text = String::new();
     // One byte more than is taken, so that the compiler says what is wrong.
-    std::fs::File::open(path)?
-        .take(MAX_SOURCE_BYTES as u64 + 1)
-        .read_to_string(&mut text)?;
-    Ok(Source {
-        path: path.display().to_string(),
-        text,
-    })
+    std::fs::File::open(path)?.take(MAX_SOURCE_BYTES as u64 + 1).read_to_string(&mut text)?;
+    Ok(Source { path: path.display().to_string(), text })
 }
 
 /// Compiles contracts; on mistakes, and for warnings, the second part is what to tell the author.

@@ -29,12 +29,7 @@ pub struct ByReason(Mutex<BTreeMap<&'static str, u64>>);
 impl ByReason {
     /// Adds `n` for this reason.
     pub fn add(&self, reason: &'static str, n: u64) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(reason)
-            .or_default() += n;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += n;
     }
 
     /// All of them, by reason.
@@ -84,9 +79,7 @@ pub struct Exposition(String);
 impl Exposition {
     /// Starts a family: `kind` is `counter` or `gauge`.
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.0.push_str(&format!(
-            "# HELP truegreen_{name} {help}\n# TYPE truegreen_{name} {kind}\n"
-        ));
+        self.0.push_str(&format!("# HELP truegreen_{name} {help}\n# TYPE truegreen_{name} {kind}\n"));
     }
 
     /// Adds one sample of the family.

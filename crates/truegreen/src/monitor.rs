@@ -52,10 +52,7 @@ impl Monitor {
 impl Tap for Monitor {
     fn accepted(&mut self, _at: Timestamp, signal: Signal, body: &[u8]) {
         let mut services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sink = Counting {
-            services: &mut services,
-            current: String::new(),
-        };
+        let mut sink = Counting { services: &mut services, current: String::new() };
         // The body was checked when it was accepted.
         match signal {
             Signal::Traces => drop(scan_traces(body, &Limits::default(), &mut sink)),

@@ -77,15 +77,7 @@ mod tests {
     fn durations_and_sizes_are_read_as_people_write_them() {
         assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        for wrong in [
-            "",
-            "5",
-            "s",
-            "5 parsecs",
-            "-1s",
-            "99999999999999999999s",
-            "18446744073709551615d",
-        ] {
+        for wrong in ["", "5", "s", "5 parsecs", "-1s", "99999999999999999999s", "18446744073709551615d"] {
             assert!(duration(wrong).unwrap_err().contains("hint:"), "{wrong}");
         }
         assert_eq!(bytes("16MiB").unwrap(), 16 << 20);

@@ -82,21 +82,8 @@ pub fn start(
     let shared = Arc::new(Shared::default());
     let capacity = queue.min(Semaphore::MAX_PERMITS);
     let slots = Arc::new(Semaphore::new(capacity));
-    let handle = Handle {
-        messages: sender,
-        slots,
-        capacity,
-        shared: shared.clone(),
-        ended,
-    };
-    let run = RunLoop {
-        engine,
-        shared,
-        alerts,
-        taps,
-        clock: Clock::default(),
-        sequence: 0,
-    };
+    let handle = Handle { messages: sender, slots, capacity, shared: shared.clone(), ended };
+    let run = RunLoop { engine, shared, alerts, taps, clock: Clock::default(), sequence: 0 };
     let guard = Ended(ended_sender);
     let work = move || {
         // Told also when the engine panics.
@@ -126,16 +113,8 @@ impl Handle {
         }
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)?;
         reservation.shrink_to(body.capacity());
-        let accepted = Accepted {
-            at: wall_clock(),
-            signal,
-            body,
-            _reservation: reservation,
-            _slot: slot,
-        };
-        self.messages
-            .send(Message::Accepted(accepted))
-            .map_err(|_| Refusal::ShuttingDown)
+        let accepted = Accepted { at: wall_clock(), signal, body, _reservation: reservation, _slot: slot };
+        self.messages.send(Message::Accepted(accepted)).map_err(|_| Refusal::ShuttingDown)
     }
 
     /// Tells the engine that something of these senders was refused.
@@ -245,10 +224,7 @@ impl RunLoop {
         for tap in &mut self.taps {
             tap.accepted(now, accepted.signal, &accepted.body);
         }
-        let request = Request {
-            sequence: self.sequence,
-            body: &accepted.body,
-        };
+        let request = Request { sequence: self.sequence, body: &accepted.body };
         self.apply(
             now,
             match accepted.signal {
@@ -263,10 +239,7 @@ impl RunLoop {
         let now = self.clock.at(at);
         // Gaps first: a deadline that is judged now must know of them.
         for sender in std::mem::take(&mut *lock(&self.shared.gaps)) {
-            let gap = Input::Refused {
-                service: &sender.service,
-                instance: sender.instance.as_deref(),
-            };
+            let gap = Input::Refused { service: &sender.service, instance: sender.instance.as_deref() };
             let effects = self.engine.apply(now, gap);
             self.perform(effects);
         }
@@ -279,23 +252,11 @@ impl RunLoop {
         for effect in effects {
             match effect {
                 Effect::FindingOpened(finding) => {
-                    tracing::warn!(
-                        id = finding.id,
-                        flow = finding.flow,
-                        kind = finding.kind,
-                        "{}",
-                        finding.title
-                    );
+                    tracing::warn!(id = finding.id, flow = finding.flow, kind = finding.kind, "{}", finding.title);
                     self.alerts.opened(finding);
                 }
                 Effect::FindingClosed(finding) => {
-                    tracing::info!(
-                        id = finding.id,
-                        flow = finding.flow,
-                        status = finding.status,
-                        "{}",
-                        finding.title
-                    );
+                    tracing::info!(id = finding.id, flow = finding.flow, status = finding.status, "{}", finding.title);
                     self.alerts.closed(finding);
                 }
             }

@@ -69,17 +69,10 @@ impl Server {
         let grpc = listen::bind("grpc", config.listen.grpc).await?;
         let http = listen::bind("http", config.listen.http).await?;
         let web = listen::bind("web", config.listen.web).await?;
-        let addresses = Addresses {
-            grpc: grpc.local_addr()?,
-            http: http.local_addr()?,
-            web: web.local_addr()?,
-        };
+        let addresses = Addresses { grpc: grpc.local_addr()?, http: http.local_addr()?, web: web.local_addr()? };
 
         let metrics = Arc::new(Metrics::default());
-        let link = config
-            .external_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{}", addresses.web));
+        let link = config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.web));
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
         let engine = Engine::new(flows, engine_options(config));
         let (run, thread) = run_loop::start(engine, config.limits.queued_requests, alerts.handle(), taps)?;
@@ -87,31 +80,16 @@ impl Server {
 
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(config.limits.connections));
-        let floor = Floor {
-            connections,
-            metrics: metrics.clone(),
-            stop: stopped,
-        };
+        let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = intake.clone().router();
-        let seen = Seen {
-            run: run.clone(),
-            metrics,
-            intake,
-        };
+        let seen = Seen { run: run.clone(), metrics, intake };
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let listeners = vec![
             tokio::spawn(listen::serve(grpc, otlp.clone(), floor.clone())),
             tokio::spawn(listen::serve(http, otlp, floor.clone())),
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
-        Ok(Server {
-            addresses,
-            run,
-            engine: thread,
-            alerts,
-            stop,
-            listeners,
-        })
+        Ok(Server { addresses, run, engine: thread, alerts, stop, listeners })
     }
 
     /// Where it listens.
@@ -138,9 +116,7 @@ impl Server {
             alerts.stop();
             ended
         });
-        ended
-            .await?
-            .map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
+        ended.await?.map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
     }
 }
 

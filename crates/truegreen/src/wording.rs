@@ -17,16 +17,8 @@ pub struct Term {
 
 /// The right side of the equation.
 pub fn terms(flow: &FlowReport) -> [Term; 7] {
-    let plain = |label, count| Term {
-        label,
-        count,
-        detail: String::new(),
-    };
-    let split = |label, by: &BTreeMap<String, u64>| Term {
-        label,
-        count: by.values().sum(),
-        detail: detail(by),
-    };
+    let plain = |label, count| Term { label, count, detail: String::new() };
+    let split = |label, by: &BTreeMap<String, u64>| Term { label, count: by.values().sum(), detail: detail(by) };
     [
         plain("open", flow.open),
         plain("completed", flow.completed),
@@ -39,10 +31,7 @@ pub fn terms(flow: &FlowReport) -> [Term; 7] {
 }
 
 fn detail(by: &BTreeMap<String, u64>) -> String {
-    by.iter()
-        .map(|(reason, n)| format!("{reason} {n}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    by.iter().map(|(reason, n)| format!("{reason} {n}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The books of one flow as a line of text.
@@ -51,11 +40,7 @@ pub fn equation(flow: &FlowReport) -> String {
         "" => format!("{} {}", term.count, term.label),
         detail => format!("{} {} ({detail})", term.count, term.label),
     };
-    format!(
-        "{} entered = {}",
-        flow.entered,
-        terms(flow).iter().map(term).collect::<Vec<_>>().join(" + ")
-    )
+    format!("{} entered = {}", flow.entered, terms(flow).iter().map(term).collect::<Vec<_>>().join(" + "))
 }
 
 /// Is it working? One sentence.
@@ -89,11 +74,7 @@ pub fn is_standing(finding: &FindingReport) -> bool {
 
 /// `1 flow`, `2 flows`.
 pub fn count(n: u64, what: &str) -> String {
-    if n == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// With one full stop at its end.
@@ -124,10 +105,7 @@ mod tests {
 
     #[test]
     fn no_data_is_never_green() {
-        let mut report = Report {
-            health: "CANNOT TELL".to_owned(),
-            ..Report::default()
-        };
+        let mut report = Report { health: "CANNOT TELL".to_owned(), ..Report::default() };
         assert_eq!(verdict(&report), "CANNOT TELL: no flow is watched.");
         report.flows.insert("orders".to_owned(), FlowReport::default());
         assert_eq!(verdict(&report), "CANNOT TELL: nothing has entered 1 flow yet.");
@@ -140,16 +118,8 @@ mod tests {
             status: status.to_owned(),
             ..FindingReport::default()
         };
-        let findings = vec![
-            finding("3 orders vanished", "open"),
-            finding("old", "resolved"),
-            finding("b", "quiet"),
-        ];
-        let report = Report {
-            health: "BROKEN".to_owned(),
-            flows: [("orders".to_owned(), flow())].into(),
-            findings,
-        };
+        let findings = vec![finding("3 orders vanished", "open"), finding("old", "resolved"), finding("b", "quiet")];
+        let report = Report { health: "BROKEN".to_owned(), flows: [("orders".to_owned(), flow())].into(), findings };
         assert_eq!(verdict(&report), "BROKEN: 3 orders vanished. (and 1 more finding)");
     }
 }

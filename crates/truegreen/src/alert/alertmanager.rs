@@ -84,9 +84,7 @@ impl Alertmanager {
         if let (Some(after), Some(before)) = (&finding.after, &finding.before) {
             labels["hop"] = Value::from(format!("{after} -> {before}"));
         }
-        let ends_at = alert
-            .resolved_at
-            .map_or_else(|| holds_until.to_owned(), |at| at.to_string());
+        let ends_at = alert.resolved_at.map_or_else(|| holds_until.to_owned(), |at| at.to_string());
         json!({
             "labels": labels,
             "annotations": {

@@ -63,10 +63,7 @@ trait Receive {
 impl Alerts {
     /// Starts a thread for each receiver. `link` is where the pages are reached.
     pub fn start(targets: &[AlertTarget], link: &str, metrics: Arc<Metrics>) -> std::io::Result<Alerts> {
-        let mut handle = Handle {
-            targets: Vec::new(),
-            metrics: metrics.clone(),
-        };
+        let mut handle = Handle { targets: Vec::new(), metrics: metrics.clone() };
         let mut threads = Vec::new();
         for target in targets {
             let (notices, receiver) = mpsc::channel();

@@ -50,21 +50,12 @@ impl Poster {
             let plain: Vec<u8> = percent_decode_str(&text).collect();
             format!("Basic {}", STANDARD.encode(plain))
         });
-        Poster {
-            agent: config.new_agent(),
-            shown: shown(&url),
-            url,
-            authorization,
-            metrics,
-        }
+        Poster { agent: config.new_agent(), shown: shown(&url), url, authorization, metrics }
     }
 
     /// Posts `body` to the URL with `path` behind it.
     pub(super) fn post(&self, path: &str, body: &Value) -> Posted {
-        let mut request = self
-            .agent
-            .post(format!("{}{path}", self.url))
-            .header("content-type", "application/json");
+        let mut request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
@@ -108,18 +99,16 @@ fn split_credentials(url: &str) -> (String, Option<String>) {
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest[..end].rsplit_once('@') {
-        Some((credentials, _)) => (
-            format!("{scheme}://{}", &rest[credentials.len() + 1..]),
-            Some(credentials.to_owned()),
-        ),
+        Some((credentials, _)) => {
+            (format!("{scheme}://{}", &rest[credentials.len() + 1..]), Some(credentials.to_owned()))
+        }
         None => (url.to_owned(), None),
     }
 }
 
 fn shown(url: &str) -> String {
     let uri: Option<Uri> = url.parse().ok();
-    uri.and_then(|uri| uri.authority().map(ToString::to_string))
-        .unwrap_or_else(|| "(no host)".to_owned())
+    uri.and_then(|uri| uri.authority().map(ToString::to_string)).unwrap_or_else(|| "(no host)".to_owned())
 }
 
 fn kind_of(error: &ureq::Error) -> String {
@@ -141,10 +130,7 @@ mod tests {
         let poster = Poster::new("https://me:s%40cret@hooks.example:8443/T0/secret?k=1", Arc::default());
         assert_eq!(poster.url, "https://hooks.example:8443/T0/secret?k=1");
         assert_eq!(poster.shown, "hooks.example:8443");
-        assert_eq!(
-            poster.authorization.as_deref(),
-            Some(&*format!("Basic {}", STANDARD.encode("me:s@cret")))
-        );
+        assert_eq!(poster.authorization.as_deref(), Some(&*format!("Basic {}", STANDARD.encode("me:s@cret"))));
     }
 
     #[test]

@@ -22,13 +22,7 @@ pub(super) struct Webhook {
 
 impl Webhook {
     pub(super) fn new(poster: Poster, link: &str) -> Webhook {
-        Webhook {
-            poster,
-            link: link.to_owned(),
-            waiting: VecDeque::new(),
-            failures: 0,
-            due: Instant::now(),
-        }
+        Webhook { poster, link: link.to_owned(), waiting: VecDeque::new(), failures: 0, due: Instant::now() }
     }
 
     /// Sends the oldest; false if it must wait.
@@ -61,19 +55,14 @@ impl Receive for Webhook {
         }
         let link = format!("{}/#finding-{}", self.link, finding.id);
         // `text` is what Slack-compatible receivers show.
-        self.waiting
-            .push_back(json!({"event": event, "text": finding.title, "finding": *finding, "url": link}));
+        self.waiting.push_back(json!({"event": event, "text": finding.title, "finding": *finding, "url": link}));
     }
 
     fn send_due(&mut self, now: Instant) -> Duration {
         if self.due <= now {
             while self.send_one() {}
         }
-        if self.waiting.is_empty() {
-            IDLE
-        } else {
-            self.due.saturating_duration_since(Instant::now())
-        }
+        if self.waiting.is_empty() { IDLE } else { self.due.saturating_duration_since(Instant::now()) }
     }
 
     fn last_words(&mut self, until: Instant) {

@@ -46,22 +46,14 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn not_found(error: String, hint: impl Into<String>) -> Problem {
-        Problem {
-            status: StatusCode::NOT_FOUND,
-            error,
-            hint: hint.into(),
-        }
+        Problem { status: StatusCode::NOT_FOUND, error, hint: hint.into() }
     }
 }
 
 impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Problem {
         let hint = "the server is busy or stopping; /readyz says when it is back".to_owned();
-        Problem {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            error: error.to_string(),
-            hint,
-        }
+        Problem { status: StatusCode::SERVICE_UNAVAILABLE, error: error.to_string(), hint }
     }
 }
 
@@ -70,9 +62,7 @@ impl IntoResponse for Problem {
         let mut response = Json(json!({"error": self.error, "hint": self.hint})).into_response();
         *response.status_mut() = self.status;
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
@@ -105,11 +95,7 @@ fn summaries(engine: &Engine) -> Vec<FlowSummary> {
     let summary = |flow: &truegreen_model::flow::Flow| FlowSummary {
         name: flow.name.clone(),
         description: flow.description.clone(),
-        health: report
-            .flows
-            .get(&flow.name)
-            .map(|books| books.health.clone())
-            .unwrap_or_default(),
+        health: report.flows.get(&flow.name).map(|books| books.health.clone()).unwrap_or_default(),
         steps: flow.steps.iter().map(|step| step.name.clone()).collect(),
         exits: flow.exits.iter().map(|exit| exit.name.clone()).collect(),
     };
@@ -134,9 +120,7 @@ async fn books(State(seen): State<Seen>, Query(wanted): Query<ByFlow>) -> Result
 pub(crate) fn minutes(engine: &Engine, one: Option<&str>) -> BTreeMap<String, Vec<MinuteReport>> {
     let names = engine.flows().map(|flow| flow.name.clone());
     let wanted = names.filter(|name| one.is_none_or(|one| one == name));
-    wanted
-        .filter_map(|name| engine.minutes(&name).map(|minutes| (name, minutes)))
-        .collect()
+    wanted.filter_map(|name| engine.minutes(&name).map(|minutes| (name, minutes))).collect()
 }
 
 #[derive(Deserialize)]
@@ -174,10 +158,7 @@ async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, Str
     }
     if journeys.is_empty() {
         let hint = "keys are matched exactly, and ended journeys are forgotten after `retention`";
-        return Err(Problem::not_found(
-            format!("no journey of key {key:?} in flow {flow:?}"),
-            hint,
-        ));
+        return Err(Problem::not_found(format!("no journey of key {key:?} in flow {flow:?}"), hint));
     }
     Ok(Json(json!({ "journeys": journeys })).into_response())
 }
@@ -187,10 +168,7 @@ fn unknown_flow(flow: &str) -> Problem {
 }
 
 async fn unknown(Path(path): Path<String>) -> Problem {
-    Problem::not_found(
-        format!("nothing is at /api/{path}"),
-        "/api/v1/openapi.json lists what is",
-    )
+    Problem::not_found(format!("nothing is at /api/{path}"), "/api/v1/openapi.json lists what is")
 }
 
 async fn livez(State(seen): State<Seen>) -> Response {

@@ -14,21 +14,13 @@ use crate::wording;
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(State(seen): State<Seen>) -> Result<Response, Problem> {
-    let asked = seen
-        .run
-        .ask(|engine| (engine.report(), engine.counters(), engine.open_journeys()))
-        .await?;
+    let asked = seen.run.ask(|engine| (engine.report(), engine.counters(), engine.open_journeys())).await?;
     let (report, counters, open_journeys) = asked;
     let mut text = Exposition::default();
     text.single("up", "gauge", "1 while Truegreen lives; alert on its absence.", 1);
     books(&mut text, &report);
     findings(&mut text, &report);
-    text.single(
-        "open_journeys",
-        "gauge",
-        "Journeys not decided yet, over all flows.",
-        open_journeys,
-    );
+    text.single("open_journeys", "gauge", "Journeys not decided yet, over all flows.", open_journeys);
     intake(&mut text, &seen);
     alerts(&mut text, &seen.metrics);
     engine(&mut text, &counters);
@@ -36,30 +28,18 @@ pub(super) async fn metrics(State(seen): State<Seen>) -> Result<Response, Proble
 }
 
 fn books(text: &mut Exposition, report: &Report) {
-    text.family(
-        "health",
-        "gauge",
-        "1 for the health the flow has: working, cannot_tell or broken.",
-    );
+    text.family("health", "gauge", "1 for the health the flow has: working, cannot_tell or broken.");
     for (flow, books) in &report.flows {
         for health in ["WORKING", "CANNOT TELL", "BROKEN"] {
             let label = health.to_ascii_lowercase().replace(' ', "_");
-            text.sample(
-                "health",
-                &[("flow", flow), ("health", &label)],
-                u8::from(books.health == health),
-            );
+            text.sample("health", &[("flow", flow), ("health", &label)], u8::from(books.health == health));
         }
     }
     text.family("entered", "gauge", "Journeys that entered and are remembered.");
     for (flow, books) in &report.flows {
         text.sample("entered", &[("flow", flow)], books.entered);
     }
-    text.family(
-        "books",
-        "gauge",
-        "The right side of the equation: journeys by where they stand.",
-    );
+    text.family("books", "gauge", "The right side of the equation: journeys by where they stand.");
     for (flow, books) in &report.flows {
         for term in wording::terms(books) {
             let standing = term.label.to_ascii_lowercase().replace('-', "_");
@@ -86,11 +66,7 @@ fn books(text: &mut Exposition, report: &Report) {
     ] {
         text.family(name, "gauge", help);
         for (flow, books) in &report.flows {
-            text.sample(
-                name,
-                &[("flow", flow)],
-                [books.duplicates, books.orphans, books.amended][of],
-            );
+            text.sample(name, &[("flow", flow)], [books.duplicates, books.orphans, books.amended][of]);
         }
     }
 }
@@ -99,9 +75,7 @@ fn findings(text: &mut Exposition, report: &Report) {
     text.family("findings", "gauge", "Findings, by flow, kind and status.");
     let mut counts = std::collections::BTreeMap::new();
     for finding in &report.findings {
-        *counts
-            .entry((&finding.flow, &finding.kind, &finding.status))
-            .or_insert(0_u64) += 1;
+        *counts.entry((&finding.flow, &finding.kind, &finding.status)).or_insert(0_u64) += 1;
     }
     for ((flow, kind, status), n) in counts {
         text.sample("findings", &[("flow", flow), ("kind", kind), ("status", status)], n);
@@ -116,60 +90,25 @@ fn intake(text: &mut Exposition, seen: &Seen) {
     let accepted = by_signal(&metrics.accepted_records);
     text.by_label("accepted_records_total", "Records taken.", "signal", accepted);
     let refused = metrics.refused_requests.get();
-    text.by_label(
-        "refused_requests_total",
-        "Requests refused as a whole.",
-        "reason",
-        refused,
-    );
+    text.by_label("refused_requests_total", "Requests refused as a whole.", "reason", refused);
     let refused = metrics.refused_records.get();
-    text.by_label(
-        "refused_records_total",
-        "Records refused in requests that were taken.",
-        "reason",
-        refused,
-    );
+    text.by_label("refused_records_total", "Records refused in requests that were taken.", "reason", refused);
     let unread = metrics.refused_without_sender.get();
     let help = "Refused requests whose sender could not be read, so that no coverage gap was opened.";
     text.single("refused_without_sender_total", "counter", help, unread);
     let help = "Connections closed unserved because limits.connections were open.";
-    text.single(
-        "refused_connections_total",
-        "counter",
-        help,
-        metrics.refused_connections.get(),
-    );
+    text.single("refused_connections_total", "counter", help, metrics.refused_connections.get());
     let help = "Refused senders whose gap could not be noted because too many waited.";
     text.single("dropped_gaps_total", "counter", help, seen.run.dropped_gaps());
-    text.single(
-        "queued_requests",
-        "gauge",
-        "Requests that wait for the engine.",
-        seen.run.queued(),
-    );
-    text.single(
-        "in_flight_bytes",
-        "gauge",
-        "Bytes of bodies in flight.",
-        seen.intake.bytes_in_flight(),
-    );
+    text.single("queued_requests", "gauge", "Requests that wait for the engine.", seen.run.queued());
+    text.single("in_flight_bytes", "gauge", "Bytes of bodies in flight.", seen.intake.bytes_in_flight());
 }
 
 fn alerts(text: &mut Exposition, metrics: &Metrics) {
-    text.single(
-        "alerts_sent_total",
-        "counter",
-        "Alert posts answered with success.",
-        metrics.alerts_sent.get(),
-    );
+    text.single("alerts_sent_total", "counter", "Alert posts answered with success.", metrics.alerts_sent.get());
     let help = "Alert posts that failed and are made again.";
     text.single("alert_retries_total", "counter", help, metrics.alert_retries.get());
-    text.by_label(
-        "alerts_dropped_total",
-        "Alerts given up.",
-        "reason",
-        metrics.alerts_dropped.get(),
-    );
+    text.by_label("alerts_dropped_total", "Alerts given up.", "reason", metrics.alerts_dropped.get());
 }
 
 fn engine(text: &mut Exposition, counters: &[CounterReport]) {

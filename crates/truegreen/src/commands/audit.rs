@@ -59,18 +59,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         .as_ref()
         .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())));
     let journeys = journeys.transpose()?;
-    let options = Options {
-        retention: RETENTION,
-        max_journeys: MAX_JOURNEYS,
-        ..Options::default()
-    };
-    let mut audit = Audit {
-        engine: Engine::new(flows, options),
-        now: Timestamp(0),
-        sequence: 0,
-        bad: 0,
-        refused: 0,
-    };
+    let options = Options { retention: RETENTION, max_journeys: MAX_JOURNEYS, ..Options::default() };
+    let mut audit = Audit { engine: Engine::new(flows, options), now: Timestamp(0), sequence: 0, bad: 0, refused: 0 };
     audit.read(recordings)?;
     if let Some(file) = journeys {
         write_journeys(&audit.engine, file).context("cannot write the journeys")?;
@@ -118,10 +108,7 @@ impl Audit {
         self.sequence += 1;
         self.refused += line.refused;
         self.now = self.now.max(line.latest + EXPORT_LAG);
-        let request = Request {
-            sequence: self.sequence,
-            body: &line.body,
-        };
+        let request = Request { sequence: self.sequence, body: &line.body };
         let input = match line.signal {
             Signal::Traces => Input::Traces(request),
             Signal::Logs => Input::Logs(request),
@@ -160,9 +147,7 @@ impl Audit {
         }
         if self.refused > 0 {
             let records = wording::count(self.refused, "record");
-            terminal::warn(&format!(
-                "{records} went beyond the limits on single records and were left out"
-            ));
+            terminal::warn(&format!("{records} went beyond the limits on single records and were left out"));
         }
         Ok(u8::from(report.flows.values().any(|flow| flow.unaccounted > 0)))
     }

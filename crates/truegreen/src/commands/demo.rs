@@ -95,11 +95,7 @@ async fn play(args: Args) -> anyhow::Result<Story> {
         exe: std::env::current_exe().context("cannot find this program's own file")?,
     };
     if !args.json {
-        story::introduce(
-            &mut anstream::stdout(),
-            &setup,
-            &format!("http://{}", server.addresses().web),
-        )?;
+        story::introduce(&mut anstream::stdout(), &setup, &format!("http://{}", server.addresses().web))?;
     }
     let mut pipeline = Pipeline::start(setup).await?;
     let mut line = LiveLine::new();
@@ -111,30 +107,20 @@ async fn play(args: Args) -> anyhow::Result<Story> {
     let ordinary = pipeline.ordinary();
     let truth = pipeline.truth()?;
     let stopped = pipeline.stop().await;
-    let (report, lost) = server
-        .run()
-        .ask(|engine| (engine.report(), unaccounted(engine)))
-        .await?;
+    let (report, lost) = server.run().ask(|engine| (engine.report(), unaccounted(engine))).await?;
     server.stop().await?;
-    stopped?;
-    Ok(Story {
-        finished,
-        report,
-        lost,
-        ordinary,
-        signals: monitor.services(),
-        truth,
-    })
+    // Ctrl-C at a terminal reaches the services too, and they end before they are told.
+    if finished {
+        stopped?;
+    }
+    Ok(Story { finished, report, lost, ordinary, signals: monitor.services(), truth })
 }
 
 async fn start_server(dir: &Path, record: Option<&Path>, monitor: &Monitor) -> anyhow::Result<Server> {
     let contract = dir.join("flows").join("order-fulfilment.yaml");
     std::fs::create_dir_all(dir.join("flows")).context("cannot make the folder for the contract")?;
     std::fs::write(&contract, CONTRACT).with_context(|| format!("cannot write {}", contract.display()))?;
-    let source = Source {
-        path: contract.display().to_string(),
-        text: CONTRACT.to_owned(),
-    };
+    let source = Source { path: contract.display().to_string(), text: CONTRACT.to_owned() };
     let (compiled, told) = flows::compiled(&[source], false);
     let compiled = compiled.with_context(|| format!("the demo's contract has mistakes:\n{}", told.join("\n")))?;
 
@@ -167,10 +153,7 @@ async fn order_and_wait(pipeline: &mut Pipeline, server: &Server, line: &mut Liv
     let mut undecided_for = Duration::ZERO;
     while undecided_for < DRAIN_AT_MOST {
         // What was accepted last may still be on its way through an exporter's batch.
-        let (entered, open) = server
-            .run()
-            .ask(|engine| (entered(engine), engine.open_journeys()))
-            .await?;
+        let (entered, open) = server.run().ask(|engine| (entered(engine), engine.open_journeys())).await?;
         if open == 0 && entered >= pipeline.ordinary().checkouts_placed {
             break;
         }

@@ -20,10 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let flows = serve::load(&args.flows)?;
-    let wanted: Vec<_> = flows
-        .iter()
-        .filter(|flow| args.flow.as_ref().is_none_or(|name| *name == flow.name))
-        .collect();
+    let wanted: Vec<_> = flows.iter().filter(|flow| args.flow.as_ref().is_none_or(|name| *name == flow.name)).collect();
     if let (Some(name), true) = (&args.flow, wanted.is_empty()) {
         let names: Vec<_> = flows.iter().map(|flow| flow.name.as_str()).collect();
         anyhow::bail!("no flow is called {name:?}\nhint: there are {}", names.join(", "));

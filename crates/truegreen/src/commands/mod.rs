@@ -32,13 +32,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[command(name = "truegreen", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     /// Log messages to standard error: off, error, warn, info, debug or trace
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVEL",
-        env = "TRUEGREEN_LOG",
-        display_order = 1000
-    )]
+    #[arg(long, global = true, value_name = "LEVEL", env = "TRUEGREEN_LOG", display_order = 1000)]
     log: Option<LevelFilter>,
     #[command(subcommand)]
     command: Command,
@@ -92,12 +86,8 @@ fn start_log(cli: &Cli) {
         _ => LevelFilter::WARN,
     });
     // Libraries speak up from warnings on only.
-    let targets = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("truegreen", level);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal::stderr_has_colour());
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("truegreen", level);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal::stderr_has_colour());
     tracing_subscriber::registry().with(layer.with_filter(targets)).init();
 }
 

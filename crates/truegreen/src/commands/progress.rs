@@ -14,10 +14,7 @@ pub(super) struct LiveLine {
 
 impl LiveLine {
     pub(super) fn new() -> LiveLine {
-        LiveLine {
-            watched: super::terminal::is_watched(),
-            next: Instant::now(),
-        }
+        LiveLine { watched: super::terminal::is_watched(), next: Instant::now() }
     }
 
     /// Shows the text, unless the last one was shown only just now.

@@ -41,12 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let config = configure(&args)?;
     let flows = load(&args.flows)?;
-    if config
-        .listen
-        .all()
-        .iter()
-        .any(|(_, address)| !address.ip().is_loopback())
-    {
+    if config.listen.all().iter().any(|(_, address)| !address.ip().is_loopback()) {
         terminal::warn("other machines can reach this server, and nothing asks who calls");
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
@@ -79,10 +74,7 @@ pub(super) fn load(path: &std::path::Path) -> anyhow::Result<Vec<Flow>> {
             anyhow::bail!("no flow in {}\nhint: its files hold no contract", path.display())
         }
         Some(compiled) => Ok(compiled.flows),
-        None => anyhow::bail!(
-            "the contracts in {} have mistakes\nhint: they stand above",
-            path.display()
-        ),
+        None => anyhow::bail!("the contracts in {} have mistakes\nhint: they stand above", path.display()),
     }
 }
 
@@ -91,12 +83,7 @@ async fn serve(config: Config, flows: Vec<Flow>) -> anyhow::Result<u8> {
     let server = Server::start(&config, flows, Vec::new()).await?;
     let addresses = server.addresses();
     let mut out = anstream::stdout();
-    writeln!(
-        out,
-        "truegreen {} watches {}",
-        env!("CARGO_PKG_VERSION"),
-        names.join(", ")
-    )?;
+    writeln!(out, "truegreen {} watches {}", env!("CARGO_PKG_VERSION"), names.join(", "))?;
     writeln!(out, "  OTLP/gRPC   http://{}", addresses.grpc)?;
     writeln!(out, "  OTLP/HTTP   http://{}", addresses.http)?;
     writeln!(out, "  page, API   http://{}", addresses.web)?;

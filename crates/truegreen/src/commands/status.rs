@@ -34,18 +34,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn ask(url: &str) -> anyhow::Result<Report> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .build()
-        .into();
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
     let asked = format!("{}/api/v1/report", url.trim_end_matches('/'));
     let hint = "hint: is `truegreen serve` running there? name another place with --url";
-    let mut answer = agent
-        .get(&asked)
-        .call()
-        .map_err(|error| anyhow::anyhow!("no answer from {url}: {error}\n{hint}"))?;
-    answer
-        .body_mut()
-        .read_json()
-        .with_context(|| format!("{url} answers, but not like Truegreen\n{hint}"))
+    let mut answer =
+        agent.get(&asked).call().map_err(|error| anyhow::anyhow!("no answer from {url}: {error}\n{hint}"))?;
+    answer.body_mut().read_json().with_context(|| format!("{url} answers, but not like Truegreen\n{hint}"))
 }

@@ -9,6 +9,10 @@ use crate::wording;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
+/// Keys of one finding that are printed; the JSON holds more.
+const SHOWN_KEYS: usize = 8;
+/// Findings that are over and are printed.
+const SHOWN_PAST: usize = 10;
 
 /// Writes an error and its hint to standard error.
 pub(super) fn complain(error: &anyhow::Error) {
@@ -60,30 +64,40 @@ pub(super) fn write_report(out: &mut impl Write, report: &Report) -> std::io::Re
     }
     for (name, flow) in &report.flows {
         let style = style_of(&flow.health);
-        writeln!(
-            out,
-            "\n{BOLD}{}{BOLD:#}: {style}{}{style:#}",
-            printable(name),
-            flow.health
-        )?;
+        writeln!(out, "\n{BOLD}{}{BOLD:#}: {style}{}{style:#}", printable(name), flow.health)?;
         write_equation(out, flow)?;
     }
-    Ok(())
+    write_past(out, report)
 }
 
 fn write_finding(out: &mut impl Write, finding: &FindingReport) -> std::io::Result<()> {
     let journeys = wording::count(finding.count, "journey");
-    writeln!(
-        out,
-        "  {journeys}, {}: {}",
-        finding.status,
-        printable(&finding.examples.join(", "))
-    )?;
-    writeln!(
-        out,
-        "  {DIM}since {}, last at {}{DIM:#}",
-        finding.onset, finding.last_seen
-    )
+    writeln!(out, "  {journeys}, {}: {}", finding.status, printable(&shortened(&finding.examples, finding.count)))?;
+    writeln!(out, "  {DIM}since {}, last at {}{DIM:#}", finding.onset, finding.last_seen)
+}
+
+/// What is over, so that counts of findings and books can be compared.
+fn write_past(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    let past: Vec<_> = report.findings.iter().filter(|finding| !wording::is_standing(finding)).collect();
+    if !past.is_empty() {
+        writeln!(out, "\n{BOLD}Over{BOLD:#}")?;
+    }
+    for finding in past.iter().take(SHOWN_PAST) {
+        writeln!(out, "  {DIM}{}: {}{DIM:#}", finding.status, printable(&wording::sentence(&finding.title)))?;
+    }
+    if past.len() > SHOWN_PAST {
+        writeln!(out, "  {DIM}and {} more{DIM:#}", past.len() - SHOWN_PAST)?;
+    }
+    Ok(())
+}
+
+/// The first few keys, and how many more there are.
+pub(super) fn shortened(keys: &[String], count: u64) -> String {
+    let shown: Vec<_> = keys.iter().take(SHOWN_KEYS).map(String::as_str).collect();
+    match count.saturating_sub(shown.len() as u64) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowReport) -> std::io::Result<()> {
@@ -102,16 +116,8 @@ fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowRepo
         }
     }
     writeln!(out)?;
-    let beside = [
-        (flow.duplicates, "duplicates"),
-        (flow.orphans, "orphans"),
-        (flow.amended, "amended"),
-    ];
-    let beside: Vec<_> = beside
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
+    let beside = [(flow.duplicates, "duplicates"), (flow.orphans, "orphans"), (flow.amended, "amended")];
+    let beside: Vec<_> = beside.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !beside.is_empty() {
         writeln!(out, "  {DIM}beside the equation: {}{DIM:#}", beside.join(", "))?;
     }
@@ -120,9 +126,7 @@ fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowRepo
 
 /// What peers sent, without anything that could steer a terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -157,14 +161,12 @@ mod tests {
             duplicates: 1,
             ..FlowReport::default()
         };
-        let second = FindingReport {
-            title: "2 journeys were refused".to_owned(),
-            ..finding.clone()
-        };
+        let third = FindingReport { status: "resolved".to_owned(), ..finding.clone() };
+        let second = FindingReport { title: "2 journeys were refused".to_owned(), ..finding.clone() };
         let report = Report {
             health: "BROKEN".to_owned(),
             flows: [("orders".to_owned(), flow)].into(),
-            findings: vec![finding, second],
+            findings: vec![finding, second, third],
         };
         let mut out = anstream::StripStream::new(Vec::new());
         write_report(&mut out, &report).unwrap();

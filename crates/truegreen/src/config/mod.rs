@@ -217,9 +217,7 @@ fn read(mut file: Section<'_>) -> Config {
         let kind = section.required("kind", alert_kind);
         let url = section.required("url", http_url);
         section.finish();
-        config
-            .alerts
-            .extend(kind.zip(url).map(|(kind, url)| AlertTarget { kind, url }));
+        config.alerts.extend(kind.zip(url).map(|(kind, url)| AlertTarget { kind, url }));
     }
     config.external_url = file.scalar("external_url", http_url);
     file.finish();
@@ -231,10 +229,7 @@ fn read_limits(mut section: Section<'_>, limits: &mut Limits) {
     set(&mut limits.in_flight_bytes, section.scalar("in_flight", size));
     set(&mut limits.queued_requests, section.scalar("queued_requests", count));
     set(&mut limits.connections, section.scalar("connections", count));
-    set(
-        &mut limits.body_timeout,
-        section.scalar("body_timeout", positive_duration),
-    );
+    set(&mut limits.body_timeout, section.scalar("body_timeout", positive_duration));
     set(&mut limits.journeys, section.scalar("journeys", count));
     set(&mut limits.traces, section.scalar("traces", count));
     // A compressed body of JSON is held three times for a moment: as received, plain, and as protobuf.
@@ -299,9 +294,7 @@ fn alert_kind(text: &str) -> Result<AlertKind, String> {
     match text {
         "alertmanager" => Ok(AlertKind::Alertmanager),
         "webhook" => Ok(AlertKind::Webhook),
-        _ => Err(format!(
-            "`{text}` is no kind of alert receiver\nhint: write alertmanager or webhook"
-        )),
+        _ => Err(format!("`{text}` is no kind of alert receiver\nhint: write alertmanager or webhook")),
     }
 }
 
@@ -310,11 +303,7 @@ fn http_url(text: &str) -> Result<String, String> {
     let parsed = url.parse::<axum::http::Uri>().ok();
     let fits = parsed.is_some_and(|u| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some());
     // The text is not repeated: it may carry a password.
-    if fits {
-        Ok(url.to_owned())
-    } else {
-        Err("not an http:// or https:// URL".to_owned())
-    }
+    if fits { Ok(url.to_owned()) } else { Err("not an http:// or https:// URL".to_owned()) }
 }
 
 #[cfg(test)]

@@ -113,10 +113,7 @@ impl<'a> Section<'a> {
         match &node.value {
             Node::Map(map) => section.fields = map.iter().map(|(key, value)| (key.as_str(), value)).collect(),
             Node::Null => {}
-            _ => section.complain(
-                section.line,
-                format!("{} is not a mapping of fields", section.shown_path()),
-            ),
+            _ => section.complain(section.line, format!("{} is not a mapping of fields", section.shown_path())),
         }
         section
     }
@@ -158,17 +155,12 @@ impl<'a> Section<'a> {
     pub(super) fn sections(&mut self, name: &'static str) -> Vec<Section<'a>> {
         let Some(node) = self.take(name) else { return Vec::new() };
         let Node::List(items) = &node.value else {
-            self.complain(
-                node.referenced.line(),
-                format!("`{}` is not a list", self.path_of(name)),
-            );
+            self.complain(node.referenced.line(), format!("`{}` is not a list", self.path_of(name)));
             return Vec::new();
         };
         let path = self.path_of(name);
         let nested = items.iter().enumerate();
-        nested
-            .map(|(n, item)| Section::new(&format!("{path}[{n}]"), item, self.mistakes))
-            .collect()
+        nested.map(|(n, item)| Section::new(&format!("{path}[{n}]"), item, self.mistakes)).collect()
     }
 
     /// Complains of every field that was not asked for. Call it last.
@@ -195,19 +187,11 @@ impl<'a> Section<'a> {
     }
 
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     fn shown_path(&self) -> String {
-        if self.path.is_empty() {
-            "the file".to_owned()
-        } else {
-            format!("`{}`", self.path)
-        }
+        if self.path.is_empty() { "the file".to_owned() } else { format!("`{}`", self.path) }
     }
 
     fn complain(&self, line: u64, message: String) {

@@ -41,11 +41,7 @@ pub struct Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Refused {
-        Refused {
-            refusal,
-            senders: Vec::new(),
-            prefix: Vec::new(),
-        }
+        Refused { refusal, senders: Vec::new(), prefix: Vec::new() }
     }
 }
 
@@ -104,12 +100,11 @@ pub(super) fn prepare(
         packed => {
             let plain = decompress::decompress(packed, &received, limit, &mut reservation);
             plain.map_err(|(refusal, prefix)| {
-                Refused {
-                    refusal,
-                    senders: Vec::new(),
-                    prefix,
-                }
-                .with_senders_of_prefix(signal, &form, Encoding::Identity)
+                Refused { refusal, senders: Vec::new(), prefix }.with_senders_of_prefix(
+                    signal,
+                    &form,
+                    Encoding::Identity,
+                )
             })?
         }
     };
@@ -120,22 +115,14 @@ pub(super) fn prepare(
         prefix: Vec::new(),
     };
     let counted = check(signal, &body, &Limits::default()).map_err(malformed)?;
-    let mut tally = Tally {
-        accepted: counted.accepted,
-        rejected: counted.refused_total(),
-        ..Tally::default()
-    };
+    let mut tally = Tally { accepted: counted.accepted, rejected: counted.refused_total(), ..Tally::default() };
     if tally.rejected > 0 {
         tally.reasons = counted.refusals().map(|(reason, n)| (reason.name(), n)).collect();
         let reasons = tally.reasons.iter().map(|(reason, n)| format!("{n} {reason}"));
         tally.message = format!("records refused: {}", reasons.collect::<Vec<_>>().join(", "));
         tally.senders = senders_of(signal, &body);
     }
-    Ok(Prepared {
-        body,
-        reservation,
-        tally,
-    })
+    Ok(Prepared { body, reservation, tally })
 }
 
 fn to_protobuf(signal: Signal, form: &Form, plain: Vec<u8>, reservation: &mut Reservation) -> Result<Vec<u8>, Refused> {
@@ -158,10 +145,5 @@ fn to_protobuf(signal: Signal, form: &Form, plain: Vec<u8>, reservation: &mut Re
 fn senders_of(signal: Signal, body: &[u8]) -> Vec<Sender> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let found = senders(signal, body).into_iter();
-    found
-        .map(|sender| Sender {
-            service: text(sender.service),
-            instance: sender.instance.map(text),
-        })
-        .collect()
+    found.map(|sender| Sender { service: text(sender.service), instance: sender.instance.map(text) }).collect()
 }

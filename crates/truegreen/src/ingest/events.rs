@@ -27,10 +27,9 @@ impl Mode {
         let events = match self {
             Mode::Structured => cloud_events::structured(body),
             Mode::Batched => cloud_events::batched(body),
-            Mode::Binary(headers) => cloud_events::binary(
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-                body,
-            ),
+            Mode::Binary(headers) => {
+                cloud_events::binary(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())), body)
+            }
         };
         events.map_err(|error| Refusal::Malformed(error.to_string()))
     }
@@ -53,9 +52,7 @@ async fn try_take(intake: &Intake, request: Request) -> Result<Taken, Refused> {
     let mode = mode_of(&head.headers)?;
     let encoding = http::content_encoding(&head.headers)?;
     let (bytes, reservation) = intake.receive(body, 0).await?;
-    intake
-        .take(Signal::Logs, Form::Events(mode), encoding, bytes, reservation)
-        .await
+    intake.take(Signal::Logs, Form::Events(mode), encoding, bytes, reservation).await
 }
 
 fn mode_of(headers: &HeaderMap) -> Result<Mode, Refusal> {

@@ -39,11 +39,7 @@ pub(super) async fn export(State(intake): State<Arc<Intake>>, signal: Signal, re
         Ok(taken) => accepted(&taken),
         Err(refused) => {
             let refusal = intake.note(refused);
-            if spoken {
-                refuse(&refusal)
-            } else {
-                http::refuse(&refusal, false)
-            }
+            if spoken { refuse(&refusal) } else { http::refuse(&refusal, false) }
         }
     }
 }
@@ -109,9 +105,7 @@ fn accepted(taken: &Taken) -> Response {
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let body = Full::new(Bytes::from(framed)).with_trailers(async { Some(Ok(trailers)) });
     let mut response = Response::new(Body::new(body));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
 }
 
@@ -143,14 +137,9 @@ mod tests {
         let mut whole = vec![1, 0, 0, 0, 2, 7, 7];
         assert_eq!(unframe(&mut whole), Ok(true));
         assert_eq!(whole, [7, 7]);
-        for wrong in [
-            &[][..],
-            &[0, 0, 0, 0],
-            &[0, 0, 0, 0, 1],
-            &[0, 0, 0, 0, 0, 9],
-            &[2, 0, 0, 0, 0],
-            &[0, 255, 255, 255, 255],
-        ] {
+        for wrong in
+            [&[][..], &[0, 0, 0, 0], &[0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 9], &[2, 0, 0, 0, 0], &[0, 255, 255, 255, 255]]
+        {
             assert_eq!(unframe(&mut wrong.to_vec()).unwrap_err().reason(), "malformed");
         }
     }

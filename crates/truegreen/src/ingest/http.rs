@@ -53,11 +53,7 @@ pub(super) async fn unknown_path(State(intake): State<Arc<Intake>>, request: Req
     let path = request.uri().path().chars().take(200).collect();
     let over_grpc = grpc::is_grpc(request.headers());
     let refusal = intake.note(Refusal::UnknownPath(path).into());
-    if over_grpc {
-        grpc::refuse(&refusal)
-    } else {
-        refuse(&refusal, false)
-    }
+    if over_grpc { grpc::refuse(&refusal) } else { refuse(&refusal, false) }
 }
 
 pub(super) fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
@@ -69,10 +65,7 @@ pub(super) fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Refusal>
 
 /// The content type without its parameters, in lower case.
 pub(super) fn media_type(headers: &HeaderMap) -> String {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -94,20 +87,13 @@ fn accepted(signal: Signal, form: Form, taken: &Taken) -> Response {
 
 /// An answer to events of which some were refused.
 pub(super) fn partly(taken: &Taken) -> Response {
-    answer(
-        StatusCode::OK,
-        JSON,
-        status::accepted_json(Signal::Logs, taken.rejected, &taken.message),
-    )
+    answer(StatusCode::OK, JSON, status::accepted_json(Signal::Logs, taken.rejected, &taken.message))
 }
 
 /// A refusal as `google.rpc.Status`.
 pub(super) fn refuse(refusal: &Refusal, protobuf: bool) -> Response {
-    let (media_type, bytes) = if protobuf {
-        (PROTOBUF, status::protobuf(refusal))
-    } else {
-        (JSON, status::json(refusal))
-    };
+    let (media_type, bytes) =
+        if protobuf { (PROTOBUF, status::protobuf(refusal)) } else { (JSON, status::json(refusal)) };
     let mut response = answer(refusal.http_status(), media_type, bytes);
     let headers = response.headers_mut();
     if let Some(delay) = refusal.retry_after() {
@@ -126,8 +112,6 @@ pub(super) fn refuse(refusal: &Refusal, protobuf: bool) -> Response {
 pub(super) fn answer(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

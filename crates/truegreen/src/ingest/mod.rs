@@ -60,12 +60,7 @@ impl Intake {
     /// An intake that feeds this run loop.
     pub fn new(limits: Limits, metrics: Arc<Metrics>, run: run_loop::Handle) -> Intake {
         let budget = ByteBudget::new(limits.in_flight_bytes);
-        Intake {
-            limits,
-            budget,
-            metrics,
-            run,
-        }
+        Intake { limits, budget, metrics, run }
     }
 
     /// Bytes of bodies in flight.
@@ -79,14 +74,9 @@ impl Intake {
         for signal in Signal::ALL {
             let over_http = move |intake, request| http::export(intake, signal, request);
             let over_grpc = move |intake, request| grpc::export(intake, signal, request);
-            router = router
-                .route(http::path(signal), any(over_http))
-                .route(grpc::path(signal), any(over_grpc));
+            router = router.route(http::path(signal), any(over_http)).route(grpc::path(signal), any(over_grpc));
         }
-        router
-            .route("/v1/events", any(events::take))
-            .fallback(http::unknown_path)
-            .with_state(self)
+        router.route("/v1/events", any(events::take)).fallback(http::unknown_path).with_state(self)
     }
 
     /// Reads a body of at most `limits.body` and `framing` bytes.
@@ -95,23 +85,12 @@ impl Intake {
             return Err(Refusal::ShuttingDown.into());
         }
         let limit = self.limits.body_bytes.saturating_add(framing);
-        let mut received = Receiving {
-            body,
-            bytes: Vec::new(),
-            reservation: self.budget.reserve(),
-            limit,
-        };
+        let mut received = Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit };
         match tokio::time::timeout(self.limits.body_timeout, received.all()).await {
             Ok(Ok(())) => Ok((received.bytes, received.reservation)),
             Ok(Err(Refusal::Oversized { .. })) => {
-                let refusal = Refusal::Oversized {
-                    limit: self.limits.body_bytes,
-                };
-                Err(Refused {
-                    refusal,
-                    senders: Vec::new(),
-                    prefix: received.bytes,
-                })
+                let refusal = Refusal::Oversized { limit: self.limits.body_bytes };
+                Err(Refused { refusal, senders: Vec::new(), prefix: received.bytes })
             }
             Ok(Err(refusal)) => Err(refusal.into()),
             Err(_) => Err(Refusal::Slow.into()),
@@ -127,11 +106,7 @@ impl Intake {
         bytes: Vec<u8>,
         reservation: Reservation,
     ) -> Result<Taken, Refused> {
-        let inline = if encoding == Encoding::Identity {
-            INLINE_BYTES
-        } else {
-            INLINE_COMPRESSED_BYTES
-        };
+        let inline = if encoding == Encoding::Identity { INLINE_BYTES } else { INLINE_COMPRESSED_BYTES };
         let limit = self.limits.body_bytes;
         let small = bytes.len() <= inline;
         let prepare = move || body::prepare(signal, form, encoding, bytes, limit, reservation);
@@ -141,11 +116,7 @@ impl Intake {
             let stopped = |_| Refused::from(Refusal::ShuttingDown);
             tokio::task::spawn_blocking(prepare).await.map_err(stopped)?
         }?;
-        let body::Prepared {
-            body,
-            reservation,
-            tally,
-        } = prepared;
+        let body::Prepared { body, reservation, tally } = prepared;
         self.run.offer(signal, body, reservation)?;
         self.metrics.accepted_requests.of(signal).add(1);
         self.metrics.accepted_records.of(signal).add(tally.accepted);
@@ -155,19 +126,12 @@ impl Intake {
             }
             self.run.refused(tally.senders);
         }
-        Ok(Taken {
-            rejected: tally.rejected,
-            message: tally.message,
-        })
+        Ok(Taken { rejected: tally.rejected, message: tally.message })
     }
 
     /// Counts a refusal and opens the gaps it leaves.
     fn note(&self, refused: Refused) -> Refusal {
-        let Refused {
-            refusal,
-            senders,
-            prefix: _,
-        } = refused;
+        let Refused { refusal, senders, prefix: _ } = refused;
         self.metrics.refused_requests.add(refusal.reason(), 1);
         if senders.is_empty() {
             self.metrics.refused_without_sender.add(1);

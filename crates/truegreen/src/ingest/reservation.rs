@@ -18,10 +18,7 @@ impl ByteBudget {
 
     /// A reservation of nothing yet.
     pub fn reserve(&self) -> Reservation {
-        Reservation {
-            budget: self.clone(),
-            permit: None,
-        }
+        Reservation { budget: self.clone(), permit: None }
     }
 
     /// Bytes that are free.
@@ -40,12 +37,7 @@ impl Reservation {
     /// Takes so many bytes more, or refuses: it never waits, since those who would give bytes back may wait too.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let n = u32::try_from(bytes).map_err(|_| Refusal::BytesInFlight)?;
-        let more = self
-            .budget
-            .0
-            .clone()
-            .try_acquire_many_owned(n)
-            .map_err(|_| Refusal::BytesInFlight)?;
+        let more = self.budget.0.clone().try_acquire_many_owned(n).map_err(|_| Refusal::BytesInFlight)?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             none => *none = Some(more),

@@ -102,14 +102,8 @@ mod tests {
     #[test]
     fn a_partial_success_reads_back_with_the_reference_decoder() {
         let bytes = accepted_protobuf(300, "too many attributes");
-        let partial = ExportTraceServiceResponse::decode(&bytes[..])
-            .unwrap()
-            .partial_success
-            .unwrap();
-        assert_eq!(
-            (partial.rejected_spans, &*partial.error_message),
-            (300, "too many attributes")
-        );
+        let partial = ExportTraceServiceResponse::decode(&bytes[..]).unwrap().partial_success.unwrap();
+        assert_eq!((partial.rejected_spans, &*partial.error_message), (300, "too many attributes"));
         assert!(accepted_protobuf(0, "").is_empty());
     }
 

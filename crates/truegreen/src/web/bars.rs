@@ -68,52 +68,23 @@ fn bar(minute: &MinuteReport, x: usize, width: usize, tallest: u64) -> Markup {
 fn parts(minute: &MinuteReport) -> [Part; 5] {
     let sum = |by: &std::collections::BTreeMap<String, u64>| by.values().sum::<u64>();
     [
-        Part {
-            class: "completed",
-            count: minute.completed + minute.late,
-        },
-        Part {
-            class: "refused",
-            count: sum(&minute.rejected) + sum(&minute.dead_lettered),
-        },
-        Part {
-            class: "open",
-            count: minute.open,
-        },
-        Part {
-            class: "unknown",
-            count: sum(&minute.unknown),
-        },
-        Part {
-            class: "unaccounted",
-            count: minute.unaccounted,
-        },
+        Part { class: "completed", count: minute.completed + minute.late },
+        Part { class: "refused", count: sum(&minute.rejected) + sum(&minute.dead_lettered) },
+        Part { class: "open", count: minute.open },
+        Part { class: "unknown", count: sum(&minute.unknown) },
+        Part { class: "unaccounted", count: minute.unaccounted },
     ]
 }
 
 fn summary(minute: &MinuteReport) -> String {
     let parts = parts(minute);
-    let told = parts
-        .iter()
-        .filter(|part| part.count > 0)
-        .map(|part| format!("{} {}", part.count, part.class));
-    format!(
-        "{}: {} entered, {}",
-        clock(&minute.minute),
-        minute.entered,
-        told.collect::<Vec<_>>().join(", ")
-    )
+    let told = parts.iter().filter(|part| part.count > 0).map(|part| format!("{} {}", part.count, part.class));
+    format!("{}: {} entered, {}", clock(&minute.minute), minute.entered, told.collect::<Vec<_>>().join(", "))
 }
 
 /// The latest minutes without gaps: the books hold only minutes in which something entered.
 fn filled(minutes: &[MinuteReport]) -> Vec<MinuteReport> {
-    let at = |minute: &MinuteReport| {
-        minute
-            .minute
-            .parse::<jiff::Timestamp>()
-            .ok()
-            .map(|t| t.as_second() / 60)
-    };
+    let at = |minute: &MinuteReport| minute.minute.parse::<jiff::Timestamp>().ok().map(|t| t.as_second() / 60);
     let Some(last) = minutes.last().and_then(at) else {
         return Vec::new();
     };
@@ -160,11 +131,7 @@ mod tests {
 
     fn minute(at: &str, entered: u64) -> MinuteReport {
         let minute = at.parse::<jiff::Timestamp>().unwrap().as_second() / 60;
-        MinuteReport {
-            entered,
-            completed: entered,
-            ..empty(minute).unwrap()
-        }
+        MinuteReport { entered, completed: entered, ..empty(minute).unwrap() }
     }
 
     #[test]

@@ -48,10 +48,7 @@ async fn front(State(seen): State<Seen>) -> Response {
     let view = seen.run.ask(|engine| View {
         report: engine.report(),
         minutes: api::minutes(engine, None),
-        descriptions: engine
-            .flows()
-            .map(|flow| (flow.name.clone(), flow.description.clone()))
-            .collect(),
+        descriptions: engine.flows().map(|flow| (flow.name.clone(), flow.description.clone())).collect(),
         services: engine.services(),
     });
     match view.await {
@@ -64,17 +61,8 @@ async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, Str
     let asked = (flow.clone(), key.clone());
     match seen.run.ask(move |engine| engine.journeys_of(&asked.0, &asked.1)).await {
         Ok(found) => {
-            let status = if found.is_empty() {
-                StatusCode::NOT_FOUND
-            } else {
-                StatusCode::OK
-            };
-            document(
-                status,
-                &format!("{key} in {flow}"),
-                None,
-                &journey::body(&flow, &key, &found),
-            )
+            let status = if found.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            document(status, &format!("{key} in {flow}"), None, &journey::body(&flow, &key, &found))
         }
         Err(_) => unavailable(),
     }

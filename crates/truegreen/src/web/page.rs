@@ -7,19 +7,8 @@ use super::{View, bars, journey_href, short_time};
 use crate::wording;
 
 pub(super) fn body(view: &View) -> Markup {
-    let standing: Vec<_> = view
-        .report
-        .findings
-        .iter()
-        .filter(|f| wording::is_standing(f))
-        .collect();
-    let past: Vec<_> = view
-        .report
-        .findings
-        .iter()
-        .filter(|f| !wording::is_standing(f))
-        .take(20)
-        .collect();
+    let standing: Vec<_> = view.report.findings.iter().filter(|f| wording::is_standing(f)).collect();
+    let past: Vec<_> = view.report.findings.iter().filter(|f| !wording::is_standing(f)).take(20).collect();
     html! {
         h1 class=(class_of(&view.report.health)) { (wording::verdict(&view.report)) }
         @for finding in &standing { (finding_article(finding)) }
@@ -86,10 +75,7 @@ fn beside(flow: &FlowReport) -> Markup {
         }
     }
     if let Some(ratio) = flow.sampling_ratio {
-        notes.push(format!(
-            "telemetry is sampled: about {:.1} % of the entries are seen",
-            ratio * 100.0
-        ));
+        notes.push(format!("telemetry is sampled: about {:.1} % of the entries are seen", ratio * 100.0));
     }
     html! { @if !notes.is_empty() { p class="quiet" { "Beside the equation: " (notes.join("; ")) "." } } }
 }
@@ -222,16 +208,12 @@ mod tests {
             logs: 0,
             data_points: 12,
         };
-        let mut view = View {
-            services: vec![service],
-            ..View::default()
-        };
+        let mut view = View { services: vec![service], ..View::default() };
         view.report.health = "BROKEN".to_owned();
         view.report.flows.insert("orders".to_owned(), flow);
         view.report.findings.push(finding);
         view.minutes.insert("orders".to_owned(), vec![minute]);
-        view.descriptions
-            .insert("orders".to_owned(), "Every order updates the stock.".to_owned());
+        view.descriptions.insert("orders".to_owned(), "Every order updates the stock.".to_owned());
         view
     }
 

@@ -60,11 +60,7 @@ fn read_request(stream: &mut impl BufRead) -> Posted {
     let mut body = vec![0; header("content-length").unwrap().parse().unwrap()];
     stream.read_exact(&mut body).unwrap();
     let path = lines[0].split(' ').nth(1).unwrap().to_owned();
-    Posted {
-        path,
-        authorization: header("authorization"),
-        body: serde_json::from_slice(&body).unwrap(),
-    }
+    Posted { path, authorization: header("authorization"), body: serde_json::from_slice(&body).unwrap() }
 }
 
 fn finding(id: &str, status: &str) -> FindingReport {
@@ -86,12 +82,7 @@ fn finding(id: &str, status: &str) -> FindingReport {
 
 fn start(kind: AlertKind, url: String) -> (Alerts, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
-    let alerts = Alerts::start(
-        &[AlertTarget { kind, url }],
-        "http://truegreen.example",
-        metrics.clone(),
-    )
-    .unwrap();
+    let alerts = Alerts::start(&[AlertTarget { kind, url }], "http://truegreen.example", metrics.clone()).unwrap();
     (alerts, metrics)
 }
 
@@ -194,10 +185,7 @@ steps:
   - {name: shipped, span: ship order, service: shop, within: 1s}
 grace: 100ms
 ";
-    let target = AlertTarget {
-        kind: AlertKind::Webhook,
-        url: format!("http://{address}/"),
-    };
+    let target = AlertTarget { kind: AlertKind::Webhook, url: format!("http://{address}/") };
     let server = TestServer::watching(contract, |config| config.alerts.push(target));
     assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed("o-lost", 1)).status, 200);
     let started = std::time::Instant::now();
@@ -207,21 +195,14 @@ grace: 100ms
         if let Ok(told) = posted.recv_timeout(std::time::Duration::from_millis(200)) {
             break told;
         }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{:#}",
-            server.get("/api/v1/report").json()
-        );
+        assert!(started.elapsed() < PATIENCE, "{:#}", server.get("/api/v1/report").json());
     };
     assert_eq!(told.body["event"], "finding_opened");
     assert_eq!(told.body["finding"]["kind"], "loss");
     assert_eq!(told.body["finding"]["examples"], serde_json::json!(["o-lost"]));
     let report = server.get("/api/v1/report").json();
     assert_eq!(
-        (
-            report["health"].as_str(),
-            report["flows"]["orders"]["unaccounted"].as_u64()
-        ),
+        (report["health"].as_str(), report["flows"]["orders"]["unaccounted"].as_u64()),
         (Some("BROKEN"), Some(1))
     );
 }

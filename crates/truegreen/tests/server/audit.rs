@@ -24,11 +24,7 @@ fn audit(dir: &std::path::Path, files: &[&str], more: &[&str]) -> Output {
     std::fs::write(&flows, CONTRACT).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_truegreen"));
     command.arg("audit").arg("--flows").arg(flows).args(more);
-    command
-        .args(files.iter().map(|file| dir.join(file)))
-        .env_remove("TRUEGREEN_LOG")
-        .output()
-        .unwrap()
+    command.args(files.iter().map(|file| dir.join(file))).env_remove("TRUEGREEN_LOG").output().unwrap()
 }
 
 /// Ten orders placed in ten seconds; all but `lost` are shipped a second later; then the shop lives on for a minute.
@@ -58,26 +54,14 @@ fn a_recording_gives_books_journeys_and_an_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     record(&dir.path().join("a.jsonl"), &[4]);
     let journeys = dir.path().join("journeys.jsonl");
-    let output = audit(
-        dir.path(),
-        &["a.jsonl"],
-        &["--json", "--journeys", &journeys.display().to_string()],
-    );
+    let output = audit(dir.path(), &["a.jsonl"], &["--json", "--journeys", &journeys.display().to_string()]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let books = &report["flows"]["orders"];
-    assert_eq!(
-        (books["entered"].as_u64(), books["unaccounted"].as_u64()),
-        (Some(10), Some(1)),
-        "{report:#}"
-    );
+    assert_eq!((books["entered"].as_u64(), books["unaccounted"].as_u64()), (Some(10), Some(1)), "{report:#}");
     let text = std::fs::read_to_string(journeys).unwrap();
     let journeys: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let lost: Vec<_> = journeys
-        .iter()
-        .filter(|j| j["verdict"] == "unaccounted")
-        .map(|j| &j["key"])
-        .collect();
+    let lost: Vec<_> = journeys.iter().filter(|j| j["verdict"] == "unaccounted").map(|j| &j["key"]).collect();
     assert_eq!(journeys.len(), 10);
     assert_eq!(lost, ["o-4"]);
 }
@@ -110,10 +94,7 @@ fn several_files_are_read_side_by_side() {
     std::fs::write(dir.path().join("b"), placed.join("\n")).unwrap();
     let whole = audit(dir.path(), &["whole"], &["--json"]);
     let parts = audit(dir.path(), &["a", "b"], &["--json"]);
-    assert_eq!(
-        String::from_utf8_lossy(&whole.stdout),
-        String::from_utf8_lossy(&parts.stdout)
-    );
+    assert_eq!(String::from_utf8_lossy(&whole.stdout), String::from_utf8_lossy(&parts.stdout));
 }
 
 #[test]

@@ -5,11 +5,7 @@ use std::process::{Command, Output};
 use crate::support::CONTRACT;
 
 fn truegreen(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_truegreen"))
-        .args(args)
-        .env_remove("TRUEGREEN_LOG")
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_truegreen")).args(args).env_remove("TRUEGREEN_LOG").output().unwrap()
 }
 
 fn help_of(name: &str) -> String {
@@ -21,13 +17,7 @@ fn help_of(name: &str) -> String {
 
 #[test]
 fn help_reads_well() {
-    insta::assert_snapshot!(
-        "help",
-        truegreen::commands::description()
-            .term_width(100)
-            .render_long_help()
-            .to_string()
-    );
+    insta::assert_snapshot!("help", truegreen::commands::description().term_width(100).render_long_help().to_string());
     for name in ["demo", "serve", "check", "explain", "status", "audit", "schema"] {
         insta::assert_snapshot!(format!("help_{name}"), help_of(name));
     }

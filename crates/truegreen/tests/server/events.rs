@@ -25,11 +25,7 @@ fn events_enter_the_books_in_all_three_modes() {
     server.until_entered(1);
 
     let batch = format!("[{},{}]", event("2", "o-2"), event("3", "o-3"));
-    let answer = server.post(
-        "/v1/events",
-        &[("content-type", "application/cloudevents-batch+json")],
-        batch.as_bytes(),
-    );
+    let answer = server.post("/v1/events", &[("content-type", "application/cloudevents-batch+json")], batch.as_bytes());
     assert_eq!(answer.status, 204, "{}", answer.text());
     server.until_entered(3);
 
@@ -45,12 +41,7 @@ fn events_enter_the_books_in_all_three_modes() {
     server.until_entered(4);
 
     // The same event again is the same observation.
-    assert_eq!(
-        server
-            .post("/v1/events", &structured, event("1", "o-1").as_bytes())
-            .status,
-        204
-    );
+    assert_eq!(server.post("/v1/events", &structured, event("1", "o-1").as_bytes()).status, 204);
     let report = server.get("/api/v1/report").json();
     assert_eq!(report["flows"]["orders"]["entered"], 4);
 }
@@ -62,12 +53,7 @@ fn what_is_no_event_is_refused() {
     let cases = [
         (&structured[..], &b"{\"specversion\":\"1.0\"}"[..], 400, "malformed"),
         (&structured[..], b"[", 400, "malformed"),
-        (
-            &[("content-type", "application/cloudevents-batch+json")],
-            b"{}",
-            400,
-            "malformed",
-        ),
+        (&[("content-type", "application/cloudevents-batch+json")], b"{}", 400, "malformed"),
         (&[("content-type", "application/json")], b"{}", 415, "content_type"),
     ];
     for (headers, body, status, reason) in cases {

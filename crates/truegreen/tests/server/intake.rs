@@ -6,18 +6,10 @@ use crate::support::{GRPC, JSON, PROTOBUF, TRACES, TestServer, framed, gzip, no_
 fn http_takes_protobuf_plain_and_compressed() {
     let server = TestServer::start();
     let zstd = zstd::bulk::compress(&placed("o-3", 3), 1).unwrap();
-    let bodies = [
-        (placed("o-1", 1), "identity"),
-        (gzip(&placed("o-2", 2)), "gzip"),
-        (zstd, "zstd"),
-    ];
+    let bodies = [(placed("o-1", 1), "identity"), (gzip(&placed("o-2", 2)), "gzip"), (zstd, "zstd")];
     for (body, encoding) in bodies {
         let answer = server.post("/v1/traces", &[PROTOBUF, ("content-encoding", encoding)], &body);
-        assert_eq!(
-            (answer.status, answer.header("content-type")),
-            (200, PROTOBUF.1),
-            "{encoding}"
-        );
+        assert_eq!((answer.status, answer.header("content-type")), (200, PROTOBUF.1), "{encoding}");
         assert!(answer.body.is_empty(), "an empty response is a full success");
     }
     server.until_entered(3);
@@ -34,17 +26,9 @@ fn http_takes_json() {
         "name":"place order","kind":2,"startTimeUnixNano":"{now}","endTimeUnixNano":"{now}",
         "attributes":[{{"key":"order.id","value":{{"stringValue":"o-1"}}}}]}}]}}]}}]}}"#
     );
-    let answer = server.post(
-        "/v1/traces",
-        &[("content-type", "application/json; charset=utf-8")],
-        body.as_bytes(),
-    );
+    let answer = server.post("/v1/traces", &[("content-type", "application/json; charset=utf-8")], body.as_bytes());
     assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
-    let answer = server.post(
-        "/v1/traces",
-        &[JSON, ("content-encoding", "gzip")],
-        &gzip(body.as_bytes()),
-    );
+    let answer = server.post("/v1/traces", &[JSON, ("content-encoding", "gzip")], &gzip(body.as_bytes()));
     assert_eq!(answer.status, 200, "{}", answer.text());
     server.until_entered(1);
 }
@@ -73,10 +57,7 @@ fn grpc_takes_plain_and_compressed_messages_on_both_ports() {
 
     // The convention is one port for each; both take both.
     let swapped = format!("http://{}/v1/traces", server.grpc);
-    let sent = ureq::post(&swapped)
-        .header("content-type", PROTOBUF.1)
-        .send(&placed("o-5", 5)[..])
-        .unwrap();
+    let sent = ureq::post(&swapped).header("content-type", PROTOBUF.1).send(&placed("o-5", 5)[..]).unwrap();
     assert_eq!(sent.status(), 200);
     server.until_entered(5);
 }
@@ -96,12 +77,7 @@ fn a_large_body_is_taken_too() {
     let body = traces(spans.collect()).encode_to_vec();
     assert!(body.len() > 256 << 10);
     assert_eq!(server.post("/v1/traces", &[PROTOBUF], &body).status, 200);
-    assert_eq!(
-        server
-            .post("/v1/traces", &[PROTOBUF, ("content-encoding", "gzip")], &gzip(&body))
-            .status,
-        200
-    );
+    assert_eq!(server.post("/v1/traces", &[PROTOBUF, ("content-encoding", "gzip")], &gzip(&body)).status, 200);
     server.until_entered(5000);
     assert_eq!(server.metric("truegreen_in_flight_bytes"), 0);
     assert_eq!(server.metric("truegreen_queued_requests"), 0);
@@ -112,16 +88,8 @@ fn a_large_body_is_taken_too() {
 fn stopping_finishes_what_was_taken() {
     let mut server = TestServer::start();
     for n in 1..=100 {
-        assert_eq!(
-            server
-                .post("/v1/traces", &[PROTOBUF], &placed(&format!("o-{n}"), n))
-                .status,
-            200
-        );
+        assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed(&format!("o-{n}"), n)).status, 200);
     }
     server.stop();
-    assert!(
-        std::net::TcpStream::connect(&server.http).is_err(),
-        "the port is free again"
-    );
+    assert!(std::net::TcpStream::connect(&server.http).is_err(), "the port is free again");
 }

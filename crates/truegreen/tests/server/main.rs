@@ -3,6 +3,7 @@
 mod alerts;
 mod audit;
 mod commands;
+mod demo;
 mod events;
 mod intake;
 mod pages;

@@ -12,14 +12,8 @@ fn the_front_page_is_a_page_without_scripts() {
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
     assert_eq!(page.header("x-content-type-options"), "nosniff");
     let text = page.text();
-    assert!(
-        text.contains("orders") && text.contains("entered = ") && text.contains("<svg"),
-        "{text}"
-    );
-    assert!(
-        !text.contains("<script") && !text.contains("style=\""),
-        "the policy forbids them"
-    );
+    assert!(text.contains("orders") && text.contains("entered = ") && text.contains("<svg"), "{text}");
+    assert!(!text.contains("<script") && !text.contains("style=\""), "the policy forbids them");
     assert!(server.get("/style.css").header("content-type").starts_with("text/css"));
     assert_eq!(server.get("/nowhere").status, 404);
 }
@@ -27,10 +21,7 @@ fn the_front_page_is_a_page_without_scripts() {
 #[test]
 fn a_journey_has_a_page_and_an_answer() {
     let server = TestServer::start();
-    assert_eq!(
-        server.post("/v1/traces", &[PROTOBUF], &placed("o/<1> ä", 1)).status,
-        200
-    );
+    assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed("o/<1> ä", 1)).status, 200);
     server.until_entered(1);
     let path = "/orders/o%2F%3C1%3E%20%C3%A4";
     let answer = server.get(&format!("/api/v1/journeys{path}")).json();
@@ -46,19 +37,12 @@ fn a_journey_has_a_page_and_an_answer() {
 #[test]
 fn the_api_says_what_it_does_not_know() {
     let server = TestServer::start();
-    for path in [
-        "/api/v1/journeys/orders/o-9",
-        "/api/v1/journeys/refunds/o-9",
-        "/api/v1/books?flow=refunds",
-        "/api/v2",
-    ] {
+    for path in ["/api/v1/journeys/orders/o-9", "/api/v1/journeys/refunds/o-9", "/api/v1/books?flow=refunds", "/api/v2"]
+    {
         let answer = server.get(path);
         assert_eq!(answer.status, 404, "{path}");
         let problem = answer.json();
-        assert!(
-            problem["error"].is_string() && problem["hint"].is_string(),
-            "{path}: {problem}"
-        );
+        assert!(problem["error"].is_string() && problem["hint"].is_string(), "{path}: {problem}");
     }
 }
 
@@ -93,26 +77,15 @@ fn metrics_hold_the_equation() {
     server.until_entered(1);
     let text = server.get("/metrics").text();
     assert_eq!(server.metric("truegreen_up"), 1);
-    let standing: u64 = [
-        "open",
-        "completed",
-        "late",
-        "rejected",
-        "dead_lettered",
-        "unaccounted",
-        "unknown",
-    ]
-    .iter()
-    .map(|standing| server.metric(&format!("truegreen_books{{flow=\"orders\",standing=\"{standing}\"}}")))
-    .sum();
+    let standing: u64 = ["open", "completed", "late", "rejected", "dead_lettered", "unaccounted", "unknown"]
+        .iter()
+        .map(|standing| server.metric(&format!("truegreen_books{{flow=\"orders\",standing=\"{standing}\"}}")))
+        .sum();
     assert_eq!((server.metric("truegreen_entered{flow=\"orders\"}"), standing), (1, 1));
     let mut families = std::collections::BTreeSet::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
-            assert!(
-                families.insert(rest.split(' ').next().unwrap().to_owned()),
-                "{rest} twice"
-            );
+            assert!(families.insert(rest.split(' ').next().unwrap().to_owned()), "{rest} twice");
         } else if !line.starts_with('#') {
             let name = line.split(['{', ' ']).next().unwrap();
             assert!(families.contains(name), "{line}");

@@ -5,11 +5,8 @@ use std::process::Command;
 
 use crate::support::TestServer;
 
-const PACKAGES: [&str; 3] = [
-    "opentelemetry-sdk",
-    "opentelemetry-exporter-otlp-proto-grpc",
-    "opentelemetry-exporter-otlp-proto-http",
-];
+const PACKAGES: [&str; 3] =
+    ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-grpc", "opentelemetry-exporter-otlp-proto-http"];
 
 const PROGRAM: &str = r#"
 import sys
@@ -54,29 +51,14 @@ fn the_python_sdk_sends_by_grpc_and_by_http() {
     let server = TestServer::start();
     let grpc = format!("http://{}", server.grpc);
     let http = format!("http://{}", server.http);
-    let ways = [
-        ("grpc", &grpc, "none"),
-        ("grpc", &grpc, "gzip"),
-        ("http", &http, "none"),
-        ("http", &http, "gzip"),
-    ];
+    let ways = [("grpc", &grpc, "none"), ("grpc", &grpc, "gzip"), ("http", &http, "none"), ("http", &http, "gzip")];
     for (n, (kind, endpoint, compression)) in ways.into_iter().enumerate() {
         let order = format!("o-{n}");
-        let output = Command::new(&python)
-            .args(["-c", PROGRAM, kind, endpoint, compression, &order])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{kind} {compression}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = Command::new(&python).args(["-c", PROGRAM, kind, endpoint, compression, &order]).output().unwrap();
+        assert!(output.status.success(), "{kind} {compression}: {}", String::from_utf8_lossy(&output.stderr));
         server.until_entered(n as u64 + 1);
         let journey = server.get(&format!("/api/v1/journeys/orders/{order}")).json();
-        assert_eq!(
-            journey["journeys"][0]["seen"][0]["service"], "shop",
-            "{kind} {compression}"
-        );
+        assert_eq!(journey["journeys"][0]["seen"][0]["service"], "shop", "{kind} {compression}");
     }
 }
 
@@ -87,21 +69,14 @@ fn python() -> PathBuf {
     let ready = venv.join("ready");
     if !ready.exists() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(PACKAGES));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
         std::fs::write(&ready, PACKAGES.join("\n")).unwrap();
     }
     python
 }
 
 fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "this test needs OpenTelemetry's Python SDK; run by hand: {command:?}\n{said}"
-    );
+    assert!(output.status.success(), "this test needs OpenTelemetry's Python SDK; run by hand: {command:?}\n{said}");
 }

@@ -22,15 +22,7 @@ fn case(
     expected: (u16, &'static str, &'static str),
 ) -> Case {
     let (status, reason, says) = expected;
-    Case {
-        what,
-        path,
-        headers: headers.to_vec(),
-        body,
-        status,
-        reason,
-        says,
-    }
+    Case { what, path, headers: headers.to_vec(), body, status, reason, says }
 }
 
 /// Scenario: every way in which an HTTP request can be wrong. Guarantee: status, words and counter are right, no retry
@@ -46,56 +38,14 @@ fn http_requests_that_are_wrong_are_refused_and_counted() {
     let cut_gzip = gzip(&whole)[..40].to_vec();
     let gzipped = [PROTOBUF, ("content-encoding", "gzip")];
     let cases = [
-        case(
-            "garbage",
-            "/v1/traces",
-            &[PROTOBUF],
-            vec![0xff; 50],
-            (400, "malformed", "malformed"),
-        ),
-        case(
-            "truncated",
-            "/v1/traces",
-            &[PROTOBUF],
-            cut,
-            (400, "malformed", "malformed"),
-        ),
-        case(
-            "truncated gzip",
-            "/v1/traces",
-            &gzipped,
-            cut_gzip,
-            (400, "malformed", "decompress"),
-        ),
-        case(
-            "no JSON",
-            "/v1/logs",
-            &[JSON],
-            b"{\"resourceLogs\": [".to_vec(),
-            (400, "malformed", "malformed"),
-        ),
-        case(
-            "oversized",
-            "/v1/traces",
-            &[PROTOBUF],
-            large,
-            (413, "oversized", "64 KiB"),
-        ),
+        case("garbage", "/v1/traces", &[PROTOBUF], vec![0xff; 50], (400, "malformed", "malformed")),
+        case("truncated", "/v1/traces", &[PROTOBUF], cut, (400, "malformed", "malformed")),
+        case("truncated gzip", "/v1/traces", &gzipped, cut_gzip, (400, "malformed", "decompress")),
+        case("no JSON", "/v1/logs", &[JSON], b"{\"resourceLogs\": [".to_vec(), (400, "malformed", "malformed")),
+        case("oversized", "/v1/traces", &[PROTOBUF], large, (413, "oversized", "64 KiB")),
         case("bomb", "/v1/metrics", &gzipped, bomb, (413, "oversized", "64 KiB")),
-        case(
-            "text",
-            "/v1/traces",
-            &[("content-type", "text/plain")],
-            vec![],
-            (415, "content_type", "hint"),
-        ),
-        case(
-            "no type",
-            "/v1/traces",
-            &[],
-            vec![],
-            (415, "content_type", "application/x-protobuf"),
-        ),
+        case("text", "/v1/traces", &[("content-type", "text/plain")], vec![], (415, "content_type", "hint")),
+        case("no type", "/v1/traces", &[], vec![], (415, "content_type", "application/x-protobuf")),
         case(
             "brotli",
             "/v1/traces",
@@ -103,20 +53,8 @@ fn http_requests_that_are_wrong_are_refused_and_counted() {
             vec![],
             (415, "content_encoding", "gzip"),
         ),
-        case(
-            "path",
-            "/v1/profiles",
-            &[PROTOBUF],
-            vec![],
-            (404, "unknown_path", "/v1/traces"),
-        ),
-        case(
-            "gRPC by HTTP/1",
-            TRACES,
-            &[GRPC],
-            framed(false, &[]),
-            (415, "content_type", "HTTP/2"),
-        ),
+        case("path", "/v1/profiles", &[PROTOBUF], vec![], (404, "unknown_path", "/v1/traces")),
+        case("gRPC by HTTP/1", TRACES, &[GRPC], framed(false, &[]), (415, "content_type", "HTTP/2")),
     ];
     for case in cases {
         let counter = format!("truegreen_refused_requests_total{{reason=\"{}\"}}", case.reason);
@@ -155,55 +93,13 @@ fn grpc_calls_that_are_wrong_are_refused_and_counted() {
     let (invalid, unimplemented) = ("3", "12");
     let gzipped = [GRPC, ("grpc-encoding", "gzip")];
     let cases = [
-        (
-            "garbage",
-            TRACES,
-            vec![GRPC],
-            framed(false, &[0xff; 40]),
-            invalid,
-            "malformed",
-        ),
-        (
-            "cut",
-            TRACES,
-            vec![GRPC],
-            framed(false, &whole[..whole.len() - 3]),
-            invalid,
-            "malformed",
-        ),
+        ("garbage", TRACES, vec![GRPC], framed(false, &[0xff; 40]), invalid, "malformed"),
+        ("cut", TRACES, vec![GRPC], framed(false, &whole[..whole.len() - 3]), invalid, "malformed"),
         ("framing", TRACES, vec![GRPC], vec![0, 0, 0], invalid, "malformed"),
-        (
-            "length",
-            TRACES,
-            vec![GRPC],
-            vec![0, 0, 0, 0, 9, 1],
-            invalid,
-            "malformed",
-        ),
-        (
-            "no encoding",
-            TRACES,
-            vec![GRPC],
-            framed(true, &gzip(&whole)),
-            invalid,
-            "malformed",
-        ),
-        (
-            "oversized",
-            TRACES,
-            vec![GRPC],
-            framed(false, &vec![0; 65 << 10]),
-            invalid,
-            "oversized",
-        ),
-        (
-            "bomb",
-            TRACES,
-            gzipped.to_vec(),
-            framed(true, &gzip(&vec![0; 8 << 20])),
-            invalid,
-            "oversized",
-        ),
+        ("length", TRACES, vec![GRPC], vec![0, 0, 0, 0, 9, 1], invalid, "malformed"),
+        ("no encoding", TRACES, vec![GRPC], framed(true, &gzip(&whole)), invalid, "malformed"),
+        ("oversized", TRACES, vec![GRPC], framed(false, &vec![0; 65 << 10]), invalid, "oversized"),
+        ("bomb", TRACES, gzipped.to_vec(), framed(true, &gzip(&vec![0; 8 << 20])), invalid, "oversized"),
         (
             "method",
             "/opentelemetry.proto.collector.trace.v1.TraceService/Import",
@@ -212,14 +108,7 @@ fn grpc_calls_that_are_wrong_are_refused_and_counted() {
             unimplemented,
             "unknown_path",
         ),
-        (
-            "service",
-            "/grpc.health.v1.Health/Check",
-            vec![GRPC],
-            framed(false, &[]),
-            unimplemented,
-            "unknown_path",
-        ),
+        ("service", "/grpc.health.v1.Health/Check", vec![GRPC], framed(false, &[]), unimplemented, "unknown_path"),
         (
             "snappy",
             TRACES,
@@ -235,10 +124,7 @@ fn grpc_calls_that_are_wrong_are_refused_and_counted() {
         let answer = server.grpc(path, &headers, body);
         assert_eq!(answer.status, status, "{what}: {}", answer.message);
         assert!(!answer.message.is_empty(), "{what}");
-        assert!(
-            !String::from_utf8_lossy(&answer.details).contains("RetryInfo"),
-            "{what}: no retry can help"
-        );
+        assert!(!String::from_utf8_lossy(&answer.details).contains("RetryInfo"), "{what}: no retry can help");
         assert_eq!(server.metric(&counter), before + 1, "{what}");
     }
     assert_eq!(server.grpc(TRACES, &[GRPC], framed(false, &whole)).status, "0");
@@ -309,14 +195,7 @@ fn single_records_are_refused_alone() {
         opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse::decode(&*answer.body).unwrap();
     let partial = response.partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 1);
-    assert!(
-        partial.error_message.contains("bad_span_id"),
-        "{}",
-        partial.error_message
-    );
-    assert_eq!(
-        server.metric("truegreen_refused_records_total{reason=\"bad_span_id\"}"),
-        1
-    );
+    assert!(partial.error_message.contains("bad_span_id"), "{}", partial.error_message);
+    assert_eq!(server.metric("truegreen_refused_records_total{reason=\"bad_span_id\"}"), 1);
     assert_eq!(server.metric("truegreen_accepted_records_total{signal=\"traces\"}"), 1);
 }

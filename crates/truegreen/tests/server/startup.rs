@@ -5,11 +5,7 @@ use std::process::{Command, Output};
 use crate::support::CONTRACT;
 
 fn truegreen(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_truegreen"))
-        .args(args)
-        .env_remove("TRUEGREEN_LOG")
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_truegreen")).args(args).env_remove("TRUEGREEN_LOG").output().unwrap()
 }
 
 fn refused(args: &[&str]) -> String {
@@ -32,9 +28,7 @@ fn a_taken_port_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let free = "127.0.0.1:0";
     let address = format!("127.0.0.1:{port}");
-    let said = refused(&[
-        "serve", "--flows", &flows, "--grpc", free, "--http", &address, "--web", free,
-    ]);
+    let said = refused(&["serve", "--flows", &flows, "--grpc", free, "--http", &address, "--web", free]);
     let (_, error) = said.split_once("error: ").unwrap();
     insta::assert_snapshot!(error.replace(&port, "PORT"));
 }
@@ -69,10 +63,7 @@ fn every_mistake_of_a_configuration_is_told_with_its_line() {
     let config = dir.path().join("truegreen.config");
     std::fs::write(&config, "listen:\n  grcp: x\nretention: never\n").unwrap();
     let said = refused(&["serve", "--flows", &flows, "--config", &config.display().to_string()]);
-    assert!(
-        said.contains(":2: unknown field `listen.grcp`") && said.contains(":3: `retention`"),
-        "{said}"
-    );
+    assert!(said.contains(":2: unknown field `listen.grcp`") && said.contains(":3: `retention`"), "{said}");
 }
 
 /// Scenario: SIGTERM while serving. Guarantee: it ends in order, with exit code 0.
@@ -82,27 +73,18 @@ fn sigterm_ends_in_order() {
     let (_dir, flows) = folder();
     let free = "127.0.0.1:0";
     let mut child = Command::new(env!("CARGO_BIN_EXE_truegreen"))
-        .args([
-            "serve", "--flows", &flows, "--grpc", free, "--http", free, "--web", free,
-        ])
+        .args(["serve", "--flows", &flows, "--grpc", free, "--http", free, "--web", free])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let page = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find(|line| line.contains("page"))
-        .unwrap();
+    let page = lines.by_ref().map_while(Result::ok).find(|line| line.contains("page")).unwrap();
     let url = page.split_whitespace().last().unwrap().to_owned();
     let status = truegreen(&["status", "--url", &url, "--json"]);
     assert!(status.status.success(), "{status:?}");
     assert!(String::from_utf8(status.stdout).unwrap().contains("\"orders\""));
-    let killed = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -82,16 +82,11 @@ impl TestServer {
             address.set_port(0);
         }
         change(&mut config);
-        let source = Source {
-            path: "orders.yaml".to_owned(),
-            text: contract.to_owned(),
-        };
+        let source = Source { path: "orders.yaml".to_owned(), text: contract.to_owned() };
         let (compiled, told) = flows::compiled(&[source], false);
         let compiled = compiled.unwrap_or_else(|| panic!("{}", told.join("\n")));
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime
-            .block_on(Server::start(&config, compiled.flows, Vec::new()))
-            .unwrap();
+        let server = runtime.block_on(Server::start(&config, compiled.flows, Vec::new())).unwrap();
         let at = server.addresses();
         TestServer {
             runtime,
@@ -125,26 +120,17 @@ impl TestServer {
         let (head, trailers, body) = self.runtime.block_on(http2(&self.grpc, path, headers, framed));
         let find = |name: &str| {
             let value = trailers.get(name).or_else(|| head.get(name));
-            value
-                .map(|value| value.to_str().unwrap().to_owned())
-                .unwrap_or_default()
+            value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
         use base64::Engine as _;
         let details = base64::engine::general_purpose::STANDARD_NO_PAD.decode(find("grpc-status-details-bin"));
-        GrpcAnswer {
-            status: find("grpc-status"),
-            message: find("grpc-message"),
-            details: details.unwrap(),
-            body,
-        }
+        GrpcAnswer { status: find("grpc-status"), message: find("grpc-message"), details: details.unwrap(), body }
     }
 
     /// The value of one sample on /metrics; 0 where it is not there.
     pub(crate) fn metric(&self, sample: &str) -> u64 {
         let text = self.get("/metrics").text();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0, |value| value.trim().parse().unwrap())
     }
 
@@ -156,19 +142,14 @@ impl TestServer {
             if is_so(&answer) {
                 return answer;
             }
-            assert!(
-                started.elapsed() < PATIENCE,
-                "waited in vain for {what}; last: {answer:#}"
-            );
+            assert!(started.elapsed() < PATIENCE, "waited in vain for {what}; last: {answer:#}");
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
 
     /// Waits until so many journeys have entered the flow `orders`.
     pub(crate) fn until_entered(&self, n: u64) {
-        self.until("/api/v1/report", "entries", |report| {
-            report["flows"]["orders"]["entered"] == n
-        });
+        self.until("/api/v1/report", "entries", |report| report["flows"]["orders"]["entered"] == n);
     }
 
     /// The server takes a good request after whatever was sent before.
@@ -187,11 +168,7 @@ impl Drop for TestServer {
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into()
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
 }
 
 fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
@@ -205,18 +182,14 @@ fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer
 
 async fn http2(address: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (HeaderMap, HeaderMap, Vec<u8>) {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let mut request = Request::post(format!("http://{address}{path}")).header("te", "trailers");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = sender
-        .send_request(request.body(Full::new(Bytes::from(body))).unwrap())
-        .await
-        .unwrap();
+    let response = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
     let collected = body.collect().await.unwrap();
     let trailers = collected.trailers().cloned().unwrap_or_default();
@@ -239,14 +212,8 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn text(key: &str, value: &str) -> KeyValue {
-    let value = AnyValue {
-        value: Some(any_value::Value::StringValue(value.to_owned())),
-    };
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(value),
-        ..KeyValue::default()
-    }
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) };
+    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
 pub(crate) fn now_nanos() -> u64 {
@@ -273,16 +240,9 @@ pub(crate) fn traces(spans: Vec<Span>) -> ExportTraceServiceRequest {
         attributes: vec![text("service.name", "shop"), text("service.instance.id", "shop-1")],
         ..Resource::default()
     };
-    let scope_spans = vec![ScopeSpans {
-        spans,
-        ..ScopeSpans::default()
-    }];
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(resource),
-            scope_spans,
-            ..ResourceSpans::default()
-        }],
+        resource_spans: vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }],
     }
 }
 

@@ -51,11 +51,7 @@ pub(super) struct Recordings {
 impl Recordings {
     pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Recordings> {
         let read = Arc::new(AtomicU64::new(0));
-        let mut recordings = Recordings {
-            files: Vec::new(),
-            size: 0,
-            read: read.clone(),
-        };
+        let mut recordings = Recordings { files: Vec::new(), size: 0, read: read.clone() };
         for path in paths {
             let opened = Recording::open(path, read.clone());
             let (file, size) = opened.with_context(|| format!("cannot read {}", path.display()))?;
@@ -74,9 +70,7 @@ impl Recordings {
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Result<Line, Bad>>> {
         for file in &mut self.files {
             if file.ahead.is_none() {
-                file.ahead = file
-                    .read_line()
-                    .with_context(|| format!("cannot read {}", file.path.display()))?;
+                file.ahead = file.read_line().with_context(|| format!("cannot read {}", file.path.display()))?;
             }
         }
         // A bad line has no time; it is told at once.
@@ -85,11 +79,7 @@ impl Recordings {
             Some(Err(_)) => Timestamp(0),
             None => Timestamp::NEVER,
         };
-        Ok(self
-            .files
-            .iter_mut()
-            .min_by_key(time)
-            .and_then(|file| file.ahead.take()))
+        Ok(self.files.iter_mut().min_by_key(time).and_then(|file| file.ahead.take()))
     }
 }
 
@@ -113,15 +103,7 @@ impl Recording {
         let whole: Start = Cursor::new(magic).chain(counted);
         let plain: Box<dyn Read> = encoding.reader(whole)?;
         let lines = BufReader::with_capacity(1 << 20, plain);
-        Ok((
-            Recording {
-                path: path.to_owned(),
-                lines,
-                line: 0,
-                ahead: None,
-            },
-            size,
-        ))
+        Ok((Recording { path: path.to_owned(), lines, line: 0, ahead: None }, size))
     }
 
     fn read_line(&mut self) -> std::io::Result<Option<Result<Line, Bad>>> {
@@ -147,10 +129,7 @@ impl Recording {
         loop {
             let buffer = self.lines.fill_buf()?;
             let end = buffer.iter().position(|&b| b == b'\n');
-            let (n, done) = (
-                end.map_or(buffer.len(), |end| end + 1),
-                end.is_some() || buffer.is_empty(),
-            );
+            let (n, done) = (end.map_or(buffer.len(), |end| end + 1), end.is_some() || buffer.is_empty());
             self.lines.consume(n);
             if done {
                 return Ok(());
@@ -159,11 +138,7 @@ impl Recording {
     }
 
     fn bad(&self, why: String) -> Bad {
-        Bad {
-            path: self.path.clone(),
-            line: self.line,
-            why,
-        }
+        Bad { path: self.path.clone(), line: self.line, why }
     }
 }
 
@@ -172,12 +147,7 @@ fn parse(text: &[u8]) -> Result<Line, String> {
     let body = json::to_protobuf(signal, text).map_err(|error| error.to_string())?;
     let tally = check(signal, &body, &Limits::default()).map_err(|error| error.to_string())?;
     let latest = times::latest(signal, &body);
-    Ok(Line {
-        signal,
-        body,
-        latest,
-        refused: tally.refused_total(),
-    })
+    Ok(Line { signal, body, latest, refused: tally.refused_total() })
 }
 
 /// A file that tells how much of it was read.

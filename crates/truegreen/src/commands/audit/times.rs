@@ -32,11 +32,7 @@ impl<'a> LogSink<'a> for Latest {
     fn resource(&mut self, _: &Resource<'a, '_>) {}
 
     fn log(&mut self, record: &LogRecord<'a, '_>) {
-        let time = if record.time > 0 {
-            record.time
-        } else {
-            record.observed_time
-        };
+        let time = if record.time > 0 { record.time } else { record.observed_time };
         self.0 = self.0.max(time);
     }
 }

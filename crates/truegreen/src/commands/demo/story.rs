@@ -13,9 +13,6 @@ use crate::monitor::ServiceSignals;
 use crate::wording;
 
 const BOLD: Style = Style::new().bold();
-/// Keys printed; the JSON holds all.
-const SHOWN_KEYS: usize = 12;
-
 /// The outcome of one run.
 pub(super) struct Story {
     /// Whether the run was let go to its end.
@@ -30,23 +27,13 @@ pub(super) struct Story {
 
 /// Says what is about to happen.
 pub(super) fn introduce(out: &mut impl Write, setup: &Setup, page: &str) -> std::io::Result<()> {
-    writeln!(
-        out,
-        "{BOLD}A shop takes orders: storefront -> orders -> queue -> inventory -> database.{BOLD:#}"
-    )?;
+    writeln!(out, "{BOLD}A shop takes orders: storefront -> orders -> queue -> inventory -> database.{BOLD:#}")?;
     match (setup.fault, setup.fixed) {
-        (_, true) => writeln!(
-            out,
-            "The repaired consumer runs: it refuses loudly what it skipped before."
-        )?,
+        (_, true) => writeln!(out, "The repaired consumer runs: it refuses loudly what it skipped before.")?,
         (Fault::None, _) => writeln!(out, "Nothing is broken.")?,
         (fault, _) => writeln!(out, "Broken on purpose ({fault}): {}.", fault.describe())?,
     }
-    writeln!(
-        out,
-        "Customers order for {} s. Watch it: {page}\n",
-        setup.load_for.as_secs()
-    )
+    writeln!(out, "Customers order for {} s. Watch it: {page}\n", setup.load_for.as_secs())
 }
 
 impl Story {
@@ -69,10 +56,7 @@ impl Story {
     /// The whole as text.
     pub(super) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         if !self.finished {
-            writeln!(
-                out,
-                "Stopped before the end: journeys that are still open are not decided.\n"
-            )?;
+            writeln!(out, "Stopped before the end: journeys that are still open are not decided.\n")?;
         }
         writeln!(out, "{BOLD}Truegreen says{BOLD:#}")?;
         terminal::write_report(out, &self.report)?;
@@ -84,10 +68,7 @@ impl Story {
 
     fn write_ordinary(&self, out: &mut impl Write) -> std::io::Result<()> {
         let ordinary = &self.ordinary;
-        let (asked, passed) = ordinary
-            .services
-            .iter()
-            .fold((0, 0), |(a, p), s| (a + s.asked, p + s.passed));
+        let (asked, passed) = ordinary.services.iter().fold((0, 0), |(a, p), s| (a + s.asked, p + s.passed));
         let sum = |of: fn(&ServiceSignals) -> u64| self.signals.values().map(of).sum::<u64>();
         let green = AnsiColor::Green.on_default().bold();
         let red = AnsiColor::Red.on_default().bold();
@@ -106,25 +87,11 @@ impl Story {
             milliseconds(ordinary.checkout_slowest_ms)
         )?;
         let (spans, failed) = (sum(|s| s.spans), sum(|s| s.error_spans));
-        writeln!(
-            out,
-            "  error rate      {:.1} % ({failed} of {spans} spans)",
-            percent(failed, spans)
-        )?;
-        writeln!(
-            out,
-            "  logs            {} errors, {} warnings",
-            sum(|s| s.errors),
-            sum(|s| s.warnings)
-        )?;
-        let depth = ordinary
-            .queue_depth
-            .map_or_else(|| "not told".to_owned(), |n| wording::count(n, "message"));
+        writeln!(out, "  error rate      {:.1} % ({failed} of {spans} spans)", percent(failed, spans))?;
+        writeln!(out, "  logs            {} errors, {} warnings", sum(|s| s.errors), sum(|s| s.warnings))?;
+        let depth = ordinary.queue_depth.map_or_else(|| "not told".to_owned(), |n| wording::count(n, "message"));
         writeln!(out, "  queue           {depth} waiting")?;
-        let cpu = ordinary
-            .services
-            .iter()
-            .filter_map(|s| s.cpu_percent.map(|p| format!("{} {p:.0} %", s.service)));
+        let cpu = ordinary.services.iter().filter_map(|s| s.cpu_percent.map(|p| format!("{} {p:.0} %", s.service)));
         writeln!(out, "  CPU             {}", cpu.collect::<Vec<_>>().join(", "))
     }
 
@@ -147,24 +114,12 @@ impl Story {
         let right = lost.intersection(&named).count();
         let wrong = named.len() - right;
         if !lost.is_empty() {
-            writeln!(out, "  lost: {}", shortened(&truth.lost))?;
+            writeln!(out, "  lost: {}", terminal::shortened(&truth.lost, truth.lost.len() as u64))?;
         }
         if !lost.is_empty() || wrong > 0 {
-            writeln!(
-                out,
-                "  Truegreen named {right} of the {} lost, and {wrong} that were not.",
-                lost.len()
-            )?;
+            writeln!(out, "  Truegreen named {right} of the {} lost, and {wrong} that were not.", lost.len())?;
         }
         Ok(())
-    }
-}
-
-fn shortened(keys: &[String]) -> String {
-    let shown = keys.iter().take(SHOWN_KEYS).cloned().collect::<Vec<_>>().join(", ");
-    match keys.len().saturating_sub(SHOWN_KEYS) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -1,0 +1,58 @@
+//! The demo as a stranger runs it: real processes, a real queue, a real loss.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_truegreen"));
+    command.args(["demo", "--for", "6s", "--rate", "20"]).args(args).env_remove("TRUEGREEN_LOG").output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Scenario: the consumer acknowledges some orders without doing anything; then the same orders with the repaired
+/// consumer. Guarantee: first exactly the lost orders are named while all else is green, then none is lost, and those
+/// orders are refused with a reason.
+#[test]
+fn the_lost_orders_are_named_and_the_repair_is_seen() {
+    let repaired = std::thread::spawn(|| demo(&["--json", "--fixed"]));
+    let story = json(&demo(&["--json"]));
+    let books = &story["flows"]["order-fulfilment"];
+    let lost = story["truth"]["lost"].as_array().unwrap();
+    assert!(!lost.is_empty(), "{story:#}");
+    assert_eq!(story["unaccounted"].as_array().unwrap(), lost);
+    assert_eq!(books["unaccounted"].as_u64().unwrap(), lost.len() as u64, "{story:#}");
+    assert_eq!(books["entered"], story["truth"]["entered"]);
+    assert_eq!(books["completed"], story["truth"]["updated"]);
+    let finding = &story["findings"][0];
+    assert_eq!((&finding["after"], &finding["before"]), (&"published".into(), &"stock_updated".into()));
+    assert_eq!((&story["health"], &story["ordinary"]["green"]), (&"BROKEN".into(), &true.into()));
+
+    let story = json(&repaired.join().unwrap());
+    let books = &story["flows"]["order-fulfilment"];
+    assert_eq!(books["unaccounted"], 0, "{story:#}");
+    assert_eq!(books["rejected"], story["truth"]["rejected"]);
+    assert!(!books["rejected"].as_object().unwrap().is_empty());
+}
+
+/// Scenario: what the demo recorded is audited. Guarantee: the same books.
+#[test]
+fn a_recorded_demo_audits_to_the_same_books() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let live = json(&demo(&["--json", "--record", &path("telemetry.jsonl"), "--keep", &path("kept")]));
+    let audited = Command::new(env!("CARGO_BIN_EXE_truegreen"))
+        .args(["audit", "--json", "--flows", &path("kept/flows"), &path("telemetry.jsonl")])
+        .output()
+        .unwrap();
+    assert_eq!(audited.status.code(), Some(1), "{audited:?}");
+    let audited: Value = serde_json::from_slice(&audited.stdout).unwrap();
+    for field in ["entered", "completed", "unaccounted", "rejected"] {
+        let of = |report: &Value| report["flows"]["order-fulfilment"][field].clone();
+        assert_eq!(of(&audited), of(&live), "{field}");
+    }
+}
