@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use truegreen_model::report::CounterReport;
+
 use crate::ingest::Signal;
 
 /// A number that only grows.
@@ -59,6 +61,27 @@ pub struct Metrics {
     pub alert_retries: Counter,
     /// Alerts given up, by reason.
     pub alerts_dropped: ByReason,
+}
+
+impl Metrics {
+    /// Everything that was refused or given up, by reason.
+    pub fn losses(&self) -> Vec<CounterReport> {
+        let mut losses = Vec::new();
+        let mut add = |name: &str, reason: &str, value| {
+            losses.push(CounterReport { name: name.to_owned(), reason: reason.to_owned(), value });
+        };
+        for (name, by_reason) in [
+            ("refused_requests", &self.refused_requests),
+            ("refused_records", &self.refused_records),
+            ("alerts_dropped", &self.alerts_dropped),
+        ] {
+            for (reason, value) in by_reason.get() {
+                add(name, reason, value);
+            }
+        }
+        add("refused_connections", "too_many", self.refused_connections.get());
+        losses
+    }
 }
 
 /// One counter for each signal.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tokio::sync::watch;
 use truegreen_demo::{CONTRACT, Fault, Pipeline, Setup};
 use truegreen_engine::Engine;
 use truegreen_engine::flow::Source;
@@ -138,39 +139,75 @@ async fn start_server(dir: &Path, record: Option<&Path>, monitor: &Monitor) -> a
 
 /// Places the orders, lets the pipeline come to rest, and waits until every journey is decided.
 async fn order_and_wait(pipeline: &mut Pipeline, server: &Server, line: &mut LiveLine) -> anyhow::Result<()> {
+    let books = watch_books(server);
     let summary = pipeline.run_load(|progress| {
         line.show(|| {
             let seconds = progress.elapsed.as_secs();
             format!(
-                "  {seconds} s: {} of {} orders placed, {} failed",
-                progress.placed, progress.planned, progress.failed
+                "  {seconds} s: {} of {} orders placed; {}",
+                progress.placed,
+                progress.planned,
+                books.borrow().shown()
             )
         });
     });
     summary.await?;
     pipeline.settle().await;
+    let placed = pipeline.ordinary().checkouts_placed;
     let started = Instant::now();
-    let mut undecided_for = Duration::ZERO;
-    while undecided_for < DRAIN_AT_MOST {
+    while started.elapsed() < DRAIN_AT_MOST {
+        let seen = *books.borrow();
         // What was accepted last may still be on its way through an exporter's batch.
-        let (entered, open) = server.run().ask(|engine| (entered(engine), engine.open_journeys())).await?;
-        if open == 0 && entered >= pipeline.ordinary().checkouts_placed {
+        if seen.open == 0 && seen.entered >= placed {
             break;
         }
-        line.show(|| {
-            format!(
-                "  {} s: waiting for proof; {open} of {entered} journeys are not decided yet",
-                started.elapsed().as_secs()
-            )
-        });
+        let seconds = started.elapsed().as_secs();
+        line.show(|| format!("  all placed; {seconds} s of waiting for proof: {}", seen.shown()));
         tokio::time::sleep(LOOK_EVERY).await;
-        undecided_for = started.elapsed();
     }
     Ok(())
 }
 
-fn entered(engine: &Engine) -> u64 {
-    engine.report().flows.values().map(|flow| flow.entered).sum()
+/// The books in short.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    entered: u64,
+    open: u64,
+    completed: u64,
+    unaccounted: u64,
+}
+
+impl Seen {
+    fn shown(self) -> String {
+        let Seen { entered, open, completed, unaccounted } = self;
+        format!("{entered} entered, {open} open, {completed} completed, {unaccounted} UNACCOUNTED")
+    }
+
+    fn of(engine: &Engine) -> Seen {
+        let mut seen = Seen::default();
+        for flow in engine.report().flows.values() {
+            seen.entered += flow.entered;
+            seen.open += flow.open;
+            seen.completed += flow.completed + flow.late;
+            seen.unaccounted += flow.unaccounted;
+        }
+        seen
+    }
+}
+
+/// Looks at the books now and again, until the engine stops or nobody wants to know.
+fn watch_books(server: &Server) -> watch::Receiver<Seen> {
+    let (sender, books) = watch::channel(Seen::default());
+    let run = server.run().clone();
+    tokio::spawn(async move {
+        while let Ok(seen) = run.ask(Seen::of).await {
+            if sender.send(seen).is_err() {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+    books
 }
 
 fn unaccounted(engine: &Engine) -> Vec<String> {

@@ -22,11 +22,6 @@ pub(super) fn chart(minutes: &[MinuteReport]) -> Markup {
     let step = WIDTH / MINUTES;
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label="journeys by the minute in which they entered" {
-            defs {
-                pattern id="stripes" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
-                    rect width="2" height="5" fill="#e69f00" {}
-                }
-            }
             line class="axis" x1="0" y1=(BASE) x2=(WIDTH) y2=(BASE) {}
             @for (n, minute) in minutes.iter().enumerate() {
                 (bar(minute, n * step, step - 2, tallest))
@@ -37,6 +32,17 @@ pub(super) fn chart(minutes: &[MinuteReport]) -> Markup {
                 @if minutes.len() > 8 {
                     text x=((minutes.len() - 1) * step + step) y=(HEIGHT - 5) text-anchor="end" { (clock(&last.minute)) " UTC" }
                 }
+            }
+        }
+    }
+}
+
+/// What unknown is filled with; once for all charts of a page.
+pub(super) fn stripes() -> Markup {
+    html! {
+        svg class="definitions" aria-hidden="true" {
+            pattern id="stripes" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                rect width="2" height="5" fill="#e69f00" {}
             }
         }
     }

@@ -12,11 +12,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{DOCTYPE, Markup, html};
-use truegreen_model::report::{MinuteReport, Report, ServiceReport};
+use truegreen_model::report::{CounterReport, MinuteReport, Report, ServiceReport};
 
 use crate::api;
 use crate::server::Seen;
 
+const REFRESH_SECONDS: u32 = 10;
 const STYLE: &str = include_str!("style.css");
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -32,6 +33,8 @@ pub struct View {
     pub descriptions: BTreeMap<String, String>,
     /// Who is heard.
     pub services: Vec<ServiceReport>,
+    /// Truegreen's own books (INV-DROP-1): what was refused, dropped or bounded, and why. Only what happened.
+    pub own: Vec<CounterReport>,
 }
 
 /// `/` and what it links to.
@@ -50,9 +53,14 @@ async fn front(State(seen): State<Seen>) -> Response {
         minutes: api::minutes(engine, None),
         descriptions: engine.flows().map(|flow| (flow.name.clone(), flow.description.clone())).collect(),
         services: engine.services(),
+        own: engine.counters(),
     });
     match view.await {
-        Ok(view) => document(StatusCode::OK, "Truegreen", Some(5), &page::body(&view)),
+        Ok(mut view) => {
+            view.own.extend(seen.metrics.losses());
+            view.own.retain(|counter| counter.value > 0);
+            document(StatusCode::OK, "Truegreen", Some(REFRESH_SECONDS), &page::body(&view))
+        }
         Err(_) => unavailable(),
     }
 }
@@ -88,7 +96,7 @@ fn unavailable() -> Response {
     document(
         StatusCode::SERVICE_UNAVAILABLE,
         "Truegreen",
-        Some(5),
+        Some(REFRESH_SECONDS),
         &html! {
             h1 class="cannot-tell" { "CANNOT TELL: the engine does not answer." }
             p { "It is busy or stopping. This page tries again by itself." }

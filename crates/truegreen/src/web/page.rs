@@ -1,7 +1,7 @@
 //! The front page: the verdict in one sentence, the books of each flow, the findings, who is heard.
 
 use maud::{Markup, html};
-use truegreen_model::report::{FindingReport, FlowReport, MinuteReport, ServiceReport};
+use truegreen_model::report::{CounterReport, FindingReport, FlowReport, MinuteReport, ServiceReport};
 
 use super::{View, bars, journey_href, short_time};
 use crate::wording;
@@ -15,12 +15,13 @@ pub(super) fn body(view: &View) -> Markup {
         @for (name, flow) in &view.report.flows {
             (flow_section(name, flow, view.descriptions.get(name), view.minutes.get(name)))
         }
-        @if !view.report.flows.is_empty() { (legend()) }
+        @if !view.report.flows.is_empty() { (bars::stripes()) (legend()) }
         @if !past.is_empty() {
             h2 { "Past findings" }
             @for finding in &past { (finding_article(finding)) }
         }
         (services(&view.services))
+        (own_books(&view.own))
         p class="quiet" {
             "For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
             a href="/metrics" { "metrics" } ", " a href="/api/v1/openapi.json" { "description of the API" } "."
@@ -148,6 +149,29 @@ fn services(services: &[ServiceReport]) -> Markup {
                             td class="number" { (service.logs) }
                             td class="number" { (service.data_points) }
                             td { (service.sampled.as_deref().unwrap_or("no")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What Truegreen itself refused, dropped or bounded: it is as accountable as what it watches.
+fn own_books(own: &[CounterReport]) -> Markup {
+    html! {
+        h2 { "Truegreen's own books" }
+        @if own.is_empty() {
+            p { "Nothing was refused, dropped or bounded." }
+        } @else {
+            table {
+                thead { tr { th { "what" } th { "why" } th class="number" { "how often" } } }
+                tbody {
+                    @for counter in own {
+                        tr {
+                            td { (counter.name.replace('_', " ")) }
+                            td { (counter.reason.replace('_', " ")) }
+                            td class="number" { (counter.value) }
                         }
                     }
                 }

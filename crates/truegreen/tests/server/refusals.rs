@@ -199,3 +199,31 @@ fn single_records_are_refused_alone() {
     assert_eq!(server.metric("truegreen_refused_records_total{reason=\"bad_span_id\"}"), 1);
     assert_eq!(server.metric("truegreen_accepted_records_total{signal=\"traces\"}"), 1);
 }
+
+/// Scenario: oversized and broken bodies that still say whose they are. Guarantee: their sender is found, so that what
+/// was refused is a gap in its coverage rather than a loss.
+#[test]
+fn a_refused_request_is_a_gap_of_its_sender() {
+    let server = TestServer::with(|config| config.limits.body_bytes = 64 << 10);
+    let large = traces((0..2000).map(|n| span("place order", "o", n as u8 | 1)).collect()).encode_to_vec();
+    assert!(large.len() > 64 << 10);
+    let cut = &large[..large.len() / 4];
+    let gzipped = [PROTOBUF, ("content-encoding", "gzip")];
+    let json = br#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeSpans":[{"#;
+    let known = [
+        (&[PROTOBUF][..], large.clone(), 413),
+        (&gzipped, gzip(&large), 413),
+        (&[PROTOBUF], cut.to_vec(), 400),
+        (&[JSON], json.to_vec(), 400),
+    ];
+    for (headers, body, status) in known {
+        let answer = server.post("/v1/traces", headers, &body);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(server.metric("truegreen_refused_without_sender_total"), 0, "{headers:?} {status}");
+    }
+    assert_eq!(server.grpc(TRACES, &[GRPC], framed(false, &large)).status, "3");
+    assert_eq!(server.metric("truegreen_refused_without_sender_total"), 0);
+    server.post("/v1/traces", &[PROTOBUF], &[0xff]);
+    assert_eq!(server.metric("truegreen_refused_without_sender_total"), 1);
+    assert!(server.get("/").text().contains("oversized"), "the page holds our own books too");
+}
