@@ -13,7 +13,7 @@ impl LogSink<'_> for Reader {
 
     fn log(&mut self, record: &LogRecord<'_, '_>) {
         protobuf::read(record.body);
-        record.attributes.iter().for_each(|attribute| drop(protobuf::read(attribute.value)));
+        record.attributes.iter().for_each(|attribute| protobuf::read(attribute.value));
     }
 }
 

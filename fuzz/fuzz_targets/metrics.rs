@@ -12,7 +12,7 @@ impl MetricSink<'_> for Reader {
     fn resource(&mut self, _: &Resource<'_, '_>) {}
 
     fn point(&mut self, point: &DataPoint<'_, '_>) {
-        point.attributes.iter().for_each(|attribute| drop(protobuf::read(attribute.value)));
+        point.attributes.iter().for_each(|attribute| protobuf::read(attribute.value));
     }
 }
 

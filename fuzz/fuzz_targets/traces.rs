@@ -10,7 +10,7 @@ struct Reader;
 
 impl TraceSink<'_> for Reader {
     fn resource(&mut self, resource: &Resource<'_, '_>) {
-        resource.attributes.iter().for_each(|attribute| drop(protobuf::read(attribute.value)));
+        resource.attributes.iter().for_each(|attribute| protobuf::read(attribute.value));
     }
 
     fn span(&mut self, span: &Span<'_, '_>) {

@@ -93,10 +93,8 @@ pub fn structured(body: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// A batch of events in JSON (`application/cloudevents-batch+json`). One that is malformed refuses the whole batch.
 pub fn batched(body: &[u8]) -> Result<Vec<u8>, Error> {
-    let events: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| Error {
-        index: 0,
-        kind: error.into(),
-    })?;
+    let events: Vec<&RawValue> =
+        serde_json::from_slice(body).map_err(|error| Error { index: 0, kind: error.into() })?;
     record::request(events.into_iter().map(|event| Event::from_json(event.get().as_bytes())))
 }
 
@@ -109,9 +107,7 @@ pub fn binary<'h>(headers: impl Iterator<Item = (&'h str, &'h str)>, body: &[u8]
         if name == "content-type" {
             event.content_type = Some(value.to_owned());
         } else if let Some(name) = name.strip_prefix("ce-") {
-            event
-                .text(name, event::percent_decoded(value))
-                .map_err(|kind| Error { index: 0, kind })?;
+            event.text(name, event::percent_decoded(value)).map_err(|kind| Error { index: 0, kind })?;
         }
     }
     if !body.is_empty() {

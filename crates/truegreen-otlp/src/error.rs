@@ -76,10 +76,7 @@ pub(crate) struct Fault {
 impl Fault {
     #[cold]
     pub(crate) fn at(rest: &[u8], kind: ErrorKind) -> Fault {
-        Fault {
-            address: rest.as_ptr().addr(),
-            kind,
-        }
+        Fault { address: rest.as_ptr().addr(), kind }
     }
 
     /// The error as seen from the whole body, which `rest` was part of.
@@ -91,9 +88,6 @@ impl Fault {
             [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => ErrorKind::LooksCompressed,
             _ => self.kind,
         };
-        Error {
-            offset: self.address.saturating_sub(body.as_ptr().addr()).min(body.len()),
-            kind,
-        }
+        Error { offset: self.address.saturating_sub(body.as_ptr().addr()).min(body.len()), kind }
     }
 }

@@ -64,12 +64,7 @@ pub fn salvage(signal: Signal, body: &[u8]) -> Vec<u8> {
 
 fn transcode(signal: Signal, body: &[u8], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let mut source = serde_json::Deserializer::from_slice(body);
-    read::Request {
-        signal,
-        message: request(signal),
-        out,
-    }
-    .deserialize(&mut source)?;
+    read::Request { signal, message: request(signal), out }.deserialize(&mut source)?;
     source.end()
 }
 

@@ -15,12 +15,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            max_attributes: 128,
-            max_depth: 16,
-            max_links: 1024,
-            max_records: 1_000_000,
-        }
+        Limits { max_attributes: 128, max_depth: 16, max_links: 1024, max_records: 1_000_000 }
     }
 }
 
@@ -93,10 +88,7 @@ impl Tally {
 
     /// Reasons that occurred, with how often.
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
-        Refusal::ALL
-            .into_iter()
-            .zip(self.refused)
-            .filter(|(_, count)| *count > 0)
+        Refusal::ALL.into_iter().zip(self.refused).filter(|(_, count)| *count > 0)
     }
 
     pub(crate) fn refuse(&mut self, why: Refusal) {

@@ -40,11 +40,7 @@ pub struct LogRecord<'a, 's> {
 impl<'a> LogRecord<'a, '_> {
     /// The last value under this key.
     pub fn get(&self, key: &[u8]) -> Option<Value<'a>> {
-        self.attributes
-            .iter()
-            .rev()
-            .find(|attribute| attribute.key == key)
-            .map(|attribute| attribute.value)
+        self.attributes.iter().rev().find(|attribute| attribute.key == key).map(|attribute| attribute.value)
     }
 }
 
@@ -82,10 +78,7 @@ const LOG_FIELDS: u64 = wire::known(&[1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]);
 /// Walks an `ExportLogsServiceRequest` (protobuf, decompressed) once and hands every record to the sink, after its
 /// resource. On an error the sink has seen the records before it; [`crate::check`] first, where that matters.
 pub fn scan_logs<'a>(body: &'a [u8], limits: &Limits, sink: &mut impl LogSink<'a>) -> Result<Tally, Error> {
-    let mut scan = Scan {
-        desk: Desk::new(body, limits),
-        sink,
-    };
+    let mut scan = Scan { desk: Desk::new(body, limits), sink };
     walk(body, limits, &mut scan)?;
     Ok(scan.desk.tally)
 }
@@ -123,7 +116,13 @@ impl<'a, S: LogSink<'a>> Records<'a> for Scan<'a, '_, '_, S> {
         let mut fields = Reader::new(bytes);
         while !fields.is_empty() {
             match fields.key()? {
-                ATTRIBUTE => self.desk.attribute(fields.chunk()?, RECORD_LEVEL + 1, &mut found)?,
+                // Attributes come in a row.
+                ATTRIBUTE => {
+                    self.desk.attribute(fields.chunk()?, RECORD_LEVEL + 1, &mut found)?;
+                    while fields.follows(ATTRIBUTE) {
+                        self.desk.attribute(fields.chunk()?, RECORD_LEVEL + 1, &mut found)?;
+                    }
+                }
                 TIME => record.time = fields.fixed64()?,
                 OBSERVED => record.observed_time = fields.fixed64()?,
                 SEVERITY => record.severity = fields.varint()? as i32,
@@ -142,10 +141,7 @@ impl<'a, S: LogSink<'a>> Records<'a> for Scan<'a, '_, '_, S> {
         match self.desk.refusal(&found, resource) {
             None => {
                 self.desk.tally.accepted += 1;
-                self.sink.log(&LogRecord {
-                    attributes: &self.desk.attributes,
-                    ..record
-                });
+                self.sink.log(&LogRecord { attributes: &self.desk.attributes, ..record });
             }
             Some(why) => {
                 self.desk.tally.refuse(why);

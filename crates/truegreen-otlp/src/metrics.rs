@@ -100,11 +100,7 @@ pub struct DataPoint<'a, 's> {
 impl<'a> DataPoint<'a, '_> {
     /// The last value under this key.
     pub fn get(&self, key: &[u8]) -> Option<crate::Value<'a>> {
-        self.attributes
-            .iter()
-            .rev()
-            .find(|attribute| attribute.key == key)
-            .map(|attribute| attribute.value)
+        self.attributes.iter().rev().find(|attribute| attribute.key == key).map(|attribute| attribute.value)
     }
 }
 
@@ -146,11 +142,7 @@ const MONOTONIC: u32 = wire::varint(3);
 /// resource. The tally counts data points. On an error the sink has seen the points before it; [`crate::check`] first,
 /// where that matters.
 pub fn scan_metrics<'a>(body: &'a [u8], limits: &Limits, sink: &mut impl MetricSink<'a>) -> Result<Tally, Error> {
-    let mut scan = Scan {
-        desk: Desk::new(body, limits),
-        parts: Vec::new(),
-        sink,
-    };
+    let mut scan = Scan { desk: Desk::new(body, limits), parts: Vec::new(), sink };
     walk(body, limits, &mut scan)?;
     Ok(scan.desk.tally)
 }
@@ -210,10 +202,7 @@ impl<'a, S: MetricSink<'a>> Scan<'a, '_, '_, S> {
         match self.desk.refusal(&found, resource) {
             None => {
                 self.desk.tally.accepted += 1;
-                self.sink.point(&DataPoint {
-                    attributes: &self.desk.attributes,
-                    ..point
-                });
+                self.sink.point(&DataPoint { attributes: &self.desk.attributes, ..point });
             }
             Some(why) => {
                 self.desk.tally.refuse(why);
@@ -264,10 +253,7 @@ impl Data {
         let temporality = self.temporality;
         match self.key {
             GAUGE => Some(MetricKind::Gauge),
-            SUM => Some(MetricKind::Sum {
-                monotonic: self.monotonic,
-                temporality,
-            }),
+            SUM => Some(MetricKind::Sum { monotonic: self.monotonic, temporality }),
             HISTOGRAM => Some(MetricKind::Histogram { temporality }),
             EXPONENTIAL => Some(MetricKind::ExponentialHistogram { temporality }),
             SUMMARY => Some(MetricKind::Summary),

@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Fault};
 use crate::limits::{Limits, Refusal, Tally};
 use crate::schema;
-use crate::value::{Attribute, Deepest, pair};
+use crate::value::{Attribute, Deepest, Value, pair, text_pair};
 use crate::wire::{self, Reader};
 
 /// What sent the records that follow.
@@ -18,12 +18,8 @@ pub struct Resource<'a, 's> {
 
 impl<'a> Resource<'a, '_> {
     /// The value under this key; the last one, should it repeat.
-    pub fn get(&self, key: &[u8]) -> Option<crate::Value<'a>> {
-        self.attributes
-            .iter()
-            .rev()
-            .find(|attribute| attribute.key == key)
-            .map(|attribute| attribute.value)
+    pub fn get(&self, key: &[u8]) -> Option<Value<'a>> {
+        self.attributes.iter().rev().find(|attribute| attribute.key == key).map(|attribute| attribute.value)
     }
 }
 
@@ -54,16 +50,9 @@ const RESOURCE_FIELDS: u64 = wire::known(&[1, 2, 3]);
 /// Walks a request and hands its resources and records over.
 pub(crate) fn walk<'a>(body: &'a [u8], limits: &Limits, records: &mut impl Records<'a>) -> Result<(), Error> {
     if u32::try_from(body.len()).is_err() {
-        return Err(Error {
-            offset: 0,
-            kind: ErrorKind::TooLarge,
-        });
+        return Err(Error { offset: 0, kind: ErrorKind::TooLarge });
     }
-    let mut resources = Resources {
-        limits,
-        attributes: Vec::new(),
-        parts: Vec::new(),
-    };
+    let mut resources = Resources { limits, attributes: Vec::new(), parts: Vec::new() };
     resources.request(body, records).map_err(|fault| fault.within(body))
 }
 
@@ -88,10 +77,7 @@ impl<'a> Resources<'a, '_> {
     /// The resource may come after its records, or in several pieces: it is put together first.
     fn group(&mut self, group: &'a [u8], records: &mut impl Records<'a>) -> Result<(), Fault> {
         let refusal = self.resource(group)?;
-        records.resource(&Resource {
-            attributes: &self.attributes,
-            parts: &self.parts,
-        });
+        records.resource(&Resource { attributes: &self.attributes, parts: &self.parts });
         let mut fields = Reader::new(group);
         while !fields.is_empty() {
             match fields.key()? {
@@ -192,6 +178,19 @@ impl<'a, 'l> Desk<'a, 'l> {
     /// Reads an attribute of the record at hand; one beyond the bound is validated and left out.
     #[inline(always)]
     pub(crate) fn attribute(&mut self, bytes: &'a [u8], level: u32, found: &mut Found) -> Result<(), Fault> {
+        // Texts go straight from the registers to their place: one path for all kinds of values would gather them on
+        // the stack first, which costs as much as all the rest of the walk.
+        match text_pair(bytes) {
+            Some((key, text)) if self.attributes.len() < self.limits.max_attributes => {
+                self.attributes.push(Attribute { key, value: Value::Text(text) });
+                Ok(())
+            }
+            _ => self.other_attribute(bytes, level, found),
+        }
+    }
+
+    #[inline(never)]
+    fn other_attribute(&mut self, bytes: &'a [u8], level: u32, found: &mut Found) -> Result<(), Fault> {
         let attribute = pair(bytes, level, &mut found.deepest)?;
         if self.attributes.len() < self.limits.max_attributes {
             self.attributes.push(attribute);

@@ -26,10 +26,7 @@ pub fn senders(_signal: Signal, body: &[u8]) -> Vec<Sender<'_>> {
     // The three signals agree on everything down to the resource's attributes.
     let mut senders: Vec<Sender<'_>> = Vec::new();
     let mut left = MAX_FIELDS;
-    let mut request = Remains {
-        fields: Reader::new(body),
-        wanted: wire::len(1),
-    };
+    let mut request = Remains { fields: Reader::new(body), wanted: wire::len(1) };
     while let Some(group) = request.next(&mut left) {
         let sender = sender(group, &mut left);
         if let Some(sender) = sender
@@ -46,15 +43,9 @@ pub fn senders(_signal: Signal, body: &[u8]) -> Vec<Sender<'_>> {
 
 fn sender<'a>(group: &'a [u8], left: &mut usize) -> Option<Sender<'a>> {
     let (mut service, mut instance) = (None, None);
-    let mut resources = Remains {
-        fields: Reader::new(group),
-        wanted: wire::len(1),
-    };
+    let mut resources = Remains { fields: Reader::new(group), wanted: wire::len(1) };
     while let Some(resource) = resources.next(left) {
-        let mut attributes = Remains {
-            fields: Reader::new(resource),
-            wanted: wire::len(1),
-        };
+        let mut attributes = Remains { fields: Reader::new(resource), wanted: wire::len(1) };
         while let Some(bytes) = attributes.next(left) {
             let Ok(attribute) = pair(bytes, 0, &mut Deepest::default()) else {
                 continue;

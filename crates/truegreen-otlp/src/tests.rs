@@ -57,10 +57,7 @@ fn agree(signal: Signal, body: &[u8]) {
         Err(error) => assert!(scanned.is_err(), "taken, though: {error}"),
     }
     // The receiver's check and a later scan of the same bytes cannot differ.
-    assert_eq!(
-        crate::check(signal, body, &limits),
-        scanned.map(|scanned| scanned.tally)
-    );
+    assert_eq!(crate::check(signal, body, &limits), scanned.map(|scanned| scanned.tally));
 }
 
 proptest! {

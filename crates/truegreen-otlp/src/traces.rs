@@ -132,11 +132,7 @@ impl<'a> Event<'a> {
 impl<'a> Span<'a, '_> {
     /// The last value under this key.
     pub fn get(&self, key: &[u8]) -> Option<crate::Value<'a>> {
-        self.attributes
-            .iter()
-            .rev()
-            .find(|attribute| attribute.key == key)
-            .map(|attribute| attribute.value)
+        self.attributes.iter().rev().find(|attribute| attribute.key == key).map(|attribute| attribute.value)
     }
 
     /// Its events, decoded as they are asked for: few ever are.
@@ -147,11 +143,7 @@ impl<'a> Span<'a, '_> {
 }
 
 fn event(bytes: &[u8]) -> Result<Event<'_>, Fault> {
-    let mut event = Event {
-        time: 0,
-        name: &[],
-        bytes,
-    };
+    let mut event = Event { time: 0, name: &[], bytes };
     let mut fields = Reader::new(bytes);
     while !fields.is_empty() {
         match fields.key()? {
@@ -216,12 +208,7 @@ const STATUS_FIELDS: u64 = wire::known(&[2, 3]);
 /// Walks an `ExportTraceServiceRequest` (protobuf, decompressed) once and hands every span to the sink, after its
 /// resource. On an error the sink has seen the spans before it; [`crate::check`] first, where that matters.
 pub fn scan_traces<'a>(body: &'a [u8], limits: &Limits, sink: &mut impl TraceSink<'a>) -> Result<Tally, Error> {
-    let mut scan = Scan {
-        desk: Desk::new(body, limits),
-        links: Vec::new(),
-        surplus_links: false,
-        sink,
-    };
+    let mut scan = Scan { desk: Desk::new(body, limits), links: Vec::new(), surplus_links: false, sink };
     walk(body, limits, &mut scan)?;
     Ok(scan.desk.tally)
 }
@@ -269,7 +256,13 @@ impl<'a, S: TraceSink<'a>> Records<'a> for Scan<'a, '_, '_, S> {
         let mut fields = Reader::new(bytes);
         while !fields.is_empty() {
             match fields.key()? {
-                ATTRIBUTE => self.desk.attribute(fields.chunk()?, RECORD_LEVEL + 1, &mut found)?,
+                // Attributes come in a row.
+                ATTRIBUTE => {
+                    self.desk.attribute(fields.chunk()?, RECORD_LEVEL + 1, &mut found)?;
+                    while fields.follows(ATTRIBUTE) {
+                        self.desk.attribute(fields.chunk()?, RECORD_LEVEL + 1, &mut found)?;
+                    }
+                }
                 TRACE_ID => own_trace = fields.chunk()?,
                 SPAN_ID => own_id = fields.chunk()?,
                 TRACE_STATE => span.trace_state = fields.chunk()?,
@@ -305,11 +298,7 @@ impl<'a, S: TraceSink<'a>> Records<'a> for Scan<'a, '_, '_, S> {
         match refusal {
             None => {
                 self.desk.tally.accepted += 1;
-                self.sink.span(&Span {
-                    attributes: &self.desk.attributes,
-                    links: &self.links,
-                    ..span
-                });
+                self.sink.span(&Span { attributes: &self.desk.attributes, links: &self.links, ..span });
             }
             Some(why) => {
                 self.desk.tally.ignored_links = ignored_before;

@@ -6,8 +6,8 @@ use crate::wire::{self, MAX_LEVEL, Reader};
 mod nested;
 pub(crate) mod text;
 
+use nested::Nested;
 pub use nested::{Array, Elements, Entries, Map};
-use nested::{Holder, Nested};
 
 /// A key with its value.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -19,7 +19,9 @@ pub struct Attribute<'a> {
 }
 
 /// The value of an attribute, or the body of a log record.
+// The tag fills its word: beside a narrow one a flag would share the word, and copying it in pieces stalls the walk.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[repr(u64)]
 pub enum Value<'a> {
     /// No value was set.
     #[default]
@@ -64,28 +66,51 @@ const LIST_FIELDS: u64 = wire::known(&[1]);
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Deepest(pub(crate) u32);
 
-/// Reads a `KeyValue` that stands at this level of messages.
+/// Key and text of a `KeyValue` that holds just these, short, and in order: most attributes are like that.
 #[inline(always)]
-pub(crate) fn pair<'a>(bytes: &'a [u8], level: u32, deepest: &mut Deepest) -> Result<Attribute<'a>, Fault> {
-    // Nearly every attribute: a short key, then a short value, then nothing.
-    if let [0x0a, key_len @ 0..=0x7f, rest @ ..] = bytes
-        && let Some((key, [0x12, value_len @ 0..=0x7f, value @ ..])) = rest.split_at_checked(usize::from(*key_len))
-        && usize::from(*value_len) == value.len()
-    {
-        if let [0x0a, text_len @ 0..=0x7f, text @ ..] = value
-            && usize::from(*text_len) == text.len()
-        {
-            return Ok(Attribute {
-                key,
-                value: Value::Text(text),
-            });
-        }
-        return Ok(Attribute {
-            key,
-            value: any(value, level + 1, deepest)?,
-        });
+pub(crate) fn text_pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match short_pair(bytes)? {
+        (key, [0x0a, len @ 0..=0x7f, text @ ..]) if usize::from(*len) == text.len() => Some((key, text)),
+        _ => None,
     }
-    merged_pair(bytes, level, deepest)
+}
+
+/// Key and value of a `KeyValue` that holds just these, short, and in order: nearly all attributes are like that.
+#[inline(always)]
+fn short_pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, key_len @ 0..=0x7f, rest @ ..] = bytes else { return None };
+    match rest.split_at_checked(usize::from(*key_len))? {
+        (key, [0x12, len @ 0..=0x7f, value @ ..]) if usize::from(*len) == value.len() => Some((key, value)),
+        _ => None,
+    }
+}
+
+/// Reads a `KeyValue` that stands at this level of messages.
+#[inline]
+pub(crate) fn pair<'a>(bytes: &'a [u8], level: u32, deepest: &mut Deepest) -> Result<Attribute<'a>, Fault> {
+    match short_pair(bytes) {
+        Some((key, value)) => match short(value) {
+            Some(value) => Ok(Attribute { key, value }),
+            None => Ok(Attribute { key, value: any(value, level + 1, deepest)? }),
+        },
+        None => merged_pair(bytes, level, deepest),
+    }
+}
+
+/// A plain value that fills its message, as nearly every one does.
+#[inline(always)]
+fn short(value: &[u8]) -> Option<Value<'_>> {
+    match value {
+        [0x0a, len @ 0..=0x7f, text @ ..] if usize::from(*len) == text.len() => Some(Value::Text(text)),
+        [0x10, flag @ 0..=1] => Some(Value::Bool(*flag == 1)),
+        [0x18, number @ ..] => {
+            let mut number = Reader::new(number);
+            let value = number.varint().ok()?.cast_signed();
+            number.is_empty().then_some(Value::Int(value))
+        }
+        [0x21, bits @ ..] => Some(Value::Double(f64::from_le_bytes(bits.try_into().ok()?))),
+        _ => None,
+    }
 }
 
 #[inline(never)]
@@ -101,10 +126,7 @@ fn merged_pair<'a>(bytes: &'a [u8], level: u32, deepest: &mut Deepest) -> Result
             other => fields.skip(other, level, PAIR_FIELDS)?,
         }
     }
-    Ok(Attribute {
-        key,
-        value: value.finish(bytes, PAIR_VALUE),
-    })
+    Ok(Attribute { key, value: value.finish(bytes, PAIR_VALUE) })
 }
 
 /// Reads an `AnyValue` that stands at this level of messages.
@@ -166,16 +188,8 @@ impl<'a> Merged<'a> {
         } else {
             self.pieces = 1;
             self.void = *seen;
-            let list = Nested {
-                region: list,
-                holder: Holder::List,
-                void: 0,
-            };
-            self.value = if key == ARRAY {
-                Value::Array(Array(list))
-            } else {
-                Value::Map(Map(list))
-            };
+            let list = Nested { region: list, holder: Nested::LIST, void: 0 };
+            self.value = if key == ARRAY { Value::Array(Array(list)) } else { Value::Map(Map(list)) };
         }
         *seen += 1;
     }
@@ -186,17 +200,9 @@ impl<'a> Merged<'a> {
             return self.value;
         }
         let list = if self.occurrences == 1 {
-            Nested {
-                region: self.last,
-                holder: Holder::Value,
-                void: self.void,
-            }
+            Nested { region: self.last, holder: Nested::VALUE, void: self.void }
         } else {
-            Nested {
-                region: holder,
-                holder: Holder::Message { key },
-                void: self.void,
-            }
+            Nested { region: holder, holder: key, void: self.void }
         };
         match self.value {
             Value::Array(_) => Value::Array(Array(list)),

@@ -95,11 +95,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        let kind = if self.rest.len() < 10 {
-            ErrorKind::Truncated
-        } else {
-            ErrorKind::Varint
-        };
+        let kind = if self.rest.len() < 10 { ErrorKind::Truncated } else { ErrorKind::Varint };
         Err(Fault::at(self.rest, kind))
     }
 
@@ -110,6 +106,18 @@ impl<'a> Reader<'a> {
         let at = self.rest;
         let key = self.varint()?;
         u32::try_from(key).map_err(|_| Fault::at(at, ErrorKind::FieldNumber))
+    }
+
+    /// Takes the key of the next field if it is this one, which fits into a byte.
+    #[inline(always)]
+    pub(crate) fn follows(&mut self, key: u32) -> bool {
+        match self.rest {
+            [byte, rest @ ..] if u32::from(*byte) == key => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     #[inline(always)]
@@ -143,10 +151,7 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(crate) fn chunk(&mut self) -> Result<&'a [u8], Fault> {
         let len = self.varint()?;
-        match usize::try_from(len)
-            .ok()
-            .and_then(|len| self.rest.split_at_checked(len))
-        {
+        match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
             Some((chunk, rest)) => {
                 self.rest = rest;
                 Ok(chunk)

@@ -29,9 +29,7 @@ impl TraceSink<'_> for Reader {
 
     fn span(&mut self, span: &Span<'_, '_>) {
         let key = span.get(b"order.id").map_or(0, |value| value.text().len() as u64);
-        self.sum = self
-            .sum
-            .wrapping_add(span.trace_id as u64 ^ span.span_id ^ span.start ^ span.end ^ key);
+        self.sum = self.sum.wrapping_add(span.trace_id as u64 ^ span.span_id ^ span.start ^ span.end ^ key);
     }
 }
 
@@ -39,14 +37,11 @@ impl TraceSink<'_> for Reader {
 fn scan_with_key(bencher: Bencher<'_, '_>) {
     let body = request::traces(SPANS);
     let limits = Limits::default();
-    bencher
-        .counter(ItemsCount::new(SPANS))
-        .counter(BytesCount::of_slice(&body))
-        .bench_local(|| {
-            let mut reader = Reader { sum: 0 };
-            let tally = scan_traces(black_box(&body), &limits, &mut reader);
-            (tally, reader.sum)
-        });
+    bencher.counter(ItemsCount::new(SPANS)).counter(BytesCount::of_slice(&body)).bench_local(|| {
+        let mut reader = Reader { sum: 0 };
+        let tally = scan_traces(black_box(&body), &limits, &mut reader);
+        (tally, reader.sum)
+    });
 }
 
 #[divan::bench]
@@ -81,11 +76,8 @@ fn json_read(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn json_write(bencher: Bencher<'_, '_>) {
     let body = request::traces(SPANS);
-    bencher
-        .counter(ItemsCount::new(SPANS))
-        .counter(BytesCount::of_slice(&body))
-        .bench_local(|| {
-            let mut line = Vec::with_capacity(body.len() * 3);
-            json::write(Signal::Traces, black_box(&body), &mut line).map(|()| line)
-        });
+    bencher.counter(ItemsCount::new(SPANS)).counter(BytesCount::of_slice(&body)).bench_local(|| {
+        let mut line = Vec::with_capacity(body.len() * 3);
+        json::write(Signal::Traces, black_box(&body), &mut line).map(|()| line)
+    });
 }

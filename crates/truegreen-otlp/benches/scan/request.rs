@@ -8,11 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 
 fn pair(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 fn text(key: &str, text: impl Into<String>) -> KeyValue {
@@ -32,24 +28,11 @@ pub(crate) fn traces(spans: usize) -> Vec<u8> {
         ],
         ..Resource::default()
     };
-    let scope = InstrumentationScope {
-        name: "shop/stock/consumer".to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let scope_spans = vec![ScopeSpans {
-        scope: Some(scope),
-        spans: (0..spans as u64).map(span).collect(),
-        ..ScopeSpans::default()
-    }];
-    let group = ResourceSpans {
-        resource: Some(resource),
-        scope_spans,
-        ..ResourceSpans::default()
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![group],
-    }
-    .encode_to_vec()
+    let scope = InstrumentationScope { name: "shop/stock/consumer".to_owned(), ..InstrumentationScope::default() };
+    let scope_spans =
+        vec![ScopeSpans { scope: Some(scope), spans: (0..spans as u64).map(span).collect(), ..ScopeSpans::default() }];
+    let group = ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() };
+    ExportTraceServiceRequest { resource_spans: vec![group] }.encode_to_vec()
 }
 
 fn span(at: u64) -> Span {
@@ -57,9 +40,7 @@ fn span(at: u64) -> Span {
     let mixed = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let start = 1_790_000_000_000_000_000 + at * 1_250_000;
     Span {
-        trace_id: (u128::from(mixed) << 64 | u128::from(mixed.rotate_left(17)))
-            .to_be_bytes()
-            .to_vec(),
+        trace_id: (u128::from(mixed) << 64 | u128::from(mixed.rotate_left(17))).to_be_bytes().to_vec(),
         span_id: mixed.to_be_bytes().to_vec(),
         parent_span_id: mixed.rotate_left(31).to_be_bytes().to_vec(),
         flags: 0x101,
@@ -81,10 +62,7 @@ fn span(at: u64) -> Span {
             pair("stock.reserved", Value::BoolValue(!at.is_multiple_of(9))),
             text("server.address", "kafka-2.shop.svc.cluster.local"),
         ],
-        status: Some(Status {
-            message: String::new(),
-            code: 1,
-        }),
+        status: Some(Status { message: String::new(), code: 1 }),
         ..Span::default()
     }
 }

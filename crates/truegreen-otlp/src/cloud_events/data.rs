@@ -32,10 +32,7 @@ pub(super) struct Leaves {
 impl Leaves {
     /// The values of this JSON at no more than `most` paths.
     pub(super) fn of(json: &[u8], most: usize) -> Result<Leaves, serde_json::Error> {
-        let mut leaves = Leaves {
-            most,
-            ..Leaves::default()
-        };
+        let mut leaves = Leaves { most, ..Leaves::default() };
         let mut source = serde_json::Deserializer::from_slice(json);
         Node(&mut leaves).deserialize(&mut source)?;
         source.end()?;
@@ -58,11 +55,7 @@ impl Leaves {
             self.drop_one();
             return None;
         }
-        self.leaves.push(Leaf {
-            path: self.path.clone(),
-            values: Vec::new(),
-            many: false,
-        });
+        self.leaves.push(Leaf { path: self.path.clone(), values: Vec::new(), many: false });
         self.leaves.last_mut()
     }
 

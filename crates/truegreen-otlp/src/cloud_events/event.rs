@@ -84,9 +84,7 @@ impl<'a> Event<'a> {
             ("data_base64", _) => return Err(ErrorKind::Base64),
             (_, Some(b'"')) => self.text(name, serde_json::from_str(value)?)?,
             (_, Some(b'{' | b'[')) => {
-                return Err(ErrorKind::Attribute {
-                    name: name.chars().take(80).collect(),
-                });
+                return Err(ErrorKind::Attribute { name: name.chars().take(80).collect() });
             }
             ("id" | "source" | "type" | "specversion" | "subject" | "time" | "datacontenttype" | "dataschema", _) => {
                 self.text(name, value.to_owned())?;
@@ -129,21 +127,15 @@ impl<'a> Event<'a> {
 
     /// Whether all is there that must be.
     pub(super) fn check(&self) -> Result<(), ErrorKind> {
-        let required = [
-            ("specversion", &self.spec_version),
-            ("id", &self.id),
-            ("source", &self.source),
-            ("type", &self.kind),
-        ];
+        let required =
+            [("specversion", &self.spec_version), ("id", &self.id), ("source", &self.source), ("type", &self.kind)];
         for (name, value) in required {
             if value.is_empty() {
                 return Err(ErrorKind::Missing { name });
             }
         }
         if self.spec_version != "1.0" {
-            return Err(ErrorKind::SpecVersion {
-                found: self.spec_version.clone(),
-            });
+            return Err(ErrorKind::SpecVersion { found: self.spec_version.clone() });
         }
         Ok(())
     }
@@ -155,17 +147,8 @@ impl<'a> Event<'a> {
                 _ => Format::Unsaid,
             };
         };
-        let essence = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        if essence.ends_with("/json") || essence.ends_with("+json") {
-            Format::Json
-        } else {
-            Format::Other
-        }
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence.ends_with("/json") || essence.ends_with("+json") { Format::Json } else { Format::Other }
     }
 }
 
@@ -221,10 +204,7 @@ fn traceparent(text: &str) -> Option<(u128, u64)> {
     if !valid {
         return None;
     }
-    let ids = (
-        u128::from_str_radix(trace, 16).ok()?,
-        u64::from_str_radix(span, 16).ok()?,
-    );
+    let ids = (u128::from_str_radix(trace, 16).ok()?, u64::from_str_radix(span, 16).ok()?);
     (ids.0 != 0 && ids.1 != 0).then_some(ids)
 }
 
@@ -234,9 +214,7 @@ pub(super) fn percent_decoded(value: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let code = value
-            .get(at + 1..at + 3)
-            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let code = value.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if bytes[at] == b'%' => {
                 out.push(byte);

@@ -76,11 +76,7 @@ fn record(event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), ErrorKind> {
     }
     let truncated = body.write(out);
 
-    let mut list = Attributes {
-        out,
-        count: 0,
-        dropped: event.dropped,
-    };
+    let mut list = Attributes { out, count: 0, dropped: event.dropped };
     list.text("cloudevents.event_id", &event.id);
     list.text("cloudevents.event_source", &event.source);
     list.text("cloudevents.event_type", &event.kind);
@@ -191,19 +187,12 @@ impl<'a> Body<'a> {
         Ok(match (&event.data, event.format()) {
             (Data::None, _) => Body::None,
             // A text within JSON is shown without its quotes, whatever it is said to be.
-            (Data::Json(json), _) if json.starts_with('"') => Body::Text {
-                shown: serde_json::from_str::<String>(json)?.into(),
-                json: None,
-            },
-            (Data::Json(json), _) => Body::Text {
-                shown: (*json).into(),
-                json: Some(json.as_bytes()),
-            },
+            (Data::Json(json), _) if json.starts_with('"') => {
+                Body::Text { shown: serde_json::from_str::<String>(json)?.into(), json: None }
+            }
+            (Data::Json(json), _) => Body::Text { shown: (*json).into(), json: Some(json.as_bytes()) },
             (Data::Bytes(bytes), format) => match std::str::from_utf8(bytes) {
-                Ok(text) => Body::Text {
-                    shown: text.into(),
-                    json: (format != Format::Other).then_some(&bytes[..]),
-                },
+                Ok(text) => Body::Text { shown: text.into(), json: (format != Format::Other).then_some(&bytes[..]) },
                 Err(_) => Body::Bytes(bytes),
             },
         })

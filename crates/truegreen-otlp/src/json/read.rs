@@ -99,12 +99,7 @@ impl Visitor<'_> for Name {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Named, E> {
-        if let Some(field) = self
-            .message
-            .fields
-            .iter()
-            .find(|field| field.camel == name || field.snake == name)
-        {
+        if let Some(field) = self.message.fields.iter().find(|field| field.camel == name || field.snake == name) {
             return Ok(Named::Known(field));
         }
         Ok(signal_by_field(name).map_or(Named::Unknown, Named::OtherSignal))
@@ -123,11 +118,9 @@ impl<'de> DeserializeSeed<'de> for Content<'_> {
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
         match self.field.often {
             Often::Many => source.deserialize_any(List(self)),
-            Often::Once | Often::OneOf => source.deserialize_any(Single {
-                field: self.field,
-                packed: false,
-                out: self.out,
-            }),
+            Often::Once | Often::OneOf => {
+                source.deserialize_any(Single { field: self.field, packed: false, out: self.out })
+            }
         }
     }
 }
@@ -208,10 +201,7 @@ impl Single<'_> {
             _ => return Err(self.mistake(format_args!("the number {number}"))),
         };
         if !(least..=most).contains(&number) {
-            return Err(E::custom(format_args!(
-                "{:?} is {number}, beyond {least} to {most}",
-                self.field.camel
-            )));
+            return Err(E::custom(format_args!("{:?} is {number}, beyond {least} to {most}", self.field.camel)));
         }
         let bits = match self.field.kind {
             // Small numbers of either sign are written short.
@@ -281,11 +271,7 @@ impl Single<'_> {
             found.truncate(at);
             found.push_str("...");
         }
-        E::custom(format_args!(
-            "{:?} is {found}, expected {}",
-            self.field.camel,
-            Wanted(self.field.kind)
-        ))
+        E::custom(format_args!("{:?} is {found}, expected {}", self.field.camel, Wanted(self.field.kind)))
     }
 }
 
@@ -370,10 +356,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect()
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 /// Looks for the field that tells the signal, and for nothing else.

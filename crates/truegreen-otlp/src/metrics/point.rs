@@ -28,26 +28,11 @@ pub(super) struct Shape {
     flags: u32,
 }
 
-const NUMBER: Shape = Shape {
-    message: &schema::NUMBER_POINT,
-    attribute: wire::len(7),
-    flags: wire::varint(8),
-};
-const OF_BOUNDS: Shape = Shape {
-    message: &schema::HISTOGRAM_POINT,
-    attribute: wire::len(9),
-    flags: wire::varint(10),
-};
-const OF_EXPONENTS: Shape = Shape {
-    message: &schema::EXPONENTIAL_POINT,
-    attribute: wire::len(1),
-    flags: wire::varint(10),
-};
-const OF_QUANTILES: Shape = Shape {
-    message: &schema::SUMMARY_POINT,
-    attribute: wire::len(7),
-    flags: wire::varint(8),
-};
+const NUMBER: Shape = Shape { message: &schema::NUMBER_POINT, attribute: wire::len(7), flags: wire::varint(8) };
+const OF_BOUNDS: Shape = Shape { message: &schema::HISTOGRAM_POINT, attribute: wire::len(9), flags: wire::varint(10) };
+const OF_EXPONENTS: Shape =
+    Shape { message: &schema::EXPONENTIAL_POINT, attribute: wire::len(1), flags: wire::varint(10) };
+const OF_QUANTILES: Shape = Shape { message: &schema::SUMMARY_POINT, attribute: wire::len(7), flags: wire::varint(8) };
 
 impl Shape {
     /// The shape of the points in the data under this key of a metric.

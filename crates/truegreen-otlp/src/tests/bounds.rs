@@ -16,57 +16,32 @@ use crate::{
 };
 
 fn text(text: &str) -> AnyValue {
-    AnyValue {
-        value: Some(any_value::Value::StringValue(text.to_owned())),
-    }
+    AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) }
 }
 
 fn pair(key: &str, value: AnyValue) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(value),
-        ..KeyValue::default()
-    }
+    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
 fn nested(depth: usize) -> AnyValue {
     (0..depth).fold(text("deep"), |inner, level| {
         let value = match level % 2 {
             0 => any_value::Value::ArrayValue(ArrayValue { values: vec![inner] }),
-            _ => any_value::Value::KvlistValue(KeyValueList {
-                values: vec![pair("k", inner)],
-            }),
+            _ => any_value::Value::KvlistValue(KeyValueList { values: vec![pair("k", inner)] }),
         };
         AnyValue { value: Some(value) }
     })
 }
 
 fn span() -> Span {
-    Span {
-        trace_id: vec![1; 16],
-        span_id: vec![2; 8],
-        ..Span::default()
-    }
+    Span { trace_id: vec![1; 16], span_id: vec![2; 8], ..Span::default() }
 }
 
 fn traces(resource: Vec<KeyValue>, spans: Vec<Span>) -> Vec<u8> {
-    let scope_spans = vec![ScopeSpans {
-        spans,
-        ..ScopeSpans::default()
-    }];
-    let resource = Some(Resource {
-        attributes: resource,
-        ..Resource::default()
-    });
-    let group = ResourceSpans {
-        resource,
-        scope_spans,
-        ..ResourceSpans::default()
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![group],
-    }
-    .encode_to_vec()
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let resource = Some(Resource { attributes: resource, ..Resource::default() });
+    let group = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
+    ExportTraceServiceRequest { resource_spans: vec![group] }.encode_to_vec()
 }
 
 fn tally(body: &[u8], limits: Limits) -> Tally {
@@ -76,118 +51,57 @@ fn tally(body: &[u8], limits: Limits) -> Tally {
 /// Guarantee: of two spans the one within the bound is taken, the one beyond it refused alone.
 fn refuses(within: Span, beyond: Span, limits: Limits, why: Refusal) {
     let tally = tally(&traces(vec![], vec![within, beyond]), limits);
-    assert_eq!(
-        (tally.accepted, tally.refusals().collect::<Vec<_>>()),
-        (1, vec![(why, 1)])
-    );
+    assert_eq!((tally.accepted, tally.refusals().collect::<Vec<_>>()), (1, vec![(why, 1)]));
 }
 
 #[test]
 fn attributes_of_a_record() {
-    let limits = Limits {
-        max_attributes: 2,
-        ..Limits::default()
-    };
-    let with = |count| Span {
-        attributes: vec![pair("k", text("v")); count],
-        ..span()
-    };
+    let limits = Limits { max_attributes: 2, ..Limits::default() };
+    let with = |count| Span { attributes: vec![pair("k", text("v")); count], ..span() };
     refuses(with(2), with(3), limits, Refusal::TooManyAttributes);
 }
 
 #[test]
 fn attributes_of_a_resource_refuse_its_records() {
-    let limits = Limits {
-        max_attributes: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_attributes: 2, ..Limits::default() };
     let body = traces(vec![pair("k", text("v")); 3], vec![span(), span()]);
-    assert_eq!(
-        tally(&body, limits).refusals().collect::<Vec<_>>(),
-        [(Refusal::TooManyAttributes, 2)]
-    );
+    assert_eq!(tally(&body, limits).refusals().collect::<Vec<_>>(), [(Refusal::TooManyAttributes, 2)]);
 }
 
 #[test]
 fn depth_of_values_wherever_they_stand() {
-    let limits = Limits {
-        max_depth: 3,
-        ..Limits::default()
-    };
+    let limits = Limits { max_depth: 3, ..Limits::default() };
     let attribute = |depth| vec![pair("k", nested(depth))];
-    let own = |depth| Span {
-        attributes: attribute(depth),
-        ..span()
-    };
+    let own = |depth| Span { attributes: attribute(depth), ..span() };
     refuses(own(3), own(4), limits, Refusal::TooDeep);
-    let event = |depth| Span {
-        events: vec![Event {
-            attributes: attribute(depth),
-            ..Event::default()
-        }],
-        ..span()
-    };
+    let event = |depth| Span { events: vec![Event { attributes: attribute(depth), ..Event::default() }], ..span() };
     refuses(event(3), event(4), limits, Refusal::TooDeep);
-    let link = |depth| Span {
-        links: vec![Link {
-            attributes: attribute(depth),
-            ..Link::default()
-        }],
-        ..span()
-    };
+    let link = |depth| Span { links: vec![Link { attributes: attribute(depth), ..Link::default() }], ..span() };
     refuses(link(3), link(4), limits, Refusal::TooDeep);
     let body = traces(attribute(4), vec![span()]);
-    assert_eq!(
-        tally(&body, limits).refusals().collect::<Vec<_>>(),
-        [(Refusal::TooDeep, 1)]
-    );
+    assert_eq!(tally(&body, limits).refusals().collect::<Vec<_>>(), [(Refusal::TooDeep, 1)]);
 }
 
 #[test]
 fn links_of_a_span() {
-    let limits = Limits {
-        max_links: 2,
-        ..Limits::default()
-    };
-    let link = Link {
-        trace_id: vec![1; 16],
-        span_id: vec![3; 8],
-        ..Link::default()
-    };
-    let with = |count| Span {
-        links: vec![link.clone(); count],
-        ..span()
-    };
+    let limits = Limits { max_links: 2, ..Limits::default() };
+    let link = Link { trace_id: vec![1; 16], span_id: vec![3; 8], ..Link::default() };
+    let with = |count| Span { links: vec![link.clone(); count], ..span() };
     refuses(with(2), with(3), limits, Refusal::TooManyLinks);
 }
 
 /// The story: an SDK links to the context of a message that had none; the span is still the evidence of the step.
 #[test]
 fn a_link_to_nowhere_is_left_out_and_counted() {
-    let tally = tally(
-        &traces(
-            vec![],
-            vec![Span {
-                links: vec![Link::default()],
-                ..span()
-            }],
-        ),
-        Limits::default(),
-    );
+    let tally = tally(&traces(vec![], vec![Span { links: vec![Link::default()], ..span() }]), Limits::default());
     assert_eq!((tally.accepted, tally.ignored_links), (1, 1));
 }
 
 #[test]
 fn records_of_a_request() {
-    let limits = Limits {
-        max_records: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_records: 2, ..Limits::default() };
     let tally = tally(&traces(vec![], vec![span(); 5]), limits);
-    assert_eq!(
-        (tally.accepted, tally.refusals().collect::<Vec<_>>()),
-        (2, vec![(Refusal::TooManyRecords, 3)])
-    );
+    assert_eq!((tally.accepted, tally.refusals().collect::<Vec<_>>()), (2, vec![(Refusal::TooManyRecords, 3)]));
 }
 
 #[test]
@@ -200,14 +114,8 @@ fn ids_of_a_span() {
         refuses(span(), Span { span_id: id, ..span() }, limits, Refusal::BadSpanId);
     }
     refuses(
-        Span {
-            parent_span_id: vec![0; 8],
-            ..span()
-        },
-        Span {
-            parent_span_id: vec![1; 16],
-            ..span()
-        },
+        Span { parent_span_id: vec![0; 8], ..span() },
+        Span { parent_span_id: vec![1; 16], ..span() },
         limits,
         Refusal::BadParentSpanId,
     );
@@ -215,15 +123,7 @@ fn ids_of_a_span() {
 
 #[test]
 fn messages_nested_beyond_any_decoder_are_malformed() {
-    let body = |depth| {
-        traces(
-            vec![],
-            vec![Span {
-                attributes: vec![pair("k", nested(depth))],
-                ..span()
-            }],
-        )
-    };
+    let body = |depth| traces(vec![], vec![Span { attributes: vec![pair("k", nested(depth))], ..span() }]);
     // Arrays cost two levels of messages, maps three; the attribute's value is the fifth level.
     for depth in 30..50 {
         let body = body(depth);
@@ -242,18 +142,11 @@ fn groups_nested_beyond_any_decoder_are_malformed() {
         (0..depth).for_each(|_| put_varint(100 << 3 | 3, &mut body));
         (0..depth).for_each(|_| put_varint(100 << 3 | 4, &mut body));
         let ours = check(Signal::Traces, &body, &Limits::default());
-        assert_eq!(
-            ours.is_ok(),
-            ExportTraceServiceRequest::decode(&body[..]).is_ok(),
-            "depth {depth}"
-        );
+        assert_eq!(ours.is_ok(), ExportTraceServiceRequest::decode(&body[..]).is_ok(), "depth {depth}");
     }
     // Deep enough to overflow a stack that recursed without a bound.
     let body = [0xa3, 0x06].repeat(1_000_000);
-    assert_eq!(
-        check(Signal::Traces, &body, &Limits::default()).unwrap_err().kind,
-        ErrorKind::TooDeep
-    );
+    assert_eq!(check(Signal::Traces, &body, &Limits::default()).unwrap_err().kind, ErrorKind::TooDeep);
 }
 
 #[test]
@@ -286,13 +179,7 @@ fn malformed_bytes_say_what_and_where() {
 /// The story: one text in Latin-1 must not cost its sender a whole request.
 #[test]
 fn texts_are_not_checked_as_utf8() {
-    let mut body = traces(
-        vec![],
-        vec![Span {
-            name: "caf?".to_owned(),
-            ..span()
-        }],
-    );
+    let mut body = traces(vec![], vec![Span { name: "caf?".to_owned(), ..span() }]);
     let at = body.iter().position(|byte| *byte == b'?').unwrap();
     body[at] = 0xe9;
     assert!(ExportTraceServiceRequest::decode(&body[..]).is_err());
@@ -339,23 +226,10 @@ fn a_list_in_pieces_is_one_list() {
 
 #[test]
 fn a_log_of_a_broken_trace_is_a_log_without_a_trace() {
-    let record = LogRecord {
-        trace_id: vec![1; 3],
-        span_id: vec![0; 8],
-        ..LogRecord::default()
-    };
-    let scope_logs = vec![ScopeLogs {
-        log_records: vec![record],
-        ..ScopeLogs::default()
-    }];
-    let group = ResourceLogs {
-        scope_logs,
-        ..ResourceLogs::default()
-    };
-    let body = ExportLogsServiceRequest {
-        resource_logs: vec![group],
-    }
-    .encode_to_vec();
+    let record = LogRecord { trace_id: vec![1; 3], span_id: vec![0; 8], ..LogRecord::default() };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+    let group = ResourceLogs { scope_logs, ..ResourceLogs::default() };
+    let body = ExportLogsServiceRequest { resource_logs: vec![group] }.encode_to_vec();
     assert_eq!(check(Signal::Logs, &body, &Limits::default()).unwrap().accepted, 1);
 }
 

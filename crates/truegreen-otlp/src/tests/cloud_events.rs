@@ -19,13 +19,7 @@ fn records(body: Result<Vec<u8>, Error>) -> Vec<PlainLog> {
     let body = body.unwrap();
     ExportLogsServiceRequest::decode(&body[..]).unwrap();
     let scanned = scan(Signal::Logs, &body, &Limits::default()).unwrap();
-    assert_eq!(
-        scanned.tally,
-        Tally {
-            accepted: scanned.tally.accepted,
-            ..Tally::default()
-        }
-    );
+    assert_eq!(scanned.tally, Tally { accepted: scanned.tally.accepted, ..Tally::default() });
     let log = |told| if let Told::Log(log) = told { Some(*log) } else { None };
     scanned.told.into_iter().filter_map(log).collect()
 }
@@ -41,11 +35,7 @@ fn text(text: &str) -> Plain {
 }
 
 fn get<'r>(record: &'r PlainLog, key: &str) -> Option<&'r Plain> {
-    record
-        .attributes
-        .iter()
-        .find(|(name, _)| name == key.as_bytes())
-        .map(|(_, value)| value)
+    record.attributes.iter().find(|(name, _)| name == key.as_bytes()).map(|(_, value)| value)
 }
 
 #[test]
@@ -58,10 +48,7 @@ fn an_event_becomes_a_record() {
     );
     assert_eq!(record.texts[1], b"order.placed");
     assert_eq!(record.times, (1_500_000_000, 0));
-    assert_eq!(
-        record.ids,
-        (0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7)
-    );
+    assert_eq!(record.ids, (0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7));
     for (key, value) in [
         ("cloudevents.event_id", text("A-1")),
         ("cloudevents.event_source", text("shop")),
@@ -92,15 +79,9 @@ fn data_of_other_kinds() {
     assert_eq!(record(r#","data":[1]"#).body, text("[1]"));
     assert_eq!(record(r#","data_base64":"/wA=""#).body, Plain::Bytes(vec![255, 0]));
     let json = record(r#","data_base64":"eyJhIjoxfQ==","datacontenttype":"application/vnd.x+json; charset=utf-8""#);
-    assert_eq!(
-        (get(&json, "a"), json.body.clone()),
-        (Some(&Plain::Int(1)), text(r#"{"a":1}"#))
-    );
+    assert_eq!((get(&json, "a"), json.body.clone()), (Some(&Plain::Int(1)), text(r#"{"a":1}"#)));
     // Beyond a signed integer the digits are kept, since a key is compared by its text.
-    assert_eq!(
-        get(&record(r#","data":{"n":18446744073709551615}"#), "n"),
-        Some(&text("18446744073709551615"))
-    );
+    assert_eq!(get(&record(r#","data":{"n":18446744073709551615}"#), "n"), Some(&text("18446744073709551615")));
 }
 
 #[test]
@@ -108,16 +89,9 @@ fn one_resource_for_neighbours_of_one_source() {
     let other = event("").replace("\"shop\"", "\"till\"");
     let body = batched(format!("[{},{},{other}]", event(""), event("")).as_bytes()).unwrap();
     let request = ExportLogsServiceRequest::decode(&body[..]).unwrap();
-    let counts: Vec<_> = request
-        .resource_logs
-        .iter()
-        .map(|group| group.scope_logs[0].log_records.len())
-        .collect();
+    let counts: Vec<_> = request.resource_logs.iter().map(|group| group.scope_logs[0].log_records.len()).collect();
     assert_eq!(counts, [2, 1]);
-    let senders: Vec<_> = crate::senders(Signal::Logs, &body)
-        .iter()
-        .map(|sender| sender.service.to_vec())
-        .collect();
+    let senders: Vec<_> = crate::senders(Signal::Logs, &body).iter().map(|sender| sender.service.to_vec()).collect();
     assert_eq!(senders, [b"shop", b"till"]);
     assert_eq!(batched(b"[]"), Ok(vec![]));
 }
@@ -133,26 +107,13 @@ fn an_event_in_headers() {
         ("host", "example.org"),
     ];
     let with = |content_type: Option<&'static str>, body: &[u8]| {
-        let headers = headers
-            .into_iter()
-            .chain(content_type.map(|value| ("Content-Type", value)));
+        let headers = headers.into_iter().chain(content_type.map(|value| ("Content-Type", value)));
         binary(headers, body)
     };
     let json = records(with(Some("application/json"), br#"{"order":{"id":7}}"#)).remove(0);
-    assert_eq!(
-        (get(&json, "order.id"), get(&json, "tenant")),
-        (Some(&Plain::Int(7)), Some(&text("acme")))
-    );
-    assert_eq!(
-        (&json.texts[1][..], get(&json, "host")),
-        ("caf\u{e9} %zz".as_bytes(), None)
-    );
-    assert!(
-        with(Some("application/json"), b"{")
-            .unwrap_err()
-            .to_string()
-            .starts_with("event 0: malformed JSON")
-    );
+    assert_eq!((get(&json, "order.id"), get(&json, "tenant")), (Some(&Plain::Int(7)), Some(&text("acme"))));
+    assert_eq!((&json.texts[1][..], get(&json, "host")), ("caf\u{e9} %zz".as_bytes(), None));
+    assert!(with(Some("application/json"), b"{").unwrap_err().to_string().starts_with("event 0: malformed JSON"));
     // Nobody said that it was JSON: taken as such if it can be, else as text.
     assert!(get(&records(with(None, b"{\"a\":1}"))[0], "a").is_some());
     assert_eq!(records(with(None, b"{"))[0].body, text("{"));
@@ -164,22 +125,10 @@ fn an_event_in_headers() {
 #[test]
 fn mistakes_say_which_event_and_how_to_mend_it() {
     let cases = [
-        (
-            event("").replace("\"id\":\"A-1\"", "\"id\":\"\""),
-            "\"id\" is missing or empty",
-        ),
-        (
-            event("").replace("\"type\"", "\"kind\""),
-            "\"type\" is missing or empty",
-        ),
-        (
-            event("").replace("\"source\"", "\"src\""),
-            "\"source\" is missing or empty",
-        ),
-        (
-            event("").replace("\"specversion\"", "\"spec\""),
-            "\"specversion\" is missing or empty",
-        ),
+        (event("").replace("\"id\":\"A-1\"", "\"id\":\"\""), "\"id\" is missing or empty"),
+        (event("").replace("\"type\"", "\"kind\""), "\"type\" is missing or empty"),
+        (event("").replace("\"source\"", "\"src\""), "\"source\" is missing or empty"),
+        (event("").replace("\"specversion\"", "\"spec\""), "\"specversion\" is missing or empty"),
         (event("").replace("1.0", "0.3"), "\"0.3\" is not supported"),
         (event(r#","time":"yesterday""#), "RFC 3339"),
         (event(r#","time":"2026-01-31T12:00:00""#), "offset included"),
@@ -214,21 +163,12 @@ fn a_traceparent_that_is_none_stays_visible() {
 fn what_is_beyond_a_bound_is_left_out_and_counted() {
     let many: Vec<_> = (0..200).map(|at| format!("\"k{at}\":1")).collect();
     let attributes = record(&format!(r#","data":{{{}}}"#, many.join(",")));
-    assert_eq!(
-        (attributes.attributes.len(), attributes.dropped),
-        (MAX_ATTRIBUTES, 200 - 124)
-    );
+    assert_eq!((attributes.attributes.len(), attributes.dropped), (MAX_ATTRIBUTES, 200 - 124));
 
     let extensions = record(&format!(",{}", many.join(",")));
-    assert_eq!(
-        (extensions.attributes.len(), extensions.dropped),
-        (MAX_ATTRIBUTES, 200 - 124)
-    );
+    assert_eq!((extensions.attributes.len(), extensions.dropped), (MAX_ATTRIBUTES, 200 - 124));
 
-    let values = record(&format!(
-        r#","data":{{"list":[{}]}}"#,
-        vec!["1"; MAX_VALUES + 5].join(",")
-    ));
+    let values = record(&format!(r#","data":{{"list":[{}]}}"#, vec!["1"; MAX_VALUES + 5].join(",")));
     assert!(matches!(get(&values, "list"), Some(Plain::Array(list)) if list.len() == MAX_VALUES));
     assert_eq!(values.dropped, 5);
 
@@ -237,23 +177,14 @@ fn what_is_beyond_a_bound_is_left_out_and_counted() {
     let deep = record(&nest(MAX_DEPTH + 1));
     assert_eq!((deep.attributes.len(), deep.dropped), (4, 1));
 
-    let long = record(&format!(
-        r#","long":"{0}","data":{{"long":"{0}"}}"#,
-        "x".repeat(MAX_TEXT + 1)
-    ));
+    let long = record(&format!(r#","long":"{0}","data":{{"long":"{0}"}}"#, "x".repeat(MAX_TEXT + 1)));
     assert_eq!((long.attributes.len(), long.dropped), (4, 2));
 
     let body = record(&format!(r#","data":"{}""#, "é".repeat(MAX_BODY)));
     assert_eq!(get(&body, TRUNCATED), Some(&Plain::Bool(true)));
     assert!(matches!(&body.body, Plain::Text(text) if text.len() == MAX_BODY));
     let bytes = records(binary(
-        [
-            ("ce-specversion", "1.0"),
-            ("ce-id", "1"),
-            ("ce-source", "s"),
-            ("ce-type", "t"),
-        ]
-        .into_iter(),
+        [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "s"), ("ce-type", "t")].into_iter(),
         &vec![0xff; MAX_BODY + 1],
     ));
     assert_eq!(get(&bytes[0], TRUNCATED), Some(&Plain::Bool(true)));
@@ -262,11 +193,7 @@ fn what_is_beyond_a_bound_is_left_out_and_counted() {
 /// Scenario: nesting that would overflow a stack that recursed without a bound. Guarantee: it is passed over.
 #[test]
 fn depth_of_json_is_bounded() {
-    let deep = record(&format!(
-        r#","data":{}{}"#,
-        "[".repeat(1_000_000),
-        "]".repeat(1_000_000)
-    ));
+    let deep = record(&format!(r#","data":{}{}"#, "[".repeat(1_000_000), "]".repeat(1_000_000)));
     assert_eq!((deep.attributes.len(), deep.dropped), (5, 1));
 }
 

@@ -57,22 +57,8 @@ impl Dice {
     }
 
     pub(super) fn double(&mut self) -> f64 {
-        const KNOWN: [f64; 9] = [
-            0.0,
-            -0.0,
-            1.0,
-            0.1,
-            1e300,
-            5e-324,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-        ];
-        if self.one_in(2) {
-            *self.pick(&KNOWN)
-        } else {
-            self.roll() as f64 / 1e6
-        }
+        const KNOWN: [f64; 9] = [0.0, -0.0, 1.0, 0.1, 1e300, 5e-324, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+        if self.one_in(2) { *self.pick(&KNOWN) } else { self.roll() as f64 / 1e6 }
     }
 
     pub(super) fn bytes(&mut self, len: u64) -> Vec<u8> {

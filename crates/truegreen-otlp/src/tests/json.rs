@@ -25,12 +25,7 @@ fn there_and_back(signal: Signal, body: &[u8]) {
     write(signal, body, &mut line).unwrap();
     assert!(!line.contains(&b'\n'));
     let back = to_protobuf(signal, &line).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)));
-    assert_eq!(
-        canonical(signal, &back),
-        canonical(signal, body),
-        "{}",
-        String::from_utf8_lossy(&line)
-    );
+    assert_eq!(canonical(signal, &back), canonical(signal, body), "{}", String::from_utf8_lossy(&line));
     if line != b"{}" {
         assert_eq!(signal_of(&line), Some(signal));
     }
@@ -125,32 +120,20 @@ fn mistakes_say_where_and_how_to_mend_them() {
         (r#""traceId":"W47/95gDgQPSabYzgT/GDA==""#, "hex, not in base64"),
         (r#""kind":"SERVER""#, "SPAN_KIND_SERVER"),
         (r#""kind":4294967296"#, "beyond -2147483648 to 2147483647"),
-        (
-            r#""startTimeUnixNano":"soon""#,
-            "an integer, as a number or in a string",
-        ),
+        (r#""startTimeUnixNano":"soon""#, "an integer, as a number or in a string"),
         (r#""startTimeUnixNano":-1"#, "beyond 0 to"),
         (r#""startTimeUnixNano":1.5"#, "an integer"),
         (r#""name":7"#, "expected a string"),
         (r#""name":["a"]"#, "a string in \"name\""),
         (r#""status":"ok""#, "an object"),
         (r#""attributes":{"a":"b"}"#, "an array in \"attributes\""),
-        (
-            r#""attributes":[{"key":"k","value":{"boolValue":"true"}}]"#,
-            "true or false",
-        ),
+        (r#""attributes":[{"key":"k","value":{"boolValue":"true"}}]"#, "true or false"),
         (r#""attributes":[{"key":"k","value":{"bytesValue":"?"}}]"#, "base64"),
-        (
-            r#""attributes":[{"key":"k","value":{"doubleValue":"inf"}}]"#,
-            "\"Infinity\"",
-        ),
+        (r#""attributes":[{"key":"k","value":{"doubleValue":"inf"}}]"#, "\"Infinity\""),
     ];
     for (fields, hint) in cases {
         let error = read_span(fields).unwrap_err();
-        assert!(
-            error.message.contains(hint) && error.line == 1 && error.column > 40,
-            "{error}"
-        );
+        assert!(error.message.contains(hint) && error.line == 1 && error.column > 40, "{error}");
     }
     let error = to_protobuf(Signal::Traces, b"{\n\"resourceSpans\":[}").unwrap_err();
     assert_eq!((error.line, error.column), (2, 18), "{error}");
@@ -180,16 +163,8 @@ fn nested(depth: usize) -> String {
 fn depth_is_bounded_both_ways() {
     let limits = Limits::default();
     let deep = to_protobuf(Signal::Traces, nested(20).as_bytes()).unwrap();
-    assert_eq!(
-        check(Signal::Traces, &deep, &limits).unwrap().refused[Refusal::TooDeep as usize],
-        1
-    );
-    assert!(
-        to_protobuf(Signal::Traces, nested(100).as_bytes())
-            .unwrap_err()
-            .message
-            .contains("recursion limit")
-    );
+    assert_eq!(check(Signal::Traces, &deep, &limits).unwrap().refused[Refusal::TooDeep as usize], 1);
+    assert!(to_protobuf(Signal::Traces, nested(100).as_bytes()).unwrap_err().message.contains("recursion limit"));
     assert!(to_protobuf(Signal::Traces, nested(1_000_000).as_bytes()).is_err());
 
     // As deep as protobuf may be: written in a form that reads back, and is refused again for its depth.
@@ -214,10 +189,7 @@ fn depth_is_bounded_both_ways() {
     let mut line = Vec::new();
     write(Signal::Traces, &deepest, &mut line).unwrap();
     let back = to_protobuf(Signal::Traces, &line).unwrap();
-    assert_eq!(
-        check(Signal::Traces, &back, &limits),
-        check(Signal::Traces, &deepest, &limits)
-    );
+    assert_eq!(check(Signal::Traces, &back, &limits), check(Signal::Traces, &deepest, &limits));
 }
 
 #[test]

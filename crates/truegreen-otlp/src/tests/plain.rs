@@ -123,17 +123,12 @@ pub(super) fn scan(signal: Signal, body: &[u8], limits: &Limits) -> Result<Scann
         Signal::Logs => crate::scan_logs(body, limits, &mut listener),
         Signal::Metrics => crate::scan_metrics(body, limits, &mut listener),
     }?;
-    Ok(Scanned {
-        told: listener.told,
-        tally,
-    })
+    Ok(Scanned { told: listener.told, tally })
 }
 
 impl Listener<'_> {
     fn hear(&mut self, resource: &Resource<'_, '_>) {
-        self.told.push(Told::Resource {
-            attributes: pairs(resource.attributes),
-        });
+        self.told.push(Told::Resource { attributes: pairs(resource.attributes) });
     }
 
     /// Evidence is a pointer into the body: it must lead back to the record.
@@ -151,11 +146,7 @@ impl TraceSink<'_> for Listener<'_> {
         self.points_at(span.offset, span.bytes);
         self.told.push(Told::Span(Box::new(PlainSpan {
             ids: (span.trace_id, span.span_id, span.parent_span_id),
-            texts: [
-                span.trace_state.to_vec(),
-                span.name.to_vec(),
-                span.status_message.to_vec(),
-            ],
+            texts: [span.trace_state.to_vec(), span.name.to_vec(), span.status_message.to_vec()],
             kind: span.kind,
             status: span.status,
             times: (span.start, span.end),

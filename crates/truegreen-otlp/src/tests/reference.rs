@@ -29,10 +29,7 @@ fn plain(value: Option<&AnyValue>) -> Plain {
 }
 
 fn pairs(attributes: &[KeyValue]) -> Pairs {
-    attributes
-        .iter()
-        .map(|pair| (pair.key.clone().into_bytes(), plain(pair.value.as_ref())))
-        .collect()
+    attributes.iter().map(|pair| (pair.key.clone().into_bytes(), plain(pair.value.as_ref()))).collect()
 }
 
 fn trace_id(bytes: &[u8]) -> u128 {
@@ -83,11 +80,7 @@ pub(super) fn traces(request: &ExportTraceServiceRequest, limits: &Limits) -> Sc
 fn plain_span(span: &Span) -> PlainSpan {
     let status = span.status.clone().unwrap_or_default();
     PlainSpan {
-        ids: (
-            trace_id(&span.trace_id),
-            span_id(&span.span_id),
-            span_id(&span.parent_span_id),
-        ),
+        ids: (trace_id(&span.trace_id), span_id(&span.span_id), span_id(&span.parent_span_id)),
         texts: [&span.trace_state, &span.name, &status.message].map(|text| text.clone().into_bytes()),
         kind: match span.kind {
             1 => SpanKind::Internal,
@@ -110,19 +103,9 @@ fn plain_span(span: &Span) -> PlainSpan {
             .filter(|(trace, span)| *trace != 0 && *span != 0)
             .collect(),
         events: (span.events.iter())
-            .map(|event| {
-                (
-                    event.time_unix_nano,
-                    event.name.clone().into_bytes(),
-                    pairs(&event.attributes),
-                )
-            })
+            .map(|event| (event.time_unix_nano, event.name.clone().into_bytes(), pairs(&event.attributes)))
             .collect(),
-        dropped: [
-            span.dropped_attributes_count,
-            span.dropped_events_count,
-            span.dropped_links_count,
-        ],
+        dropped: [span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count],
     }
 }
 
@@ -132,10 +115,7 @@ pub(super) fn logs(request: &ExportLogsServiceRequest, limits: &Limits) -> Scann
         scanned.resource(group.resource.as_ref());
         for record in group.scope_logs.iter().flat_map(|scope| &scope.log_records) {
             let surplus = record.attributes.len() > limits.max_attributes;
-            scanned.record(
-                surplus.then_some(Refusal::TooManyAttributes),
-                Told::Log(Box::new(plain_log(record))),
-            );
+            scanned.record(surplus.then_some(Refusal::TooManyAttributes), Told::Log(Box::new(plain_log(record))));
         }
     }
     scanned
@@ -161,10 +141,7 @@ pub(super) fn metrics(request: &ExportMetricsServiceRequest, limits: &Limits) ->
         for metric in group.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
             for point in points(metric) {
                 let surplus = point.attributes.len() > limits.max_attributes;
-                scanned.record(
-                    surplus.then_some(Refusal::TooManyAttributes),
-                    Told::Point(Box::new(point)),
-                );
+                scanned.record(surplus.then_some(Refusal::TooManyAttributes), Told::Point(Box::new(point)));
             }
         }
     }
@@ -188,10 +165,7 @@ fn points(metric: &Metric) -> Vec<PlainPoint> {
             Some(number_data_point::Value::AsDouble(double)) => PlainNumber::Double(double.to_bits()),
         };
         let times = |point: &NumberDataPoint| (point.start_time_unix_nano, point.time_unix_nano);
-        points
-            .iter()
-            .map(|p| make(kind, times(p), value(p), p.flags, &p.attributes))
-            .collect()
+        points.iter().map(|p| make(kind, times(p), value(p), p.flags, &p.attributes)).collect()
     };
     // The three kinds of distributions share names, not types.
     macro_rules! distributions {
@@ -199,13 +173,7 @@ fn points(metric: &Metric) -> Vec<PlainPoint> {
             ($points.iter())
                 .map(|p| {
                     let value = PlainNumber::Distribution(p.count, $sum(p.sum));
-                    make(
-                        $kind,
-                        (p.start_time_unix_nano, p.time_unix_nano),
-                        value,
-                        p.flags,
-                        &p.attributes,
-                    )
+                    make($kind, (p.start_time_unix_nano, p.time_unix_nano), value, p.flags, &p.attributes)
                 })
                 .collect()
         };
@@ -216,13 +184,7 @@ fn points(metric: &Metric) -> Vec<PlainPoint> {
         Some(Data::Gauge(data)) => numbers(MetricKind::Gauge, &data.data_points),
         Some(Data::Sum(data)) => {
             let temporality = temporality(data.aggregation_temporality);
-            numbers(
-                MetricKind::Sum {
-                    monotonic: data.is_monotonic,
-                    temporality,
-                },
-                &data.data_points,
-            )
+            numbers(MetricKind::Sum { monotonic: data.is_monotonic, temporality }, &data.data_points)
         }
         Some(Data::Histogram(data)) => {
             let temporality = temporality(data.aggregation_temporality);

@@ -61,11 +61,7 @@ fn split<'c>(content: &'c [u8], often: Often, dice: &mut Dice) -> impl Iterator<
         fields.pass(key, 0).unwrap();
         cuts.push(content.len() - fields.rest().len());
     }
-    let cut = if often != Often::Many && dice.one_in(3) {
-        *dice.pick(&cuts)
-    } else {
-        0
-    };
+    let cut = if often != Often::Many && dice.one_in(3) { *dice.pick(&cuts) } else { 0 };
     let (front, back) = content.split_at(cut);
     [front, back].into_iter().skip(usize::from(cut == 0))
 }

@@ -25,28 +25,16 @@ fn group(service: &str, instance: Option<&str>, out: &mut Vec<u8>) {
 }
 
 fn sender<'a>(service: &'a str, instance: Option<&'a str>) -> Sender<'a> {
-    Sender {
-        service: service.as_bytes(),
-        instance: instance.map(str::as_bytes),
-    }
+    Sender { service: service.as_bytes(), instance: instance.map(str::as_bytes) }
 }
 
 #[test]
 fn each_sender_is_told_once() {
     let mut body = Vec::new();
-    for (service, instance) in [
-        ("cart", Some("a")),
-        ("stock", None),
-        ("cart", Some("a")),
-        ("cart", Some("b")),
-    ] {
+    for (service, instance) in [("cart", Some("a")), ("stock", None), ("cart", Some("a")), ("cart", Some("b"))] {
         group(service, instance, &mut body);
     }
-    let all = [
-        sender("cart", Some("a")),
-        sender("stock", None),
-        sender("cart", Some("b")),
-    ];
+    let all = [sender("cart", Some("a")), sender("stock", None), sender("cart", Some("b"))];
     assert_eq!(senders(Signal::Traces, &body), all);
     // The spans of the last group are cut off: its resource came before them.
     assert_eq!(senders(Signal::Traces, &body[..body.len() - 200]), all);
@@ -65,10 +53,7 @@ fn senders_of_json_that_breaks_off() {
     let body = br#"{"resourceLogs":[{"resource":{"attributes":[
         {"key":"service.name","value":{"stringValue":"cart"}}]},"scopeLogs":[{"logRecords":[{"body":{"str"#;
     assert!(crate::json::to_protobuf(Signal::Logs, body).is_err());
-    assert_eq!(
-        senders(Signal::Logs, &crate::json::salvage(Signal::Logs, body)),
-        [sender("cart", None)]
-    );
+    assert_eq!(senders(Signal::Logs, &crate::json::salvage(Signal::Logs, body)), [sender("cart", None)]);
 }
 
 #[test]

@@ -30,22 +30,14 @@ pub(super) fn value(dice: &mut Dice, depth: u32) -> AnyValue {
         4 => Some(Value::IntValue(dice.number().cast_signed())),
         5 if dice.one_in(2) => Some(Value::BytesValue(dice.id(5))),
         5 => Some(Value::DoubleValue(dice.double())),
-        6 => Some(Value::ArrayValue(ArrayValue {
-            values: dice.some(3, |dice| value(dice, depth - 1)),
-        })),
-        _ => Some(Value::KvlistValue(KeyValueList {
-            values: dice.some(3, |dice| pair(dice, depth - 1)),
-        })),
+        6 => Some(Value::ArrayValue(ArrayValue { values: dice.some(3, |dice| value(dice, depth - 1)) })),
+        _ => Some(Value::KvlistValue(KeyValueList { values: dice.some(3, |dice| pair(dice, depth - 1)) })),
     };
     AnyValue { value }
 }
 
 pub(super) fn pair(dice: &mut Dice, depth: u32) -> KeyValue {
-    KeyValue {
-        key: dice.text(),
-        value: dice.maybe(|dice| value(dice, depth)),
-        ..KeyValue::default()
-    }
+    KeyValue { key: dice.text(), value: dice.maybe(|dice| value(dice, depth)), ..KeyValue::default() }
 }
 
 fn attributes(dice: &mut Dice) -> Vec<KeyValue> {
@@ -121,10 +113,7 @@ fn span(dice: &mut Dice) -> Span {
             flags: dropped(dice),
         }),
         dropped_links_count: dropped(dice),
-        status: dice.maybe(|dice| Status {
-            message: dice.text(),
-            code: dice.below(5) as i32 - 1,
-        }),
+        status: dice.maybe(|dice| Status { message: dice.text(), code: dice.below(5) as i32 - 1 }),
     }
 }
 
@@ -175,33 +164,20 @@ pub(super) fn metrics(dice: &mut Dice) -> ExportMetricsServiceRequest {
 fn metric(dice: &mut Dice) -> Metric {
     let temporality = dice.below(4) as i32;
     let data = dice.maybe(|dice| match dice.below(5) {
-        0 => Data::Gauge(Gauge {
-            data_points: dice.some(3, number),
-        }),
+        0 => Data::Gauge(Gauge { data_points: dice.some(3, number) }),
         1 => Data::Sum(Sum {
             data_points: dice.some(3, number),
             aggregation_temporality: temporality,
             is_monotonic: dice.one_in(2),
         }),
-        2 => Data::Histogram(Histogram {
-            data_points: dice.some(3, histogram),
-            aggregation_temporality: temporality,
-        }),
+        2 => Data::Histogram(Histogram { data_points: dice.some(3, histogram), aggregation_temporality: temporality }),
         3 => Data::ExponentialHistogram(ExponentialHistogram {
             data_points: dice.some(3, exponential),
             aggregation_temporality: temporality,
         }),
-        _ => Data::Summary(Summary {
-            data_points: dice.some(3, summary),
-        }),
+        _ => Data::Summary(Summary { data_points: dice.some(3, summary) }),
     });
-    Metric {
-        name: dice.text(),
-        description: dice.text(),
-        unit: dice.text(),
-        metadata: attributes(dice),
-        data,
-    }
+    Metric { name: dice.text(), description: dice.text(), unit: dice.text(), metadata: attributes(dice), data }
 }
 
 fn exemplar(dice: &mut Dice) -> Exemplar {
@@ -248,10 +224,7 @@ fn histogram(dice: &mut Dice) -> HistogramDataPoint {
 }
 
 fn buckets(dice: &mut Dice) -> Buckets {
-    Buckets {
-        offset: dice.roll() as i32,
-        bucket_counts: dice.some(4, Dice::number),
-    }
+    Buckets { offset: dice.roll() as i32, bucket_counts: dice.some(4, Dice::number) }
 }
 
 fn exponential(dice: &mut Dice) -> ExponentialHistogramDataPoint {
@@ -280,10 +253,7 @@ fn summary(dice: &mut Dice) -> SummaryDataPoint {
         time_unix_nano: dice.number(),
         count: dice.number(),
         sum: dice.double(),
-        quantile_values: dice.some(2, |dice| ValueAtQuantile {
-            quantile: dice.double(),
-            value: dice.double(),
-        }),
+        quantile_values: dice.some(2, |dice| ValueAtQuantile { quantile: dice.double(), value: dice.double() }),
         flags: dropped(dice),
     }
 }

@@ -18,19 +18,10 @@ pub struct Map<'a>(pub(super) Nested<'a>);
 #[derive(Clone, Copy)]
 pub(super) struct Nested<'a> {
     pub(super) region: &'a [u8],
-    pub(super) holder: Holder,
+    /// What the region is: the list, an `AnyValue`, or a message that holds `AnyValue`s under this key.
+    pub(super) holder: u32,
     /// Pieces to pass over, because a value of another kind came between.
     pub(super) void: u32,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Holder {
-    /// The region is the list itself.
-    List,
-    /// The region is an `AnyValue`.
-    Value,
-    /// The region is a message that holds the `AnyValue`s under this key.
-    Message { key: u32 },
 }
 
 struct Chunks<'a> {
@@ -43,21 +34,18 @@ struct Chunks<'a> {
 }
 
 impl<'a> Nested<'a> {
+    // No field has these as its key.
+    pub(super) const LIST: u32 = 0;
+    pub(super) const VALUE: u32 = 1;
+
     fn chunks(self, list_key: u32) -> Chunks<'a> {
         let (none, region) = (Reader::new(&[]), Reader::new(self.region));
         let (list, value, message, value_key) = match self.holder {
-            Holder::List => (region, none, none, 0),
-            Holder::Value => (none, region, none, 0),
-            Holder::Message { key } => (none, none, region, key),
+            Self::LIST => (region, none, none, 0),
+            Self::VALUE => (none, region, none, 0),
+            key => (none, none, region, key),
         };
-        Chunks {
-            list,
-            value,
-            message,
-            value_key,
-            list_key,
-            void: self.void,
-        }
+        Chunks { list, value, message, value_key, list_key, void: self.void }
     }
 }
 
@@ -94,10 +82,7 @@ impl<'a> Map<'a> {
 
     /// The value under this key; the last one, should the key repeat.
     pub fn get(self, key: &[u8]) -> Option<Value<'a>> {
-        self.iter()
-            .filter(|entry| entry.key == key)
-            .last()
-            .map(|entry| entry.value)
+        self.iter().filter(|entry| entry.key == key).last().map(|entry| entry.value)
     }
 }
 
@@ -161,8 +146,6 @@ impl fmt::Debug for Array<'_> {
 
 impl fmt::Debug for Map<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.iter().map(|entry| (entry.key, entry.value)))
-            .finish()
+        f.debug_map().entries(self.iter().map(|entry| (entry.key, entry.value))).finish()
     }
 }
