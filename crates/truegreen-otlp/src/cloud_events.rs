@@ -20,7 +20,7 @@ mod record;
 
 /// Most attributes of one event.
 pub const MAX_ATTRIBUTES: usize = 128;
-/// Most plain values taken from `data`, over all attributes.
+/// Most plain values of `data` that are looked at, over all attributes.
 pub const MAX_VALUES: usize = 4096;
 /// Deepest nesting of objects and arrays in `data` that is looked into.
 pub const MAX_DEPTH: usize = 8;

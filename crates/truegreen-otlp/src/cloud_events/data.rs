@@ -23,7 +23,7 @@ pub(super) struct Leaves {
     /// Values and subtrees left out.
     pub(super) dropped: u32,
     most: usize,
-    values: usize,
+    looks: usize,
     path: String,
     depth: usize,
     arrays: usize,
@@ -43,11 +43,18 @@ impl Leaves {
         self.dropped = self.dropped.saturating_add(1);
     }
 
+    /// The place of the value at hand, unless a bound is reached. Every look counts, found or not: the search below is
+    /// short, but must not be made for each of a million names.
     fn leaf(&mut self) -> Option<&mut Leaf> {
         // A value that is all of the data has no path, and is the body already.
         if self.path.is_empty() {
             return None;
         }
+        if self.looks >= MAX_VALUES {
+            self.drop_one();
+            return None;
+        }
+        self.looks += 1;
         if let Some(at) = self.leaves.iter().position(|leaf| leaf.path == self.path) {
             return self.leaves.get_mut(at);
         }
@@ -60,8 +67,7 @@ impl Leaves {
     }
 
     fn push(&mut self, value: Scalar) {
-        let long = matches!(&value, Scalar::Text(text) if text.len() > MAX_TEXT);
-        if long || self.values >= MAX_VALUES {
+        if matches!(&value, Scalar::Text(text) if text.len() > MAX_TEXT) {
             self.drop_one();
             return;
         }
@@ -70,7 +76,6 @@ impl Leaves {
             // A key sent twice in one object: both values are kept, as in an array.
             leaf.many |= many || !leaf.values.is_empty();
             leaf.values.push(value);
-            self.values += 1;
         }
     }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::{ErrorKind, Fault};
 use crate::schema::{self, Field, Kind, Message, Often};
-use crate::value::text::{double, quoted};
+use crate::value::text::{append, double, quoted};
 use crate::wire::Reader;
 
 /// Deepest nesting of values that can be read again.
@@ -156,26 +156,24 @@ fn single(field: &Field, raw: Raw<'_>, depth: u32, out: &mut Vec<u8>) -> Result<
 
 fn number(kind: Kind, bits: u64, out: &mut Vec<u8>) {
     // 64-bit integers are strings, since JSON's readers keep 53 bits.
-    let text = match kind {
-        Kind::Bool => (bits != 0).to_string(),
-        Kind::Int64 | Kind::Sfixed64 => format!("\"{}\"", bits.cast_signed()),
-        Kind::Uint64 | Kind::Fixed64 => format!("\"{bits}\""),
+    match kind {
+        Kind::Bool => out.extend_from_slice(if bits == 0 { b"false" } else { b"true" }),
+        Kind::Int64 | Kind::Sfixed64 => append(out, format_args!("\"{}\"", bits.cast_signed())),
+        Kind::Uint64 | Kind::Fixed64 => append(out, format_args!("\"{bits}\"")),
         Kind::Sint32 => {
             let bits = bits as u32;
-            ((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed()).to_string()
+            append(out, format_args!("{}", (bits >> 1).cast_signed() ^ -(bits & 1).cast_signed()));
         }
-        Kind::Enum(_) => (bits as i32).to_string(),
+        Kind::Enum(_) => append(out, format_args!("{}", bits as i32)),
         Kind::Double => {
             let value = f64::from_bits(bits);
             let quote: &[u8] = if value.is_finite() { b"" } else { b"\"" };
             out.extend_from_slice(quote);
             double(value, out);
             out.extend_from_slice(quote);
-            return;
         }
-        _ => (bits as u32).to_string(),
-    };
-    out.extend_from_slice(text.as_bytes());
+        _ => append(out, format_args!("{}", bits as u32)),
+    }
 }
 
 fn below(message: &'static Message, depth: u32) -> u32 {

@@ -257,3 +257,9 @@ fn values_read_as_text() {
     assert_eq!(value.text_lossy(), r#"{"k":["deep"]}"#);
     assert_eq!(Value::Text(&[0x63, 0xe9]).text_lossy(), "c\u{fffd}");
 }
+
+/// The walk writes one of these for every attribute it passes; a wider one showed in spans per second.
+#[test]
+fn an_attribute_is_six_words() {
+    assert_eq!(size_of::<crate::Attribute<'_>>(), 48);
+}
