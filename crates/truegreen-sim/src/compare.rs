@@ -12,6 +12,8 @@ use crate::run::{Run, Standing, offset};
 
 /// The engine examines what is due about once a second.
 const POLL: Duration = Duration::from_secs(2);
+/// A record without a key may wait so long for a better one than that of a linked trace.
+const BINDING: Duration = Duration::from_secs(10);
 /// A wait that was paused by a gap of intake ends when its instances are heard again, a lag later or not.
 const PAUSE: Duration = Duration::from_secs(20);
 
@@ -34,11 +36,8 @@ pub fn differences(run: &Run, reference: &Reference, flows: &[Flow], now: Timest
         }
     }
     // Only where it matters: what was not decided a moment ago may still be open.
-    let earlier: Vec<Judged> = if quiet {
-        Vec::new()
-    } else {
-        [POLL, PAUSE].iter().flat_map(|&ago| reference.judge(now - ago)).collect()
-    };
+    let earlier: Vec<Judged> =
+        if quiet { Vec::new() } else { [POLL, PAUSE].iter().flat_map(|&ago| reference.judge(now - ago)).collect() };
     for (key, journeys) in &ours {
         let standings = theirs.get(key).map(Vec::as_slice).unwrap_or_default();
         if standings.len() != journeys.len() {
@@ -78,6 +77,9 @@ fn agrees(
     now: Timestamp,
     quiet: bool,
 ) -> bool {
+    if !quiet && now.since(journey.last_inherited) <= BINDING {
+        return true;
+    }
     if journey.entered_at != standing.entered_at {
         return false;
     }

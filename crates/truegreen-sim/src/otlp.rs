@@ -37,10 +37,7 @@ pub fn encode(content: &Content, now: Timestamp) -> Vec<u8> {
 fn resource_spans(sender: &Sender, spans: &[Span]) -> ResourceSpans {
     ResourceSpans {
         resource: Some(resource(sender)),
-        scope_spans: vec![ScopeSpans {
-            spans: spans.iter().map(otlp_span).collect(),
-            ..ScopeSpans::default()
-        }],
+        scope_spans: vec![ScopeSpans { spans: spans.iter().map(otlp_span).collect(), ..ScopeSpans::default() }],
         ..ResourceSpans::default()
     }
 }
@@ -65,10 +62,7 @@ fn otlp_span(from: &Span) -> OtlpSpan {
                 ..span::Link::default()
             })
             .collect(),
-        status: from.error.then(|| Status {
-            message: "failed".into(),
-            code: 2,
-        }),
+        status: from.error.then(|| Status { message: "failed".into(), code: 2 }),
         ..OtlpSpan::default()
     }
 }
@@ -87,10 +81,7 @@ fn kind_number(kind: SpanKind) -> i32 {
 fn resource_logs(sender: &Sender, logs: &[Log]) -> ResourceLogs {
     ResourceLogs {
         resource: Some(resource(sender)),
-        scope_logs: vec![ScopeLogs {
-            log_records: logs.iter().map(log_record).collect(),
-            ..ScopeLogs::default()
-        }],
+        scope_logs: vec![ScopeLogs { log_records: logs.iter().map(log_record).collect(), ..ScopeLogs::default() }],
         ..ResourceLogs::default()
     }
 }
@@ -131,28 +122,19 @@ fn resource_metrics(sender: &Sender, now: Timestamp) -> ResourceMetrics {
 }
 
 fn resource(sender: &Sender) -> Resource {
-    Resource {
-        attributes: attributes(&sender.attributes()),
-        ..Resource::default()
-    }
+    Resource { attributes: attributes(&sender.attributes()), ..Resource::default() }
 }
 
 fn attributes(from: &[(String, Value)]) -> Vec<KeyValue> {
     from.iter()
-        .map(|(name, value)| KeyValue {
-            key: name.clone(),
-            value: Some(any_value(value)),
-            ..KeyValue::default()
-        })
+        .map(|(name, value)| KeyValue { key: name.clone(), value: Some(any_value(value)), ..KeyValue::default() })
         .collect()
 }
 
 fn any_value(from: &Value) -> AnyValue {
     match from {
         Value::Text(value) => text(value),
-        Value::Integer(number) => AnyValue {
-            value: Some(any_value::Value::IntValue(*number)),
-        },
+        Value::Integer(number) => AnyValue { value: Some(any_value::Value::IntValue(*number)) },
         Value::List(items) => AnyValue {
             value: Some(any_value::Value::ArrayValue(ArrayValue {
                 values: items.iter().map(|item| text(item)).collect(),
@@ -162,7 +144,5 @@ fn any_value(from: &Value) -> AnyValue {
 }
 
 fn text(value: &str) -> AnyValue {
-    AnyValue {
-        value: Some(any_value::Value::StringValue(value.into())),
-    }
+    AnyValue { value: Some(any_value::Value::StringValue(value.into())) }
 }

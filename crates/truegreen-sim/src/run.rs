@@ -65,7 +65,11 @@ impl Run {
             self.taken += 1;
             self.take(*at, happening)?;
         }
-        self.pass(end)
+        let down_since = match happenings.get(self.taken) {
+            Some((_, Happening::Resumed { down_since })) => *down_since,
+            _ => end,
+        };
+        self.pass(end.min(down_since))
     }
 
     /// One thing happens; until then time passes second by second, save while we were down.
@@ -78,10 +82,7 @@ impl Run {
                 self.pass(at)?;
                 let body = otlp::encode(content, at);
                 self.sequence += 1;
-                let request = Request {
-                    sequence: self.sequence,
-                    body: &body,
-                };
+                let request = Request { sequence: self.sequence, body: &body };
                 let input = match content {
                     Content::Spans(_) => Input::Traces(request),
                     Content::Logs(_) => Input::Logs(request),
@@ -152,11 +153,8 @@ impl Run {
                 ];
                 let mut counts: BTreeMap<(String, Option<String>), u64> =
                     plain.map(|(verdict, n)| ((verdict.to_owned(), None), n)).into();
-                let reasoned = [
-                    ("rejected", line.rejected),
-                    ("dead_lettered", line.dead_lettered),
-                    ("unknown", line.unknown),
-                ];
+                let reasoned =
+                    [("rejected", line.rejected), ("dead_lettered", line.dead_lettered), ("unknown", line.unknown)];
                 for (verdict, reasons) in reasoned {
                     counts.extend(reasons.into_iter().map(|(reason, n)| ((verdict.to_owned(), Some(reason)), n)));
                 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truegreen_model::flow::{
-    Condition, Exit, ExitOutcome, Flow, Key, Limits, Pattern, ReasonSource, Reentry, Signal, SpanKind, Step, StepId, Test,
-    Text,
+    Condition, Exit, ExitOutcome, Flow, Key, Limits, Pattern, ReasonSource, Reentry, Signal, SpanKind, Step, StepId,
+    Test, Text,
 };
 use truegreen_model::time::Timestamp;
 
@@ -35,11 +35,7 @@ pub struct Moment<'a> {
 impl Script {
     /// Nothing happens yet.
     pub fn new(flows: Vec<Flow>) -> Script {
-        Script {
-            flows,
-            happenings: Vec::new(),
-            next_id: 1,
-        }
+        Script { flows, happenings: Vec::new(), next_id: 1 }
     }
 
     /// The instance `<service>-1` shows every 5 s from..to that it lives.
@@ -60,22 +56,12 @@ impl Script {
 
     /// At this second something ends and, a second later, is received.
     pub fn at(&mut self, at: f64) -> Moment<'_> {
-        Moment {
-            script: self,
-            at,
-            delay: 1.0,
-            instance: None,
-            environment: None,
-            times: 1,
-        }
+        Moment { script: self, at, delay: 1.0, instance: None, environment: None, times: 1 }
     }
 
     /// A request of this service is refused.
     pub fn refused(&mut self, at: f64, service: &str, instance: Option<&str>) -> &mut Script {
-        let happening = Happening::Refused {
-            service: service.into(),
-            instance: instance.map(str::to_owned),
-        };
+        let happening = Happening::Refused { service: service.into(), instance: instance.map(str::to_owned) };
         self.happenings.push((second(at), happening));
         self
     }

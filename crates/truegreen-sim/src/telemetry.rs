@@ -27,11 +27,7 @@ pub struct Sender {
 impl Sender {
     /// An instance in production.
     pub fn new(service: &str, instance: &str) -> Sender {
-        Sender {
-            service: service.into(),
-            instance: instance.into(),
-            environment: "production".into(),
-        }
+        Sender { service: service.into(), instance: instance.into(), environment: "production".into() }
     }
 
     /// Its resource attributes.

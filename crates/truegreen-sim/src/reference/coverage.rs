@@ -9,6 +9,7 @@ use truegreen_model::verdict::Why;
 
 use super::fact::{Fact, Role};
 use super::passage::Passage;
+use super::reading::scope;
 
 /// A silence longer than this ends a spell.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -31,26 +32,18 @@ pub struct Leeway {
     pub all_owing: bool,
     /// The wait is judged anew when its journey's last sighting comes, rather than once and for all.
     pub anew: bool,
-    /// Inside a gap of intake, `intake_gap` stands only in place of unaccounted, not of another `unknown`.
-    pub gap_last: bool,
 }
 
 impl Leeway {
     /// The plain reading.
-    pub const EXACT: Leeway = Leeway {
-        poll: Duration::ZERO,
-        all_owing: false,
-        anew: false,
-        gap_last: false,
-    };
+    pub const EXACT: Leeway = Leeway { poll: Duration::ZERO, all_owing: false, anew: false };
 
     /// The plain reading first, then every other.
     pub fn all() -> impl Iterator<Item = Leeway> {
-        (0..16_u8).map(|bits| Leeway {
+        (0..8_u8).map(|bits| Leeway {
             poll: Duration::from_secs(if bits & 1 == 0 { 0 } else { 2 }),
             all_owing: bits & 2 != 0,
             anew: bits & 4 != 0,
-            gap_last: bits & 8 != 0,
         })
     }
 }
@@ -79,6 +72,7 @@ pub enum Meaning {
 struct Hearing<'a> {
     at: Timestamp,
     instance: &'a str,
+    resource: &'a BTreeMap<String, Vec<String>>,
     signal: Option<Signal>,
 }
 
@@ -118,6 +112,7 @@ impl<'a> Coverage<'a> {
             entries: passages.iter().map(|passage| (passage.flow_index, passage.entered_at)).collect(),
             missing: passages
                 .iter()
+                .filter(|passage| !passage.has_exit())
                 .flat_map(|passage| {
                     let of = move |(due, step)| (passage.flow_index, step, passage.entered_at, due);
                     passage.missing().into_iter().map(of)
@@ -137,11 +132,10 @@ impl<'a> Coverage<'a> {
 
     fn take(&mut self, at: Timestamp, fact: &'a Fact) {
         match fact {
-            Fact::Heard { service, instance, signal } => self.hearings.entry(service).or_default().push(Hearing {
-                at,
-                instance,
-                signal: *signal,
-            }),
+            Fact::Heard { service, instance, resource, signal } => {
+                let signal = *signal;
+                self.hearings.entry(service).or_default().push(Hearing { at, instance, resource, signal });
+            }
             Fact::Seen(sighting) => {
                 if let (Role::Step(step), false) = (&sighting.role, sighting.attempt) {
                     self.fulfilments.push((at, sighting.flow, *step, &sighting.service));
@@ -154,13 +148,9 @@ impl<'a> Coverage<'a> {
                 from: at,
                 to: at,
             }),
-            Fact::Resumed { down_since } => self.gaps.push(Gap {
-                known_at: at,
-                service: None,
-                instance: None,
-                from: *down_since,
-                to: at,
-            }),
+            Fact::Resumed { down_since } => {
+                self.gaps.push(Gap { known_at: at, service: None, instance: None, from: *down_since, to: at })
+            }
             Fact::Sampled { service } => {
                 self.sampled.entry(service).or_insert(at);
             }
@@ -170,9 +160,7 @@ impl<'a> Coverage<'a> {
 
     /// What the missing step means, once that can be said at `now`: the first moment decides.
     pub fn judge(&self, wait: Wait, now: Timestamp, leeway: Leeway) -> Option<Meaning> {
-        self.moments(wait, now, leeway)
-            .into_iter()
-            .find_map(|moment| self.judge_at(wait, moment, leeway))
+        self.moments(wait, now, leeway).into_iter().find_map(|moment| self.judge_at(wait, moment, leeway))
     }
 
     /// Every moment up to `now` at which something could have become decidable.
@@ -180,14 +168,11 @@ impl<'a> Coverage<'a> {
         let services = self.owing(wait, now);
         let (lag, limit) = self.patience(&services);
         let earliest = if leeway.anew { wait.passage.last_received() } else { Timestamp::default() };
-        let mut moments = vec![
-            wait.deadline + lag,
-            wait.deadline + limit + leeway.poll,
-            earliest,
-            now,
-        ];
+        let mut moments = vec![wait.deadline + lag, wait.deadline + limit + leeway.poll, earliest, now];
         moments.extend(self.gaps.iter().map(|gap| gap.to + lag + limit));
-        moments.extend(services.iter().filter_map(|service| self.hearings.get(service)).flatten().map(|hearing| hearing.at));
+        moments.extend(
+            services.iter().filter_map(|service| self.hearings.get(service)).flatten().map(|hearing| hearing.at),
+        );
         moments.retain(|&moment| {
             let down = |gap: &Gap| gap.service.is_none() && gap.from < moment && moment < gap.to;
             moment >= wait.deadline + lag && moment >= earliest && moment <= now && !self.gaps.iter().any(down)
@@ -203,15 +188,12 @@ impl<'a> Coverage<'a> {
         if services.iter().any(|service| self.is_sampled(wait, service, now)) {
             return Some(Meaning::CannotTell(Why::Sampled));
         }
-        let meaning = self.meaning(wait, &services, now, leeway);
         if let Some(gap_end) = self.gap_end(wait, &services, lag, now) {
             let heard_again = self.heard_since(wait, &services, gap_end + lag, lag, now);
             let in_vain = now >= gap_end.max(wait.deadline) + lag + limit;
-            return (heard_again || in_vain).then_some(match meaning {
-                Meaning::CannotTell(why) if leeway.gap_last => Meaning::CannotTell(why),
-                _ => Meaning::CannotTell(Why::IntakeGap),
-            });
+            return (heard_again || in_vain).then_some(Meaning::CannotTell(Why::IntakeGap));
         }
+        let meaning = self.meaning(wait, &services, now, leeway);
         let past_limit = now >= wait.deadline + limit + leeway.poll;
         (meaning == Meaning::Missing || past_limit).then_some(meaning)
     }
@@ -220,11 +202,11 @@ impl<'a> Coverage<'a> {
     fn meaning(&self, wait: Wait, services: &BTreeSet<&str>, now: Timestamp, leeway: Leeway) -> Meaning {
         let (lag, _) = self.patience(services);
         let proof = wait.deadline + lag;
-        if self.heard(services, now).next().is_none() {
+        if self.heard(wait, services, now).next().is_none() {
             return Meaning::CannotTell(Why::NeverSeen);
         }
         let all_proven = self.relevant(wait, services, lag, now).values().all(|&last| last >= proof);
-        let heard = self.heard(services, now).any(|(_, hearing)| hearing.at >= proof);
+        let heard = self.heard(wait, services, now).any(|(_, hearing)| hearing.at >= proof);
         if !all_proven || !heard {
             return Meaning::CannotTell(Why::InstanceGone);
         }
@@ -243,7 +225,7 @@ impl<'a> Coverage<'a> {
         now: Timestamp,
     ) -> BTreeMap<(&'a str, &'a str), Timestamp> {
         let mut relevant: BTreeMap<(&str, &str), Timestamp> = BTreeMap::new();
-        for (instance, spell) in self.spells(services, now) {
+        for (instance, spell) in self.spells(wait, services, now) {
             if spell.0 <= wait.deadline && spell.1 >= wait.passage.entered_at - lag {
                 let end = relevant.entry(instance).or_insert(spell.1);
                 *end = (*end).min(spell.1);
@@ -255,12 +237,13 @@ impl<'a> Coverage<'a> {
     /// Runs of hearings of one instance without a long silence: first and last hearing.
     fn spells(
         &self,
+        wait: Wait,
         services: &BTreeSet<&str>,
         now: Timestamp,
     ) -> Vec<((&'a str, &'a str), (Timestamp, Timestamp))> {
         let mut spells = Vec::new();
         let mut current: BTreeMap<(&str, &str), (Timestamp, Timestamp)> = BTreeMap::new();
-        for (service, hearing) in self.heard(services, now) {
+        for (service, hearing) in self.heard(wait, services, now) {
             let instance = (service, hearing.instance);
             match current.get_mut(&instance) {
                 Some(spell) if hearing.at.since(spell.1) <= SILENCE => spell.1 = hearing.at,
@@ -275,8 +258,10 @@ impl<'a> Coverage<'a> {
         spells
     }
 
+    /// Hearings of these services in the scope of the journey: another environment's instances fulfil nothing here.
     fn heard<'s>(
         &'s self,
+        wait: Wait<'s, 's>,
         services: &'s BTreeSet<&str>,
         now: Timestamp,
     ) -> impl Iterator<Item = (&'a str, &'s Hearing<'a>)> {
@@ -284,13 +269,22 @@ impl<'a> Coverage<'a> {
             .iter()
             .filter(move |(service, _)| services.contains(*service))
             .flat_map(|(service, hearings)| hearings.iter().map(move |hearing| (*service, hearing)))
-            .filter(move |(_, hearing)| hearing.at <= now)
+            .filter(move |(_, hearing)| {
+                hearing.at <= now && scope(wait.passage.flow, hearing.resource) == wait.passage.scope
+            })
     }
 
     /// Whether each relevant instance was heard at or after `since`.
-    fn heard_since(&self, wait: Wait, services: &BTreeSet<&str>, since: Timestamp, lag: Duration, now: Timestamp) -> bool {
+    fn heard_since(
+        &self,
+        wait: Wait,
+        services: &BTreeSet<&str>,
+        since: Timestamp,
+        lag: Duration,
+        now: Timestamp,
+    ) -> bool {
         self.relevant(wait, services, lag, now).keys().all(|&(service, instance)| {
-            self.heard(services, now)
+            self.heard(wait, services, now)
                 .any(|(of, hearing)| of == service && hearing.instance == instance && hearing.at >= since)
         })
     }
@@ -304,9 +298,7 @@ impl<'a> Coverage<'a> {
             .filter(|gap| match (gap.service, gap.instance) {
                 (None, _) => true,
                 (Some(service), None) => services.contains(service),
-                (Some(service), Some(instance)) => {
-                    relevant.contains_key(&(service, instance))
-                }
+                (Some(service), Some(instance)) => relevant.contains_key(&(service, instance)),
             })
             .map(|gap| gap.to)
             .max()
@@ -317,7 +309,7 @@ impl<'a> Coverage<'a> {
     fn signal_speaks(&self, wait: Wait, services: &BTreeSet<&str>, now: Timestamp, leeway: Leeway) -> bool {
         let signals: Vec<Signal> = self.step(wait).any_of.iter().map(|pattern| pattern.signal).collect();
         let last = self
-            .heard(services, now)
+            .heard(wait, services, now)
             .filter(|(_, hearing)| hearing.signal.is_some_and(|signal| signals.contains(&signal)))
             .map(|(_, hearing)| hearing.at)
             .max();
@@ -359,7 +351,7 @@ impl<'a> Coverage<'a> {
     fn patience(&self, services: &BTreeSet<&str>) -> (Duration, Duration) {
         let lags = services.iter().filter_map(|service| self.lags.get(service)).copied();
         let lag = lags.max().unwrap_or(LEAST_LAG).max(LEAST_LAG);
-        (lag, LEAST_LIMIT.max(lag * 2))
+        (lag, lag + LEAST_LIMIT.max(lag * 2)) // TEMP
     }
 
     fn is_sampled(&self, wait: Wait, service: &str, now: Timestamp) -> bool {

@@ -15,6 +15,8 @@ pub enum Fact {
         service: String,
         /// `service.instance.id`.
         instance: String,
+        /// Its resource's attributes, as texts.
+        resource: BTreeMap<String, Vec<String>>,
         /// What it delivered; `None` for metrics, which prove life but show no step.
         signal: Option<Signal>,
     },
@@ -63,6 +65,8 @@ pub struct Sighting {
     pub identity: String,
     /// A span with status ERROR.
     pub attempt: bool,
+    /// Its key is another record's.
+    pub inherited: bool,
     /// `service.name` of its sender.
     pub service: String,
     /// Attributes of the record and its resource, as texts.

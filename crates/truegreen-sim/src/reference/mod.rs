@@ -42,20 +42,18 @@ impl Reference {
         Reference { flows, facts }
     }
 
+    /// All that is known, in order of receipt.
+    pub fn facts(&self) -> &[(Timestamp, Fact)] {
+        &self.facts
+    }
+
     /// Every journey as it stands at `now`, by flow, key and entry.
     pub fn judge(&self, now: Timestamp) -> Vec<Judged> {
-        let known: Vec<(Timestamp, &Fact)> = self
-            .facts
-            .iter()
-            .filter(|(at, _)| *at <= now)
-            .map(|(at, fact)| (*at, fact))
-            .collect();
+        let known: Vec<(Timestamp, &Fact)> =
+            self.facts.iter().filter(|(at, _)| *at <= now).map(|(at, fact)| (*at, fact)).collect();
         let passages = Passage::all(&self.flows, &known);
         let coverage = Coverage::of(&self.flows, &known, &passages);
-        let mut judged: Vec<Judged> = passages
-            .iter()
-            .map(|passage| ruling::judge(passage, &coverage, now))
-            .collect();
+        let mut judged: Vec<Judged> = passages.iter().map(|passage| ruling::judge(passage, &coverage, now)).collect();
         judged.sort_by(|a, b| (&a.flow, &a.key, a.entered_at).cmp(&(&b.flow, &b.key, b.entered_at)));
         judged
     }

@@ -15,6 +15,8 @@ pub struct Passage<'a> {
     pub flow: &'a Flow,
     /// Its index.
     pub flow_index: usize,
+    /// The scope in which its key lives.
+    pub scope: &'a [String],
     /// The key's text.
     pub key: &'a str,
     /// The earliest start's event time.
@@ -38,19 +40,16 @@ impl<'a> Passage<'a> {
         }
         by_key
             .into_iter()
-            .flat_map(|((flow_index, _, key), seen)| {
+            .flat_map(|((flow_index, scope, key), seen)| {
                 let seen = seen.into_values().collect();
-                passages_of_key(&flows[flow_index], flow_index, key, seen)
+                passages_of_key(&flows[flow_index], flow_index, scope, key, seen)
             })
             .collect()
     }
 
     /// Sightings of one step.
     pub fn of_step(&self, step: StepId) -> impl Iterator<Item = &'a Sighting> {
-        self.seen
-            .iter()
-            .map(|(_, sighting)| *sighting)
-            .filter(move |sighting| sighting.role == Role::Step(step))
+        self.seen.iter().map(|(_, sighting)| *sighting).filter(move |sighting| sighting.role == Role::Step(step))
     }
 
     /// When the step was fulfilled; a failed attempt never fulfils.
@@ -123,10 +122,7 @@ impl<'a> Passage<'a> {
             .map(|(_, sighting)| *sighting)
             .filter(|sighting| sighting.attributes.contains_key(&condition.attribute))
             .max_by_key(|sighting| (sighting.at, &sighting.identity));
-        test_holds(
-            &condition.test,
-            latest.and_then(|sighting| sighting.attributes.get(&condition.attribute)),
-        )
+        test_holds(&condition.test, latest.and_then(|sighting| sighting.attributes.get(&condition.attribute)))
     }
 
     /// When the step is due, grace included.
@@ -160,6 +156,11 @@ impl<'a> Passage<'a> {
         missing
     }
 
+    /// Whether it left lawfully; what it had not shown by then it owes no more.
+    pub fn has_exit(&self) -> bool {
+        self.seen.iter().any(|(_, sighting)| matches!(sighting.role, Role::Exit(..)))
+    }
+
     /// Nearest step before this one, along `after`, that was seen or proven.
     pub fn last_before(&self, step: StepId) -> StepId {
         let mut before = self.flow.steps[usize::from(step.0)].after;
@@ -167,6 +168,12 @@ impl<'a> Passage<'a> {
             before = self.flow.steps[usize::from(before.0)].after;
         }
         before
+    }
+
+    /// When the last of what got its key from another record became known.
+    pub fn last_inherited(&self) -> Timestamp {
+        let inherited = self.seen.iter().filter(|(_, sighting)| sighting.inherited);
+        inherited.map(|(received_at, _)| *received_at).max().unwrap_or_default()
     }
 
     /// When the last of what is known of it became known.
@@ -184,6 +191,7 @@ pub fn steps(flow: &Flow) -> impl Iterator<Item = StepId> + use<> {
 fn passages_of_key<'a>(
     flow: &'a Flow,
     flow_index: usize,
+    scope: &'a [String],
     key: &'a str,
     seen: Vec<(Timestamp, &'a Sighting)>,
 ) -> Vec<Passage<'a>> {
@@ -206,13 +214,7 @@ fn passages_of_key<'a>(
     }
     let mut passages: Vec<Passage> = entries
         .iter()
-        .map(|&entered_at| Passage {
-            flow,
-            flow_index,
-            key,
-            entered_at,
-            seen: Vec::new(),
-        })
+        .map(|&entered_at| Passage { flow, flow_index, scope, key, entered_at, seen: Vec::new() })
         .collect();
     for (received_at, sighting) in seen {
         let index = entries.iter().rposition(|&entered_at| entered_at <= sighting.at).unwrap_or(0);

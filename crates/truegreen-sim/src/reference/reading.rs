@@ -50,13 +50,9 @@ pub fn facts(flows: &[Flow], happenings: &[(Timestamp, Happening)]) -> Vec<(Time
                 facts.extend(hearings(content).map(|fact| (*at, fact)));
                 records.extend(records_of(*at, content));
             }
-            Happening::Refused { service, instance } => facts.push((
-                *at,
-                Fact::Refused {
-                    service: service.clone(),
-                    instance: instance.clone(),
-                },
-            )),
+            Happening::Refused { service, instance } => {
+                facts.push((*at, Fact::Refused { service: service.clone(), instance: instance.clone() }))
+            }
             Happening::Resumed { down_since } => facts.push((*at, Fact::Resumed { down_since: *down_since })),
         }
     }
@@ -86,6 +82,7 @@ fn hearings(content: &Content) -> impl Iterator<Item = Fact> {
     content.senders().into_iter().map(move |sender| Fact::Heard {
         service: sender.service.clone(),
         instance: sender.instance.clone(),
+        resource: merged(sender, &Vec::new()),
         signal,
     })
 }
@@ -94,7 +91,8 @@ fn records_of(received_at: Timestamp, content: &Content) -> Vec<Record<'_>> {
     let mut records = Vec::new();
     match content {
         Content::Spans(parts) => {
-            for (sender, span) in parts.iter().flat_map(|(sender, spans)| spans.iter().map(move |span| (sender, span))) {
+            for (sender, span) in parts.iter().flat_map(|(sender, spans)| spans.iter().map(move |span| (sender, span)))
+            {
                 records.push(Record {
                     received_at,
                     sender,
@@ -153,13 +151,14 @@ fn sightings(flow: &Flow, index: usize, record: &Record, all: &[Record]) -> Vec<
             let at = if role == Role::Step(StepId::START) { record.start } else { record.end };
             let sighting = Sighting {
                 flow: index,
-                scope: flow.scope.iter().map(|name| text(record, name)).collect(),
+                scope: scope(flow, &record.attributes),
                 key,
                 role: role.clone(),
                 at: plausible(at, record, all),
                 identity: identity(record, &of),
                 attempt: record.error && matches!(role, Role::Step(_)),
                 service: record.sender.service.clone(),
+                inherited: !has_own_key(flow, record),
                 attributes: record.attributes.clone(),
             };
             found.push((known_at, Fact::Seen(sighting)));
@@ -193,7 +192,8 @@ fn reason(source: &ReasonSource, record: &Record) -> Option<String> {
 }
 
 fn matches(pattern: &Pattern, record: &Record) -> bool {
-    let text_matches = |text: &Option<Text>, value: &str| text.as_ref().is_none_or(|text| text.matches(value.as_bytes()));
+    let text_matches =
+        |text: &Option<Text>, value: &str| text.as_ref().is_none_or(|text| text.matches(value.as_bytes()));
     pattern.signal == record.signal
         && text_matches(&pattern.service, &record.sender.service)
         && text_matches(&pattern.name, record.name)
@@ -203,8 +203,8 @@ fn matches(pattern: &Pattern, record: &Record) -> bool {
         && pattern.attributes.iter().all(|condition| condition_holds(condition, &record.attributes))
 }
 
-/// Whose record it is, and since when that is known: its own key, else its parent's, else those of its links, else
-/// the only one of its trace.
+/// Whose record it is, and since when that is known: its own key, else its parent's, else those of its links (of
+/// the spans linked to, else the only one of their trace), else the only one of its own trace.
 fn keys(flow: &Flow, record: &Record, all: &[Record], far: u8) -> BTreeSet<(String, Timestamp)> {
     let trace = record.place.or(record.parent).map(|place| place.trace);
     let names = match &flow.key {
@@ -226,25 +226,34 @@ fn keys(flow: &Flow, record: &Record, all: &[Record], far: u8) -> BTreeSet<(Stri
         }
         earliest.into_iter().map(|(key, at)| (key, at.max(record.received_at))).collect()
     };
+    let only_key_of_trace = |trace: u128| -> BTreeSet<(String, Timestamp)> {
+        let mut of_trace: BTreeMap<String, Timestamp> = BTreeMap::new();
+        for other in all.iter().filter(|other| other.place.is_some_and(|place| place.trace == trace)) {
+            if let Some(key) = own(other) {
+                let at = of_trace.entry(key).or_insert(other.received_at);
+                *at = other.received_at.min(*at);
+            }
+        }
+        let only = of_trace.len() == 1;
+        let known = of_trace.into_iter().map(|(key, at)| (key, at.max(record.received_at)));
+        known.filter(|_| only).collect()
+    };
     let of_parent = keys_of(record.parent.as_slice());
     if !of_parent.is_empty() {
         return of_parent;
     }
-    let of_links = keys_of(record.links);
+    let of_links: BTreeSet<(String, Timestamp)> = record
+        .links
+        .iter()
+        .flat_map(|link| {
+            let of_span = keys_of(&[*link]);
+            if of_span.is_empty() { only_key_of_trace(link.trace) } else { of_span }
+        })
+        .collect();
     if !of_links.is_empty() {
         return of_links;
     }
-    let mut of_trace: BTreeMap<String, Timestamp> = BTreeMap::new();
-    for other in all.iter().filter(|other| trace.is_some() && other.place.map(|place| place.trace) == trace) {
-        if let Some(key) = own(other) {
-            let at = of_trace.entry(key).or_insert(other.received_at);
-            *at = other.received_at.min(*at);
-        }
-    }
-    if of_trace.len() > 1 {
-        return BTreeSet::new();
-    }
-    of_trace.into_iter().map(|(key, at)| (key, at.max(record.received_at))).collect()
+    trace.map(only_key_of_trace).unwrap_or_default()
 }
 
 /// The event time, replaced where it cannot be, shifted back where the instance's clock runs ahead.
@@ -264,13 +273,23 @@ fn plausible(at: Timestamp, record: &Record, all: &[Record]) -> Timestamp {
     at - excess
 }
 
-fn identity(record: &Record, of: &str) -> String {
-    match record.place {
-        Some(place) => format!("{:032x}/{:016x}/{of}", place.trace, place.span),
-        None => format!("{:?}/{:?}/{}/{}/{:?}/{of}", record.end, record.sender, record.name, record.body, record.attributes),
+fn has_own_key(flow: &Flow, record: &Record) -> bool {
+    match &flow.key {
+        Key::TraceId => true,
+        Key::Attributes(names) => names.iter().any(|name| record.attributes.contains_key(name)),
     }
 }
 
-fn text(record: &Record, name: &str) -> String {
-    record.attributes.get(name).map(|values| values.join(",")).unwrap_or_default()
+fn identity(record: &Record, of: &str) -> String {
+    match record.place {
+        Some(place) => format!("{:032x}/{:016x}/{of}", place.trace, place.span),
+        None => {
+            format!("{:?}/{:?}/{}/{}/{:?}/{of}", record.end, record.sender, record.name, record.body, record.attributes)
+        }
+    }
+}
+
+/// Values of the flow's scope attributes: keys of two scopes have nothing to do with each other.
+pub fn scope(flow: &Flow, attributes: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    flow.scope.iter().map(|name| attributes.get(name).map(|values| values.join(",")).unwrap_or_default()).collect()
 }

@@ -72,6 +72,8 @@ pub struct Judged {
     pub hop: Option<Hop>,
     /// As of when.
     pub judged_at: Timestamp,
+    /// When the last sighting was received that got its key from another record.
+    pub last_inherited: Timestamp,
     /// When the last of its sightings was received.
     pub last_received: Timestamp,
 }
@@ -94,18 +96,19 @@ pub fn judge(passage: &Passage, coverage: &Coverage, now: Timestamp) -> Judged {
         entered_at: passage.entered_at,
         ruling,
         or_else,
-        hop: decisive.filter(|_| gone_without_exit).map(|&(_, before)| Hop {
-            after: passage.last_before(before),
-            before,
-        }),
+        hop: decisive
+            .filter(|_| gone_without_exit)
+            .map(|&(_, before)| Hop { after: passage.last_before(before), before }),
         judged_at: now,
+        last_inherited: passage.last_inherited(),
         last_received: passage.last_received(),
     }
 }
 
 fn completed(passage: &Passage) -> Ruling {
     let is_late = |step: StepId| {
-        passage.owed(step) && passage.fulfilled(step).is_some_and(|at| step != StepId::START && at > passage.deadline(step))
+        passage.owed(step)
+            && passage.fulfilled(step).is_some_and(|at| step != StepId::START && at > passage.deadline(step))
     };
     if steps(passage.flow).any(is_late) { Ruling::Late } else { Ruling::Completed }
 }
@@ -119,7 +122,8 @@ fn exit(passage: &Passage) -> Option<Ruling> {
             }
             _ => None,
         });
-        let (_, exit, reason) = exits.min_by_key(|(sighting, ..): &(&Sighting, _, _)| (sighting.at, &sighting.identity))?;
+        let (_, exit, reason) =
+            exits.min_by_key(|(sighting, ..): &(&Sighting, _, _)| (sighting.at, &sighting.identity))?;
         Some(match &passage.flow.exits[usize::from(exit.0)].reason {
             ReasonSource::Fixed(text) => text.clone(),
             ReasonSource::Attributes(_) => reason.clone().unwrap_or_else(|| "no_reason".into()),
@@ -137,11 +141,7 @@ fn on_missing(
     coverage: &Coverage,
     now: Timestamp,
 ) -> (Ruling, Vec<Ruling>) {
-    let wait = Wait {
-        passage,
-        step,
-        deadline,
-    };
+    let wait = Wait { passage, step, deadline };
     let failed_attempt = passage.of_step(step).any(|sighting| sighting.attempt);
     let mut rulings = Leeway::all().map(|leeway| match coverage.judge(wait, now, leeway) {
         None => Ruling::Open,

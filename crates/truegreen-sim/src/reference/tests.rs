@@ -135,7 +135,8 @@ fn when_and_unless_are_judged_on_the_latest_word() {
     for (attributes, expected) in cases {
         let mut script = everybody_lives(flow.clone());
         others_are_reserved(&mut script);
-        let start = attributes.iter().fold(record("POST /orders").of("A"), |start, (name, value)| start.with(name, *value));
+        let start =
+            attributes.iter().fold(record("POST /orders").of("A"), |start, (name, value)| start.with(name, *value));
         script.at(100.0).spans("shop", [start]);
         assert_eq!(ruling(&script, 400.0), expected, "{attributes:?}");
     }
@@ -150,10 +151,7 @@ fn when_and_unless_are_judged_on_the_latest_word() {
 fn each_item_counts_by_its_earliest_sighting_and_all_are_needed() {
     let mut flow = orders();
     flow.steps.truncate(2);
-    flow.steps[1].fan_out = Some(FanOut::ForEach {
-        attribute: "lines".into(),
-        item: "line".into(),
-    });
+    flow.steps[1].fan_out = Some(FanOut::ForEach { attribute: "lines".into(), item: "line".into() });
     let mut script = everybody_lives(flow);
     others_are_reserved(&mut script);
     let lines: &[&str] = &["a", "b", "c"];

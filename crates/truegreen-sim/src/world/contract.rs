@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use truegreen_model::flow::{
-    Condition, Exit, ExitOutcome, FanOut, Flow, Key, Limits, Pattern, ReasonSource, Reentry, Signal, Step, StepId, Test,
-    Text,
+    Condition, Exit, ExitOutcome, FanOut, Flow, Key, Limits, Pattern, ReasonSource, Reentry, Signal, Step, StepId,
+    Test, Text,
 };
 
 use super::fleet::Fleet;
@@ -41,21 +41,13 @@ pub fn draw(rng: &mut Rng, fleet: &Fleet) -> Contract {
         flow: Flow {
             name: "first".into(),
             description: String::new(),
-            key: if keyed_by_trace {
-                Key::TraceId
-            } else {
-                Key::Attributes(vec!["order.id".into(), "orderId".into()])
-            },
+            key: if keyed_by_trace { Key::TraceId } else { Key::Attributes(vec!["order.id".into(), "orderId".into()]) },
             bind: Vec::new(),
             scope: vec!["deployment.environment.name".into(), "service.namespace".into()],
             steps,
             exits: exits.into_iter().map(|(exit, _)| exit).collect(),
             grace: Duration::from_secs(rng.u64(0..4)),
-            reentry: if reenters {
-                Reentry::After(Duration::from_secs(60))
-            } else {
-                Reentry::Once
-            },
+            reentry: if reenters { Reentry::After(Duration::from_secs(60)) } else { Reentry::Once },
             limits: Limits::default(),
             expect: None,
             sampled: std::collections::BTreeMap::new(),
@@ -106,13 +98,8 @@ fn step(rng: &mut Rng, index: usize, service: &str, slowest: u64) -> Step {
         when: if index > 0 && (0.15..0.3).contains(&owed) { vec![condition(rng)] } else { Vec::new() },
         unless: if index > 0 && (0.3..0.4).contains(&owed) { vec![condition(rng)] } else { Vec::new() },
         fan_out: match rng.u8(0..12) {
-            0 if index > 0 => Some(FanOut::ForEach {
-                attribute: "order.lines".into(),
-                item: "order.line".into(),
-            }),
-            1 if index > 0 => Some(FanOut::CountFrom {
-                attribute: "order.parts".into(),
-            }),
+            0 if index > 0 => Some(FanOut::ForEach { attribute: "order.lines".into(), item: "order.line".into() }),
+            1 if index > 0 => Some(FanOut::CountFrom { attribute: "order.parts".into() }),
             _ => None,
         },
     }
@@ -124,18 +111,9 @@ fn condition(rng: &mut Rng) -> Condition {
         1 => ("tier", Test::NoneOf(vec![Text("gold".into())])),
         2 => ("tier", Test::Present),
         3 => ("tier", Test::Absent),
-        _ => (
-            "amount",
-            Test::Number {
-                at_least: Some(50.0),
-                below: rng.bool().then_some(80.0),
-            },
-        ),
+        _ => ("amount", Test::Number { at_least: Some(50.0), below: rng.bool().then_some(80.0) }),
     };
-    Condition {
-        attribute: attribute.into(),
-        test,
-    }
+    Condition { attribute: attribute.into(), test }
 }
 
 fn exit(rng: &mut Rng, index: usize, fleet: &Fleet) -> (Exit, Option<usize>) {

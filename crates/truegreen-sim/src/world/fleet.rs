@@ -11,8 +11,10 @@ use crate::telemetry::{Content, Sender, Span, SpanRef, second};
 
 /// How often each instance shows that it lives, and flushes what it batched.
 const BEAT_SECONDS: f64 = 5.0;
-/// Spans in each beat of a service of which a span may come late: it must stay below one in a hundred.
+/// Spans in each beat of a service of which something may come late…
 const CHATTER: usize = 25;
+/// …so often, that it stays below one in a hundred of its records and export lag stays at its floor.
+const MOST_LATE: usize = 2;
 
 /// All services.
 #[derive(Clone, Debug)]
@@ -28,7 +30,7 @@ pub struct Service {
     pub name: String,
     /// Its processes.
     pub instances: Vec<Instance>,
-    /// Sends spans of no flow all the time, and so may deliver one late.
+    /// Sends spans of no flow all the time, and so may deliver a record late.
     pub chatty: bool,
     /// Exports in batches every 5 s, else each record by itself.
     pub batches: bool,
@@ -81,13 +83,11 @@ impl Fleet {
             Service {
                 name: name.into(),
                 instances: environments.iter().flat_map(|environment| of_environment(rng, environment)).collect(),
-                chatty: rng.f64() < 0.3,
+                chatty: rng.f64() < 0.4,
                 batches: rng.bool(),
             }
         });
-        Fleet {
-            services: services.collect(),
-        }
+        Fleet { services: services.collect() }
     }
 
     /// Some service; now and then, unless it must exist, one that does not.
@@ -134,22 +134,18 @@ impl Fleet {
         sent
     }
 
-    /// Requests that carry what was done: batched, repeated, late. What an instance could not send is lost.
-    pub fn deliver(&self, rng: &mut Rng, deeds: Vec<Deed>) -> Vec<(Timestamp, Content)> {
-        let mut late_left: Vec<usize> = self.services.iter().map(|service| usize::from(service.chatty)).collect();
+    /// Requests that carry what was done: batched, repeated, single ones late if `tardy`. What an instance could not
+    /// send is lost.
+    pub fn deliver(&self, rng: &mut Rng, deeds: Vec<Deed>, tardy: bool) -> Vec<(Timestamp, Content)> {
+        let mut late_left: Vec<usize> =
+            self.services.iter().map(|service| if service.chatty { MOST_LATE } else { 0 }).collect();
         let mut sent: Vec<(f64, (usize, usize), Vec<Record>)> = Vec::new();
         for deed in deeds {
             let by = deed.by;
             let (service, instance) = (&self.services[by.0], &self.services[by.0].instances[by.1]);
             let end = deed.record.end();
-            let may_be_late = match deed.record {
-                Record::Log(_) => rng.f64() < 0.05,
-                Record::Span(_) => end > 90.0 && late_left[by.0] > 0 && rng.f64() < 0.3,
-            };
-            if may_be_late {
-                if let Record::Span(_) = deed.record {
-                    late_left[by.0] -= 1;
-                }
+            if tardy && deed.record.has_key() && end > 90.0 && late_left[by.0] > 0 && rng.f64() < 0.3 {
+                late_left[by.0] -= 1;
                 sent.push((end + 15.0 + rng.f64() * 120.0, by, vec![deed.record]));
             } else if service.batches {
                 let beat = ((end - instance.phase) / BEAT_SECONDS).floor() + 1.0;
@@ -199,10 +195,7 @@ fn content(sender: &Sender, records: Vec<Record>) -> Content {
 fn chatter(rng: &mut Rng, at: f64) -> Span {
     let end = second(at - rng.f64());
     Span {
-        place: SpanRef {
-            trace: rng.u128(1..),
-            span: rng.u64(1..),
-        },
+        place: SpanRef { trace: rng.u128(1..), span: rng.u64(1..) },
         parent: None,
         links: Vec::new(),
         name: "GET /livez".into(),

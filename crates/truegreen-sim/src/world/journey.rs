@@ -9,6 +9,9 @@ use super::contract::Contract;
 use super::fleet::Fleet;
 use crate::telemetry::{Attributes, EPOCH, Log, Span, SpanRef, Value, second};
 
+/// Seconds after the entry in which a record may leave its key to its trace: well within the window of binding.
+const INHERITANCE: f64 = 80.0;
+
 /// A record, and the instance (service, index) whose it is.
 #[derive(Clone, Debug)]
 pub struct Deed {
@@ -35,6 +38,15 @@ impl Record {
             Record::Log(log) => log.at,
         };
         end.since(EPOCH).as_secs_f64()
+    }
+
+    /// Whether it carries its key.
+    pub fn has_key(&self) -> bool {
+        let attributes = match self {
+            Record::Span(span) => &span.attributes,
+            Record::Log(log) => &log.attributes,
+        };
+        attributes.iter().any(|(name, _)| name == "order.id" || name == "orderId")
     }
 
     /// Rather than a log record.
@@ -65,11 +77,12 @@ pub struct Journey<'a> {
     environment: &'a str,
     trace: u128,
     start: Option<SpanRef>,
+    entered: f64,
     about: Attributes,
     lines: Vec<String>,
     parts: usize,
     deeds: Vec<Deed>,
-    /// Whether everything was done that was to be done, whatever was seen of it.
+    /// Whether everything was done in time that was to be done, whatever was seen of it.
     pub whole: bool,
 }
 
@@ -91,6 +104,7 @@ impl<'a> Journey<'a> {
             key,
             environment,
             start: None,
+            entered: 0.0,
             about,
             deeds: Vec::new(),
             whole: true,
@@ -101,6 +115,7 @@ impl<'a> Journey<'a> {
     pub fn enter(mut self, entry: f64) -> (Vec<Deed>, bool) {
         let flow = &self.contract.flow;
         let fate = self.fate();
+        self.entered = entry;
         let mut done: Vec<Option<f64>> = Vec::new();
         for (index, step) in flow.steps.iter().enumerate() {
             let base = done[..].get(usize::from(step.after.0)).copied().unwrap_or(Some(entry));
@@ -153,6 +168,7 @@ impl<'a> Journey<'a> {
                 self.attempts(index, at);
                 at += 0.5;
             }
+            self.whole &= fate != Fate::Late(index);
             let all = fate != Fate::LosesOneItem(index);
             self.whole &= all;
             let did = self.perform(index, at, all);
@@ -190,10 +206,7 @@ impl<'a> Journey<'a> {
             if let (Some(Signal::Span), Some(by)) = (self.signal(index), self.by(self.contract.staff[index], at)) {
                 let mut span = self.span(name, at - earlier, true);
                 span.error = true;
-                self.deeds.push(Deed {
-                    by,
-                    record: Record::Span(span),
-                });
+                self.deeds.push(Deed { by, record: Record::Span(span) });
             }
         }
     }
@@ -257,7 +270,9 @@ impl<'a> Journey<'a> {
 
     fn exit(&mut self, index: usize, at: f64) {
         let exit = &self.contract.flow.exits[index];
-        let Some(by) = self.by(self.contract.exit_staff[index], at) else { return };
+        let Some(by) = self.by(self.contract.exit_staff[index], at) else {
+            return;
+        };
         let name = format!("exit {index}");
         let mut record = if exit.any_of[0].signal == Signal::Span {
             let mut span = self.span(name, at, true);
@@ -276,12 +291,10 @@ impl<'a> Journey<'a> {
 
     /// A span that ends at `at`, in the journey's trace or linked to its start; it may have no key of its own.
     fn span(&mut self, name: String, at: f64, may_inherit: bool) -> Span {
+        let may_inherit = may_inherit && at < self.entered + INHERITANCE;
         let end = second(at);
         let mut span = Span {
-            place: SpanRef {
-                trace: self.trace,
-                span: self.rng.u64(1..),
-            },
+            place: SpanRef { trace: self.trace, span: self.rng.u64(1..) },
             parent: None,
             links: Vec::new(),
             name,
@@ -306,12 +319,10 @@ impl<'a> Journey<'a> {
     }
 
     fn log(&mut self, name: String, at: f64, may_inherit: bool) -> Log {
+        let may_inherit = may_inherit && at < self.entered + INHERITANCE;
         let inherits = may_inherit && self.start.is_some() && self.rng.f64() < 0.2;
         let by_trace = self.contract.flow.key == Key::TraceId;
-        let own_place = SpanRef {
-            trace: self.trace,
-            span: self.rng.u64(1..),
-        };
+        let own_place = SpanRef { trace: self.trace, span: self.rng.u64(1..) };
         Log {
             at: second(at),
             place: if inherits || by_trace { self.start.or(Some(own_place)) } else { None },
@@ -355,4 +366,3 @@ impl Record {
 pub fn last_end(deeds: &[Deed]) -> f64 {
     deeds.iter().map(|deed| deed.record.end()).fold(0.0, f64::max)
 }
-

@@ -48,8 +48,8 @@ pub struct World {
     pub happenings: Vec<(Timestamp, Happening)>,
     /// By then everything is decided.
     pub end: Timestamp,
-    /// Keys of journeys for which everything was done that was to be done: whatever of it is missing was lost on the
-    /// way to us.
+    /// Keys of journeys for which everything was done in time, where no record comes late: whatever of it is missing
+    /// was lost on the way to us.
     pub whole: BTreeSet<String>,
 }
 
@@ -66,6 +66,9 @@ impl World {
         shape.trouble.strike_fleet(&mut rng, &mut fleet);
         let first = contract::draw(&mut rng, &fleet);
         let (deeds, whole) = live(shape, &first, &fleet, environments);
+        // What comes late and is lost then was rightly missed before.
+        let tardy = shape.trouble == Trouble::None || rng.bool();
+        let whole = if tardy { BTreeSet::new() } else { whole };
         let mut contracts = vec![first];
         if rng.f64() < 0.25 {
             contracts.push(contract::vary(&mut rng, &contracts[0]));
@@ -73,7 +76,7 @@ impl World {
 
         let end = journey::last_end(&deeds).max(WARM_UP + ENTRIES) + 135.0 + longest(&contracts) + PATIENCE;
         let mut sent = fleet.beats(&mut rng, end);
-        sent.extend(fleet.deliver(&mut rng, deeds));
+        sent.extend(fleet.deliver(&mut rng, deeds, tardy));
         sent.sort_by_key(|(at, _)| *at);
         let mut happenings = shape.trouble.strike_intake(&mut rng, sent);
         merge_neighbours(&mut rng, &mut happenings);
@@ -83,6 +86,14 @@ impl World {
             end: second(end),
             whole,
         }
+    }
+
+    /// Whether we are down then.
+    pub fn is_down(&self, now: Timestamp) -> bool {
+        self.happenings.iter().any(|(at, happening)| match happening {
+            Happening::Resumed { down_since } => *down_since <= now && now < *at,
+            _ => false,
+        })
     }
 }
 
@@ -104,7 +115,11 @@ fn live(shape: &Shape, contract: &Contract, fleet: &Fleet, environments: &[&str]
             let journey = Journey::new(rng.u64(..), contract, fleet, &key, environment);
             let (done, is_whole) = journey.enter(entry);
             deeds.extend(done);
-            if is_whole { whole.insert(key.clone()) } else { broken.insert(key.clone()) };
+            if is_whole {
+                whole.insert(key.clone())
+            } else {
+                broken.insert(key.clone())
+            };
         }
     }
     whole.retain(|key| !broken.contains(key));
@@ -124,7 +139,8 @@ fn longest(contracts: &[Contract]) -> f64 {
 fn merge_neighbours(rng: &mut Rng, happenings: &mut Vec<(Timestamp, Happening)>) {
     let mut merged: Vec<(Timestamp, Happening)> = Vec::with_capacity(happenings.len());
     for (at, happening) in happenings.drain(..) {
-        if let (Some((before, Happening::Accepted(earlier))), Happening::Accepted(later)) = (merged.last_mut(), &happening)
+        if let (Some((before, Happening::Accepted(earlier))), Happening::Accepted(later)) =
+            (merged.last_mut(), &happening)
             && at.since(*before) < Duration::from_millis(200)
             && rng.f64() < 0.3
             && join(earlier, later)

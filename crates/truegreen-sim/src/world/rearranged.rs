@@ -30,10 +30,7 @@ impl World {
             .into_iter()
             .flat_map(|(at, gathered)| gathered.into_iter().map(move |happening| (at, happening)))
             .collect();
-        World {
-            happenings,
-            ..self.clone()
-        }
+        World { happenings, ..self.clone() }
     }
 
     /// Every accepted request is received a second time at once.
@@ -42,9 +39,6 @@ impl World {
             let times = if matches!(happening, Happening::Accepted(_)) { 2 } else { 1 };
             vec![(*at, happening.clone()); times]
         };
-        World {
-            happenings: self.happenings.iter().flat_map(twice).collect(),
-            ..self.clone()
-        }
+        World { happenings: self.happenings.iter().flat_map(twice).collect(), ..self.clone() }
     }
 }

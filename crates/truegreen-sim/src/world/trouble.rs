@@ -26,14 +26,8 @@ pub enum Trouble {
 
 impl Trouble {
     /// Each of them.
-    pub const ALL: [Trouble; 6] = [
-        Trouble::None,
-        Trouble::Death,
-        Trouble::Absence,
-        Trouble::Mute,
-        Trouble::Refusals,
-        Trouble::Outage,
-    ];
+    pub const ALL: [Trouble; 6] =
+        [Trouble::None, Trouble::Death, Trouble::Absence, Trouble::Mute, Trouble::Refusals, Trouble::Outage];
 
     /// Troubles of processes.
     pub(super) fn strike_fleet(self, rng: &mut Rng, fleet: &mut Fleet) {

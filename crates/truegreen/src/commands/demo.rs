@@ -110,10 +110,7 @@ async fn play(args: Args) -> anyhow::Result<Story> {
     let stopped = pipeline.stop().await;
     let (report, lost) = server.run().ask(|engine| (engine.report(), unaccounted(engine))).await?;
     server.stop().await?;
-    // Ctrl-C at a terminal reaches the services too, and they end before they are told.
-    if finished {
-        stopped?;
-    }
+    stopped?;
     Ok(Story { finished, report, lost, ordinary, signals: monitor.services(), truth })
 }
 

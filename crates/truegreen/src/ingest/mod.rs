@@ -85,13 +85,16 @@ impl Intake {
             return Err(Refusal::ShuttingDown.into());
         }
         let limit = self.limits.body_bytes.saturating_add(framing);
-        let mut received = Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit };
-        match tokio::time::timeout(self.limits.body_timeout, received.all()).await {
+        let mut received =
+            Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit, oversized: false };
+        let done = tokio::time::timeout(self.limits.body_timeout, received.all()).await;
+        if received.oversized {
+            // Also if it is slow: what asks for a retry would be asked for ever.
+            let refusal = Refusal::Oversized { limit: self.limits.body_bytes };
+            return Err(Refused { refusal, senders: Vec::new(), prefix: received.bytes });
+        }
+        match done {
             Ok(Ok(())) => Ok((received.bytes, received.reservation)),
-            Ok(Err(Refusal::Oversized { .. })) => {
-                let refusal = Refusal::Oversized { limit: self.limits.body_bytes };
-                Err(Refused { refusal, senders: Vec::new(), prefix: received.bytes })
-            }
             Ok(Err(refusal)) => Err(refusal.into()),
             Err(_) => Err(Refusal::Slow.into()),
         }
@@ -149,12 +152,14 @@ struct Receiving {
     bytes: Vec<u8>,
     reservation: Reservation,
     limit: usize,
+    oversized: bool,
 }
 
 impl Receiving {
     async fn all(&mut self) -> Result<(), Refusal> {
         if self.body.size_hint().lower() > self.limit as u64 {
-            return self.discard(0).await;
+            self.discard(0).await;
+            return Ok(());
         }
         while let Some(frame) = self.body.frame().await {
             let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else {
@@ -162,7 +167,8 @@ impl Receiving {
             };
             if self.bytes.len() + data.len() > self.limit {
                 let seen = self.bytes.len() + data.len();
-                return self.discard(seen).await;
+                self.discard(seen).await;
+                return Ok(());
             }
             self.reservation.grow(data.len())?;
             self.bytes.extend_from_slice(&data);
@@ -170,20 +176,22 @@ impl Receiving {
         Ok(())
     }
 
-    async fn discard(&mut self, mut seen: usize) -> Result<(), Refusal> {
+    /// Reads on without keeping more than the beginning.
+    async fn discard(&mut self, mut seen: usize) {
+        self.oversized = true;
         self.bytes.truncate(PREFIX_BYTES);
+        self.bytes.shrink_to_fit();
         self.reservation.shrink_to(PREFIX_BYTES);
         while let Some(Ok(frame)) = self.body.frame().await {
             let Ok(data) = frame.into_data() else { continue };
             seen = seen.saturating_add(data.len());
-            if self.bytes.len() < PREFIX_BYTES {
-                let wanted = data.len().min(PREFIX_BYTES - self.bytes.len());
+            let wanted = data.len().min(PREFIX_BYTES.saturating_sub(self.bytes.len()));
+            if wanted > 0 && self.reservation.grow(wanted).is_ok() {
                 self.bytes.extend_from_slice(&data[..wanted]);
             }
             if seen > self.limit.saturating_mul(DISCARD_FACTOR) {
                 break;
             }
         }
-        Err(Refusal::Oversized { limit: self.limit })
     }
 }

@@ -232,7 +232,8 @@ mod tests {
             logs: 0,
             data_points: 12,
         };
-        let mut view = View { services: vec![service], ..View::default() };
+        let own = CounterReport { name: "refused_requests".to_owned(), reason: "malformed".to_owned(), value: 2 };
+        let mut view = View { services: vec![service], own: vec![own], ..View::default() };
         view.report.health = "BROKEN".to_owned();
         view.report.flows.insert("orders".to_owned(), flow);
         view.report.findings.push(finding);

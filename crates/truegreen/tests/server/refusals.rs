@@ -227,3 +227,77 @@ fn a_refused_request_is_a_gap_of_its_sender() {
     assert_eq!(server.metric("truegreen_refused_without_sender_total"), 1);
     assert!(server.get("/").text().contains("oversized"), "the page holds our own books too");
 }
+
+/// Scenario: as many open journeys as memory is given for. Guarantee: senders are told to retry, and load balancers
+/// that we are not ready.
+#[test]
+fn full_memory_asks_for_a_retry() {
+    let server = TestServer::with(|config| config.limits.journeys = 2);
+    for n in 1..=2 {
+        assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed(&format!("o-{n}"), n)).status, 200);
+    }
+    server.until_entered(2);
+    let answer = server.post("/v1/traces", &[PROTOBUF], &placed("o-3", 3));
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "5"));
+    assert_eq!(server.grpc(TRACES, &[GRPC], framed(false, &placed("o-3", 3))).status, "8");
+    assert_eq!(server.metric("truegreen_refused_requests_total{reason=\"engine_full\"}"), 2);
+    let ready = server.get("/readyz");
+    assert_eq!((ready.status, ready.text().as_str()), (503, "memory for journeys is full\n"));
+    assert_eq!(server.get("/livez").status, 200, "full is not dead");
+}
+
+/// Scenario: a body that begins and never goes on. Guarantee: its sender is told to try again, and holds nothing.
+#[test]
+fn a_body_that_stands_still_is_let_go() {
+    let server = TestServer::with(|config| config.limits.body_timeout = std::time::Duration::from_millis(100));
+    let mut stream = std::net::TcpStream::connect(&server.http).unwrap();
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 500\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&[0; 100]).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    assert_eq!(server.metric("truegreen_refused_requests_total{reason=\"slow_body\"}"), 1);
+    assert_eq!(server.metric("truegreen_in_flight_bytes"), 0);
+}
+
+/// Scenario: an oversized body that is slow as well. Guarantee: no retry is asked for, which would be asked for ever.
+#[test]
+fn an_oversized_body_stays_so_however_slow() {
+    let server = TestServer::with(|config| {
+        config.limits.body_bytes = 64 << 10;
+        config.limits.body_timeout = std::time::Duration::from_millis(100);
+    });
+    let mut stream = std::net::TcpStream::connect(&server.http).unwrap();
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 99999\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&[0; 100]).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    assert_eq!(server.metric("truegreen_in_flight_bytes"), 0);
+}
+
+/// Scenario: more connections than are allowed. Guarantee: the one too many is closed and counted; once the others are
+/// gone the server takes requests again.
+#[test]
+fn one_connection_too_many_is_closed() {
+    let server = TestServer::with(|config| config.limits.connections = 3);
+    let held: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(&server.http).unwrap()).collect();
+    let mut refused = std::net::TcpStream::connect(&server.http).unwrap();
+    assert!(!matches!(refused.read(&mut [0; 1]), Ok(1..)), "closed without a word");
+    drop(held);
+    let started = std::time::Instant::now();
+    loop {
+        let mut stream = std::net::TcpStream::connect(&server.web).unwrap();
+        let mut answer = String::new();
+        let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        if asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        assert!(started.elapsed() < crate::support::PATIENCE);
+    }
+    assert!(server.metric("truegreen_refused_connections_total") >= 1);
+}

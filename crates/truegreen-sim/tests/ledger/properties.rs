@@ -1,0 +1,132 @@
+//! What must hold in every world. A failing shape is printed and kept in `proptest-regressions`.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use truegreen_sim::compare::differences;
+use truegreen_sim::reference::Reference;
+use truegreen_sim::run::Run;
+use truegreen_sim::telemetry::EPOCH;
+use truegreen_sim::world::{Shape, Trouble, World};
+
+/// A world of up to so many journeys.
+fn shape(trouble: impl Strategy<Value = Trouble>, most: usize) -> impl Strategy<Value = Shape> {
+    (any::<u32>(), trouble, prop::collection::vec(any::<u32>(), 1..most)).prop_map(|(seed, trouble, journeys)| Shape {
+        seed: seed.into(),
+        trouble,
+        journeys: journeys.into_iter().map(u64::from).collect(),
+    })
+}
+
+fn any_trouble() -> impl Strategy<Value = Trouble> {
+    prop::sample::select(&Trouble::ALL[..])
+}
+
+/// An engine that lived through the world; its books balanced after every input (INV-BOOKS-1).
+fn lived(world: &World) -> Result<Run, TestCaseError> {
+    let mut run = Run::new(world.flows.clone());
+    run.through(&world.happenings, world.end).map_err(TestCaseError::fail)?;
+    Ok(run)
+}
+
+fn report(run: &Run) -> String {
+    serde_json::to_string(&run.engine.report()).unwrap()
+}
+
+fn none(differences: &[String]) -> Result<(), TestCaseError> {
+    prop_assert!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_the_end_every_verdict_and_the_books_are_the_references(shape in shape(any_trouble(), 24)) {
+        let world = World::of(&shape);
+        let run = lived(&world)?;
+        let reference = Reference::of_happenings(world.flows.clone(), &world.happenings);
+        none(&differences(&run, &reference, &world.flows, world.end, true))?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_the_way_every_verdict_is_the_references(shape in shape(any_trouble(), 12)) {
+        let world = World::of(&shape);
+        let reference = Reference::of_happenings(world.flows.clone(), &world.happenings);
+        let mut run = Run::new(world.flows.clone());
+        let mut now = EPOCH + Duration::from_secs(70);
+        while now < world.end {
+            run.through(&world.happenings, now).map_err(TestCaseError::fail)?;
+            if !world.is_down(now) {
+                none(&differences(&run, &reference, &world.flows, now, false))?;
+            }
+            now = now + Duration::from_millis(17_300);
+        }
+    }
+
+    #[test]
+    fn verdicts_do_not_depend_on_the_order_of_arrival(shape in shape(any_trouble(), 16), orders: [u64; 2]) {
+        // INV-SET-1: the same set, the same coverage, two orders.
+        let world = World::of(&shape);
+        let [one, other] = orders.map(|order| world.gathered(Duration::from_secs(4), order));
+        let (one, other) = (lived(&one)?, lived(&other)?);
+        prop_assert_eq!(one.standings(), other.standings());
+        prop_assert_eq!(one.books(), other.books());
+    }
+
+    #[test]
+    fn everything_received_twice_changes_nothing(shape in shape(any_trouble(), 16)) {
+        let world = World::of(&shape);
+        let (once, twice) = (lived(&world)?, lived(&world.doubled())?);
+        prop_assert_eq!(once.standings(), twice.standings());
+        prop_assert_eq!(once.books(), twice.books());
+        for (name, flow) in once.engine.report().flows {
+            prop_assert_eq!(flow.duplicates, twice.engine.report().flows[&name].duplicates);
+        }
+    }
+
+    #[test]
+    fn replay_gives_the_same_report(shape in shape(any_trouble(), 16)) {
+        // INV-REPLAY-1.
+        let world = World::of(&shape);
+        let (first, again) = (lived(&world)?, lived(&world)?);
+        prop_assert_eq!(report(&first), report(&again));
+        prop_assert_eq!(first.effects, again.effects);
+    }
+
+    #[test]
+    fn lost_telemetry_is_never_unaccounted(shape in shape(any_trouble(), 16)) {
+        // INV-UNKNOWN-1: what was done is completed, late or unknown, whatever was lost of its telemetry.
+        let world = World::of(&shape);
+        let run = lived(&world)?;
+        for standing in run.standings() {
+            let lost = standing.flow == "first" && world.whole.contains(&standing.key) && standing.verdict == "unaccounted";
+            prop_assert!(!lost, "{:?}", standing);
+        }
+    }
+
+    #[test]
+    fn every_lost_journey_is_in_a_finding_with_its_hop(shape in shape(any_trouble(), 16)) {
+        let world = World::of(&shape);
+        let run = lived(&world)?;
+        let findings = run.engine.report().findings;
+        for standing in run.standings().into_iter().filter(|standing| standing.verdict == "unaccounted") {
+            let found = findings.iter().any(|finding| {
+                finding.flow == standing.flow
+                    && finding.after == standing.after
+                    && finding.before.is_some()
+                    && (finding.kind == "loss" || finding.kind == "failed_without_exit")
+                    && finding.count > 0
+            });
+            prop_assert!(found, "{:?} is in none of {:#?}", standing, findings);
+        }
+        for finding in findings.iter().filter(|finding| finding.kind == "loss" && finding.status != "withdrawn") {
+            prop_assert!(!finding.examples.is_empty(), "{:?}", finding);
+        }
+    }
+}
