@@ -9,11 +9,12 @@ use truegreen_otlp::Limits;
 
 use crate::accounts::{Accounts, Turn};
 use crate::counters::Counters;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, LIMIT_BEYOND_LAG};
 use crate::input::{Effect, Input, Request};
 use crate::intake::{Intake, place_bound};
 use crate::ledger::{Desk, Ledger};
 use crate::matcher::Matcher;
+use crate::matcher::plan::Plan;
 use crate::matcher::resource::Resources;
 use crate::symbols::Symbols;
 use crate::timers::Timers;
@@ -24,7 +25,8 @@ use crate::trace::{Binder, HoldOver};
 pub struct Options {
     /// Event times older than this are replaced by the time of receipt; ended journeys are forgotten after it.
     pub retention: Duration,
-    /// How long a record without a key waits for one by its trace.
+    /// How long a trace is kept at the least for records that inherit a key from it. Where flows give their steps
+    /// more time, so long.
     pub bind_window: Duration,
     /// Most journeys in memory. Ended ones make room for new ones; where all are open, [`Engine::is_full`].
     pub max_journeys: usize,
@@ -80,7 +82,7 @@ impl Engine {
             counters: Counters::default(),
             resources: Resources::default(),
             coverage: Coverage::default(),
-            binder: Binder::new(options.bind_window, options.max_traces),
+            binder: Binder::new(trace_window(&matcher, &options), options.max_traces),
             ledger: Ledger::new(&matcher, options.retention, options.max_journeys),
             accounts: Accounts::new(&matcher),
             timers: Timers::new(),
@@ -92,6 +94,10 @@ impl Engine {
 
     /// Fires all timers due at `now` (made monotonic), each at its own time, then takes the input.
     pub fn apply(&mut self, now: Timestamp, input: Input<'_>) -> Vec<Effect> {
+        // What came due while we did not listen is judged knowing that we did not.
+        if let Input::Resumed { down_since } = input {
+            self.coverage.outage(down_since, self.now.max(now));
+        }
         self.fire(now);
         self.now = self.now.max(now);
         match input {
@@ -103,8 +109,7 @@ impl Engine {
                     self.coverage.refused(service, instance, self.now);
                 }
             }
-            Input::Resumed { down_since } => self.coverage.outage(down_since, self.now),
-            Input::Tick => {}
+            Input::Resumed { .. } | Input::Tick => {}
         }
         if std::mem::take(&mut self.coverage.newly_sampled) {
             let (mut desk, ledger, _) = self.desk();
@@ -194,4 +199,10 @@ impl Engine {
     pub(crate) fn resource_overflows(&self) -> u64 {
         self.resources.emptied
     }
+}
+
+/// A consumer may link to a producer's span for as long as its step may still be due.
+fn trace_window(matcher: &Matcher, options: &Options) -> Duration {
+    let longest = matcher.plans.iter().map(Plan::longest).max().unwrap_or_default();
+    options.bind_window.max(longest + LIMIT_BEYOND_LAG).min(options.retention)
 }

@@ -19,7 +19,7 @@ use truegreen_model::flow::{FlowId, Signal};
 use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_model::time::Timestamp;
 
-pub(crate) use proof::{Proof, Wait};
+pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
 pub(crate) use sampling::Sampled;
 
 use lag::Lag;

@@ -96,6 +96,15 @@ impl Plan {
         Plan { id, key_names, bind_names, scope_names, holds_absent, conditions, steps, exits, sampled, flow }
     }
 
+    /// From the start to the last deadline along the longest way, grace included.
+    pub(crate) fn longest(&self) -> Duration {
+        let mut reached: Vec<Duration> = Vec::with_capacity(self.steps.len());
+        for (index, step) in self.steps.iter().enumerate() {
+            reached.push(if index == 0 { Duration::ZERO } else { reached[step.after] + step.within });
+        }
+        reached.into_iter().max().unwrap_or_default() + self.flow.grace
+    }
+
     /// Whether the key is the trace id, so that every record of a trace carries it.
     pub(crate) fn keyed_by_trace(&self) -> bool {
         self.flow.key == Key::TraceId
