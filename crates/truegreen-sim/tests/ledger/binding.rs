@@ -50,18 +50,10 @@ fn the_nearest_ancestor_lends_its_key() {
 #[test]
 fn in_a_trace_of_several_keys_descent_decides() {
     let mut script = script(reservations());
-    let root = place(72, 1);
-    let orders = ["a", "b"].map(|order| record("POST /orders").of(order));
-    let spans: Vec<_> = orders.into_iter().map(|draft| draft.child_of(root)).collect();
-    let placed = script.at(10.0).spans("shop", spans);
-    let _ = placed;
-    let mut direct = script.clone();
-    for (span, order) in [(11, "a"), (12, "b")] {
-        let parent = record("charge").of(order).at_place(place(72, span));
-        direct.at(11.0).spans("shop", [parent]);
-    }
-    direct.at(12.0).spans("stock", [record("reserve").child_of(place(72, 11))]);
-    assert_eq!(verdicts(&direct.run(300.0).unwrap()), ["a: completed", "b: unaccounted"]);
+    let placed = [(11, "a"), (12, "b")].map(|(span, order)| record("POST /orders").of(order).at_place(place(72, span)));
+    script.at(10.0).spans("shop", placed);
+    script.at(12.0).spans("stock", [record("reserve").child_of(place(72, 11))]);
+    assert_eq!(verdicts(&script.run(300.0).unwrap()), ["a: completed", "b: unaccounted"]);
 }
 
 /// Scenario: a reservation in a trace of two orders descends from neither. Guarantee: it is nobody's, and counted.
