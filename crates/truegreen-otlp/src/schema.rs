@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorKind, Fault};
 use crate::value::{Deepest, pair};
-use crate::wire::{self, MAX_LEVEL, Reader};
+use crate::wire::{self, Reader};
 
 mod tables;
 
@@ -93,7 +93,7 @@ impl Field {
             return Err(Fault::at(from.rest(), ErrorKind::WrongType { field: self.number }));
         }
         match self.kind {
-            Kind::Message(_) if level >= MAX_LEVEL => Err(Fault::at(from.rest(), ErrorKind::TooDeep)),
+            // Tables are nested a few levels deep; what can be nested further are values, which count for themselves.
             Kind::Message(message) => message.validate(from.chunk()?, level + 1, deepest),
             kind if kind.has_length() => from.chunk().map(drop),
             kind => kind.number(from).map(drop),

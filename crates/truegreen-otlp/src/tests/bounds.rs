@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
+use super::agree;
 use super::plain::Plain;
 use crate::wire::out::{put_bytes, put_varint};
 use crate::{
@@ -262,4 +263,55 @@ fn values_read_as_text() {
 #[test]
 fn an_attribute_is_six_words() {
     assert_eq!(size_of::<crate::Attribute<'_>>(), 48);
+}
+
+fn message(field: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_bytes(field, content, &mut out);
+    out
+}
+
+/// The only record of a request, around these fields.
+fn request(record: &[u8]) -> Vec<u8> {
+    message(1, &message(2, &message(2, record)))
+}
+
+#[test]
+fn the_tenth_byte_of_an_integer_holds_one_bit() {
+    for last in [0, 1, 2, 0x7f, 0x80] {
+        let mut body = vec![0x98, 0x06];
+        body.extend([0xff; 9]);
+        body.push(last);
+        agree(Signal::Traces, &body);
+        assert_eq!(check(Signal::Traces, &body, &Limits::default()).is_ok(), last < 2);
+    }
+}
+
+#[test]
+fn a_group_ends_with_its_own_number() {
+    for (end, whole) in [(100, true), (101, false)] {
+        let mut body = Vec::new();
+        put_varint(100 << 3 | 3, &mut body);
+        put_varint(end << 3 | 4, &mut body);
+        agree(Signal::Logs, &body);
+        assert_eq!(check(Signal::Logs, &body, &Limits::default()).is_ok(), whole);
+    }
+}
+
+/// Scenario: a metric is sent as a sum, then as a gauge, then as a sum again. Guarantee: the last sum takes nothing over
+/// from the first.
+#[test]
+fn a_metric_of_two_kinds_is_the_last() {
+    let sum = message(7, &[message(1, &[]), vec![0x10, 2, 0x18, 1]].concat());
+    let gauge = message(5, &message(1, &[]));
+    let bare = message(7, &message(1, &[]));
+    agree(Signal::Metrics, &request(&[sum.clone(), gauge.clone(), bare.clone()].concat()));
+    agree(Signal::Metrics, &request(&[gauge, sum, bare].concat()));
+}
+
+#[test]
+fn an_index_into_a_string_table_is_no_value() {
+    let value = [message(1, b"text"), vec![0x40, 3]].concat();
+    agree(Signal::Logs, &request(&message(5, &value)));
+    agree(Signal::Logs, &request(&message(6, &[message(1, b"key"), message(2, &value)].concat())));
 }

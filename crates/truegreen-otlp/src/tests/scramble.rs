@@ -86,6 +86,9 @@ fn unpacked(kind: Kind, field: u32, packed: &[u8], dice: &mut Dice) -> Vec<Vec<u
 }
 
 fn number(kind: Kind, field: u32, bits: u64, dice: &mut Dice) -> Vec<u8> {
+    // JSON has one NaN, so that only that one survives it.
+    let nan = matches!(kind, Kind::Double) && f64::from_bits(bits).is_nan();
+    let bits = if nan { f64::NAN.to_bits() } else { bits };
     let mut out = Vec::new();
     let key = kind.key(field);
     long_varint(u64::from(key), dice, &mut out);
