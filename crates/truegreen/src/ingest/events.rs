@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use truegreen_otlp::cloud_events;
 
@@ -46,11 +46,15 @@ pub(super) async fn take(State(intake): State<Arc<Intake>>, request: Request) ->
 
 async fn try_take(intake: &Intake, request: Request) -> Result<Taken, Refused> {
     let (head, body) = request.into_parts();
-    if head.method != Method::POST {
-        return Err(Refusal::Method.into());
-    }
-    let mode = mode_of(&head.headers)?;
-    let encoding = http::content_encoding(&head.headers)?;
+    let readable = http::post_only(&head.method)
+        .and_then(|()| Ok((mode_of(&head.headers)?, http::content_encoding(&head.headers)?)));
+    let (mode, encoding) = match readable {
+        Ok(readable) => readable,
+        Err(refusal) => {
+            intake.discard(body).await;
+            return Err(refusal.into());
+        }
+    };
     let (bytes, reservation) = intake.receive(body, 0).await?;
     intake.take(Signal::Logs, Form::Events(mode), encoding, bytes, reservation).await
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -46,17 +47,12 @@ pub(super) async fn export(State(intake): State<Arc<Intake>>, signal: Signal, re
 
 async fn try_export(intake: &Intake, signal: Signal, request: Request) -> Result<Taken, Refused> {
     let (head, body) = request.into_parts();
-    if head.method != Method::POST {
-        return Err(Refusal::Method.into());
-    }
-    let media_type = http::media_type(&head.headers);
-    if !matches!(media_type.as_str(), "application/grpc" | "application/grpc+proto") || head.version != Version::HTTP_2
-    {
-        return Err(Refusal::ContentType("application/grpc over HTTP/2".to_owned()).into());
-    }
-    let named = match head.headers.get("grpc-encoding") {
-        Some(value) => Encoding::named(&String::from_utf8_lossy(value.as_bytes()))?,
-        None => Encoding::Identity,
+    let named = match readable(&head) {
+        Ok(encoding) => encoding,
+        Err(refusal) => {
+            intake.discard(body).await;
+            return Err(refusal.into());
+        }
     };
     let (mut bytes, reservation) = match intake.receive(body, FRAMING).await {
         Ok(received) => received,
@@ -74,6 +70,20 @@ async fn try_export(intake: &Intake, signal: Signal, request: Request) -> Result
     }
     let encoding = if compressed { named } else { Encoding::Identity };
     intake.take(signal, Form::Protobuf, encoding, bytes, reservation).await
+}
+
+/// The encoding of compressed messages, if this is a call at all.
+fn readable(head: &Parts) -> Result<Encoding, Refusal> {
+    http::post_only(&head.method)?;
+    let media_type = http::media_type(&head.headers);
+    if !matches!(media_type.as_str(), "application/grpc" | "application/grpc+proto") || head.version != Version::HTTP_2
+    {
+        return Err(Refusal::ContentType("application/grpc over HTTP/2".to_owned()));
+    }
+    match head.headers.get("grpc-encoding") {
+        Some(value) => Encoding::named(&String::from_utf8_lossy(value.as_bytes())),
+        None => Ok(Encoding::Identity),
+    }
 }
 
 /// Takes the framing off a body that is exactly one message; says whether it is compressed.

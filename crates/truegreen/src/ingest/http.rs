@@ -37,11 +37,14 @@ async fn try_export(
     request: Request,
 ) -> Result<Taken, Refused> {
     let (head, body) = request.into_parts();
-    if head.method != Method::POST {
-        return Err(Refusal::Method.into());
-    }
-    let form = form?;
-    let encoding = content_encoding(&head.headers)?;
+    let readable = post_only(&head.method).and_then(|()| Ok((form?, content_encoding(&head.headers)?)));
+    let (form, encoding) = match readable {
+        Ok(readable) => readable,
+        Err(refusal) => {
+            intake.discard(body).await;
+            return Err(refusal.into());
+        }
+    };
     match intake.receive(body, 0).await {
         Ok((bytes, reservation)) => intake.take(signal, form, encoding, bytes, reservation).await,
         Err(refused) => Err(refused.with_senders_of_prefix(signal, &form, encoding)),
@@ -52,8 +55,13 @@ async fn try_export(
 pub(super) async fn unknown_path(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     let path = request.uri().path().chars().take(200).collect();
     let over_grpc = grpc::is_grpc(request.headers());
+    intake.discard(request.into_body()).await;
     let refusal = intake.note(Refusal::UnknownPath(path).into());
     if over_grpc { grpc::refuse(&refusal) } else { refuse(&refusal, false) }
+}
+
+pub(super) fn post_only(method: &Method) -> Result<(), Refusal> {
+    if method == Method::POST { Ok(()) } else { Err(Refusal::Method) }
 }
 
 pub(super) fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {

@@ -44,8 +44,8 @@ const INLINE_BYTES: usize = 256 << 10;
 const INLINE_COMPRESSED_BYTES: usize = 32 << 10;
 /// What is kept of an oversized body, to read its sender from.
 const PREFIX_BYTES: usize = 64 << 10;
-/// An oversized body is read to its end up to this many times the bound, so that its sender reads our answer rather
-/// than a broken connection, which it would take for a reason to retry.
+/// A refused body is read to its end, up to this many times the bound, so that its sender reads our answer rather than
+/// a broken connection, which it would take for a reason to retry.
 const DISCARD_FACTOR: usize = 8;
 
 /// All that the intake's handlers share.
@@ -81,23 +81,34 @@ impl Intake {
 
     /// Reads a body of at most `limits.body` and `framing` bytes.
     async fn receive(&self, body: Body, framing: usize) -> Result<(Vec<u8>, Reservation), Refused> {
-        if self.run.is_stopping() {
-            return Err(Refusal::ShuttingDown.into());
-        }
         let limit = self.limits.body_bytes.saturating_add(framing);
         let mut received =
-            Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit, oversized: false };
+            Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit, refused: None };
+        if self.run.is_stopping() {
+            received.refused = Some(Refusal::ShuttingDown);
+        }
         let done = tokio::time::timeout(self.limits.body_timeout, received.all()).await;
-        if received.oversized {
-            // Also if it is slow: what asks for a retry would be asked for ever.
-            let refusal = Refusal::Oversized { limit: self.limits.body_bytes };
-            return Err(Refused { refusal, senders: Vec::new(), prefix: received.bytes });
+        match (received.refused, done) {
+            // Also if it is slow: what is oversized, and asked for again, would be asked for for ever.
+            (Some(Refusal::Oversized { .. }), _) => {
+                let refusal = Refusal::Oversized { limit: self.limits.body_bytes };
+                Err(Refused { refusal, senders: Vec::new(), prefix: received.bytes })
+            }
+            (Some(refusal), _) => Err(Refused { refusal, senders: Vec::new(), prefix: received.bytes }),
+            (None, Ok(Ok(()))) => Ok((received.bytes, received.reservation)),
+            (None, Ok(Err(refusal))) => Err(refusal.into()),
+            (None, Err(_)) => Err(Refusal::Slow.into()),
         }
-        match done {
-            Ok(Ok(())) => Ok((received.bytes, received.reservation)),
-            Ok(Err(refusal)) => Err(refusal.into()),
-            Err(_) => Err(Refusal::Slow.into()),
-        }
+    }
+
+    /// Reads a body that is refused whatever it holds, within bounds. A sender whose connection breaks while it still
+    /// writes never reads why it was refused.
+    async fn discard(&self, body: Body) {
+        let limit = self.limits.body_bytes;
+        let mut received =
+            Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit, refused: None };
+        // Whether it ended or took too long, the answer is the same.
+        drop(tokio::time::timeout(self.limits.body_timeout, received.discard(0)).await);
     }
 
     /// Brings a received body to plain protobuf, checks it and hands it to the run loop.
@@ -152,36 +163,35 @@ struct Receiving {
     bytes: Vec<u8>,
     reservation: Reservation,
     limit: usize,
-    oversized: bool,
+    /// Why it is not wanted any more, though it is read on.
+    refused: Option<Refusal>,
 }
 
 impl Receiving {
     async fn all(&mut self) -> Result<(), Refusal> {
         if self.body.size_hint().lower() > self.limit as u64 {
-            self.discard(0).await;
-            return Ok(());
+            self.refused = Some(Refusal::Oversized { limit: self.limit });
         }
-        while let Some(frame) = self.body.frame().await {
-            let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else {
-                continue;
-            };
+        while self.refused.is_none() {
+            let Some(frame) = self.body.frame().await else { return Ok(()) };
+            let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else { continue };
             if self.bytes.len() + data.len() > self.limit {
-                let seen = self.bytes.len() + data.len();
-                self.discard(seen).await;
-                return Ok(());
+                self.refused = Some(Refusal::Oversized { limit: self.limit });
+            } else if let Err(refusal) = self.reservation.grow(data.len()) {
+                self.refused = Some(refusal);
+            } else {
+                self.bytes.extend_from_slice(&data);
             }
-            self.reservation.grow(data.len())?;
-            self.bytes.extend_from_slice(&data);
         }
+        self.discard(self.bytes.len()).await;
         Ok(())
     }
 
     /// Reads on without keeping more than the beginning.
     async fn discard(&mut self, mut seen: usize) {
-        self.oversized = true;
         self.bytes.truncate(PREFIX_BYTES);
         self.bytes.shrink_to_fit();
-        self.reservation.shrink_to(PREFIX_BYTES);
+        self.reservation.shrink_to(self.bytes.len());
         while let Some(Ok(frame)) = self.body.frame().await {
             let Ok(data) = frame.into_data() else { continue };
             seen = seen.saturating_add(data.len());

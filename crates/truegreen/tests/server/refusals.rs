@@ -262,6 +262,19 @@ fn a_body_that_stands_still_is_let_go() {
     assert_eq!(server.metric("truegreen_in_flight_bytes"), 0);
 }
 
+/// Scenario: a large body of the wrong type, and one for which there is no room. Guarantee: both senders read their
+/// answer rather than a broken connection.
+#[test]
+fn a_refused_body_is_read_to_its_end() {
+    let server = TestServer::with(|config| config.limits.in_flight_bytes = 1 << 20);
+    let body = vec![0; 8 << 20];
+    assert_eq!(server.post("/v1/traces", &[("content-type", "text/plain")], &body).status, 415);
+    assert_eq!(server.post("/nowhere", &[PROTOBUF], &body).status, 404);
+    let answer = server.post("/v1/traces", &[PROTOBUF], &body);
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+    assert_eq!(server.metric("truegreen_in_flight_bytes"), 0);
+}
+
 /// Scenario: an oversized body that is slow as well. Guarantee: no retry is asked for, which would be asked for ever.
 #[test]
 fn an_oversized_body_stays_so_however_slow() {
