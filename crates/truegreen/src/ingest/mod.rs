@@ -44,6 +44,8 @@ const INLINE_BYTES: usize = 256 << 10;
 const INLINE_COMPRESSED_BYTES: usize = 32 << 10;
 /// What is kept of an oversized body, to read its sender from.
 const PREFIX_BYTES: usize = 64 << 10;
+/// Room that is made for a body by its announced length.
+const BELIEVED_BYTES: usize = 1 << 20;
 /// A refused body is read to its end, up to this many times the bound, so that its sender reads our answer rather than
 /// a broken connection, which it would take for a reason to retry.
 const DISCARD_FACTOR: usize = 8;
@@ -172,8 +174,15 @@ impl Receiving {
         if self.body.size_hint().lower() > self.limit as u64 {
             self.refused = Some(Refusal::Oversized { limit: self.limit });
         }
+        // What a sender announces costs it nothing: only so much is believed before it is there.
+        let announced = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
+        self.bytes.reserve_exact(announced.min(BELIEVED_BYTES));
         while self.refused.is_none() {
-            let Some(frame) = self.body.frame().await else { return Ok(()) };
+            let Some(frame) = self.body.frame().await else {
+                // The reservation counts bytes, not what a growing buffer takes ahead.
+                self.bytes.shrink_to_fit();
+                return Ok(());
+            };
             let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else { continue };
             if self.bytes.len() + data.len() > self.limit {
                 self.refused = Some(Refusal::Oversized { limit: self.limit });
