@@ -80,6 +80,11 @@ impl FlowBooks {
         self.minutes.entry(minute).or_default()
     }
 
+    /// Completed journeys that entered in the minutes from this one on.
+    pub(crate) fn completed_since(&self, minute: Minute) -> u64 {
+        self.minutes.range(minute..).map(|(_, tally)| tally.completed + tally.late).sum()
+    }
+
     /// Entries in the minutes from this one on.
     pub(crate) fn entered_since(&self, minute: Minute) -> u64 {
         self.minutes.range(minute..).map(|(_, tally)| tally.entered).sum()

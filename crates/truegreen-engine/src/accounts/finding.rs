@@ -1,7 +1,7 @@
 //! Deviations folded into findings by flow, hop and kind: one lost journey opens one; a thousand more only grow it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::btree_map::Entry;
 
 use truegreen_model::finding::{Finding, FindingId, FindingKind, FindingStatus};
 use truegreen_model::flow::FlowId;
@@ -9,19 +9,14 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Verdict, Why};
 
 use super::Line;
-use super::rate::Rate;
+use super::books::FlowBooks;
+use super::case::Case;
+use super::share::{self, Share};
 use crate::matcher::Matcher;
 use crate::matcher::key::{hash, mix};
 use crate::matcher::plan::Plan;
 use crate::symbols::NO_REASON;
 
-const MAX_EXAMPLES: usize = 20;
-/// Without a new deviation for so long a finding is quiet rather than open.
-const QUIET_AFTER: Duration = Duration::from_secs(60);
-/// `limits.unknown` where the contract gives none.
-const UNKNOWN_LIMIT: f64 = 0.01;
-/// Deviations remembered until the share rings: far more than that takes.
-const MAX_RUN: usize = 1_000;
 /// Closed findings kept for the record.
 const MAX_CLOSED: usize = 10_000;
 
@@ -32,37 +27,20 @@ pub(crate) enum Turn {
     Closed(Finding),
 }
 
+/// Around a journey that moved.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    pub(super) plan: &'c Plan,
+    pub(super) books: &'c FlowBooks,
+    pub(super) key: &'c str,
+    pub(super) now: Timestamp,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Folder {
     flow: FlowId,
     kind: FindingKind,
     hop: Option<Hop>,
-}
-
-/// A finding that is not closed, with what it takes to close it.
-#[derive(Debug)]
-struct Case {
-    finding: Finding,
-    /// Failing share at the last deviation.
-    share: f64,
-    /// The latest entry of a journey that deviated.
-    latest_entry: Timestamp,
-    completed_since_onset: u64,
-    completed_since_last: u64,
-}
-
-/// The shares of a flow that are watched.
-#[derive(Debug)]
-struct Rates {
-    kinds: [Watched; 4],
-}
-
-#[derive(Debug)]
-struct Watched {
-    kind: FindingKind,
-    rate: Rate,
-    /// Deviations since nothing spoke for a raised share: what a finding begins with when it rings.
-    run: Vec<(String, Line)>,
 }
 
 /// All findings.
@@ -71,7 +49,8 @@ pub(crate) struct Findings {
     open: BTreeMap<Folder, Case>,
     closed: Vec<Finding>,
     ordinals: BTreeMap<Folder, u32>,
-    rates: Vec<Rates>,
+    /// By flow.
+    shares: Vec<[Share; 4]>,
     turns: Vec<Turn>,
     /// Closed findings that had to go.
     pub(crate) forgotten: u64,
@@ -83,22 +62,23 @@ impl Findings {
             open: BTreeMap::new(),
             closed: Vec::new(),
             ordinals: BTreeMap::new(),
-            rates: matcher.plans.iter().map(Rates::new).collect(),
+            shares: matcher.plans.iter().map(|plan| share::watched(&plan.flow.limits)).collect(),
             turns: Vec::new(),
             forgotten: 0,
         }
     }
 
     /// A journey moved.
-    pub(super) fn amend(&mut self, plan: &Plan, key: &str, from: Option<&Line>, to: Option<&Line>, now: Timestamp) {
-        let before = from.and_then(|line| deviation(plan.id, line));
-        let after = to.and_then(|line| deviation(plan.id, line));
+    pub(super) fn amend(&mut self, context: &Context<'_>, from: Option<&Line>, to: Option<&Line>) {
+        let flow = context.plan.id;
+        let before = from.and_then(|line| deviation(flow, line));
+        let after = to.and_then(|line| deviation(flow, line));
         if before != after {
             if let Some(folder) = before {
-                self.retract(folder, key, now);
+                self.retract(folder, context.key);
             }
             if let (Some(folder), Some(line)) = (after, to) {
-                self.deviate(plan, folder, key, line, now);
+                self.deviate(context, folder, line);
             }
         }
         let (was, is) = (from.and_then(Line::verdict), to.and_then(Line::verdict));
@@ -106,15 +86,15 @@ impl Findings {
             return;
         }
         if let (Some(verdict), Some(line)) = (was, from) {
-            self.retract_share(plan.id, verdict, key, line, now);
+            self.retract_share(flow, verdict, context.key, line);
         }
         if let (Some(verdict), Some(line)) = (is, to) {
             // Amended journeys were counted when they were first decided.
             if was.is_none() {
-                self.weigh(plan, verdict, key, line, now);
+                self.weigh(context, verdict, line);
             }
             if matches!(verdict, Verdict::Completed | Verdict::Late) {
-                self.complete(plan.id, line, now);
+                self.complete(flow, line);
             }
         }
     }
@@ -137,22 +117,22 @@ impl Findings {
         self.open.iter().filter(move |(folder, _)| folder.flow == flow).map(|(_, case)| &case.finding)
     }
 
-    fn deviate(&mut self, plan: &Plan, folder: Folder, key: &str, line: &Line, now: Timestamp) {
+    fn deviate(&mut self, context: &Context<'_>, folder: Folder, line: &Line) {
         let case = match self.open.entry(folder) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
                 let ordinal = self.ordinals.get(&folder).copied().unwrap_or(0);
-                new.insert(Case::new(plan, folder, ordinal, line, now))
+                new.insert(Case::new(finding(context, folder, ordinal, line), context.books))
             }
         };
         let is_new = case.finding.count == 0;
-        case.deviate(key, line, now);
+        case.deviate(context, line);
         if is_new {
             self.turns.push(Turn::Opened(case.finding.clone()));
         }
     }
 
-    fn retract(&mut self, folder: Folder, key: &str, now: Timestamp) {
+    fn retract(&mut self, folder: Folder, key: &str) {
         let Some(case) = self.open.get_mut(&folder) else {
             return self.retract_closed(folder, key);
         };
@@ -160,7 +140,7 @@ impl Findings {
         finding.count = finding.count.saturating_sub(1);
         finding.examples.retain(|example| example != key);
         if finding.count == 0 {
-            self.close(folder, FindingStatus::Withdrawn, now);
+            self.close(folder, FindingStatus::Withdrawn);
         }
     }
 
@@ -177,7 +157,7 @@ impl Findings {
     }
 
     /// A journey completed: it counts for every finding whose step it owed and took.
-    fn complete(&mut self, flow: FlowId, line: &Line, now: Timestamp) {
+    fn complete(&mut self, flow: FlowId, line: &Line) {
         if self.open.is_empty() {
             return;
         }
@@ -191,21 +171,20 @@ impl Findings {
             }
         }
         for folder in resolved {
-            let calm = self.rates[flow.0 as usize].of(folder.kind).is_none_or(|rate| rate.is_calm());
-            if calm {
-                self.close(folder, FindingStatus::Resolved, now);
+            if self.share(folder).is_none_or(|share| share.is_calm()) {
+                self.close(folder, FindingStatus::Resolved);
             }
         }
     }
 
-    fn close(&mut self, folder: Folder, status: FindingStatus, _now: Timestamp) {
+    fn close(&mut self, folder: Folder, status: FindingStatus) {
         let Some(mut case) = self.open.remove(&folder) else {
             return;
         };
         case.finding.status = status;
         *self.ordinals.entry(folder).or_default() += 1;
-        if let Some(rate) = self.rates[folder.flow.0 as usize].of(folder.kind) {
-            rate.reset();
+        if let Some(share) = self.share(folder) {
+            share.reset();
         }
         self.turns.push(Turn::Closed(case.finding.clone()));
         if self.closed.len() >= MAX_CLOSED {
@@ -216,113 +195,28 @@ impl Findings {
     }
 
     /// A journey was decided: does its kind of end go beyond the tolerated share?
-    fn weigh(&mut self, plan: &Plan, verdict: Verdict, key: &str, line: &Line, now: Timestamp) {
-        for index in 0..self.rates[plan.id.0 as usize].kinds.len() {
-            let watched = &mut self.rates[plan.id.0 as usize].kinds[index];
-            let folder = Folder { flow: plan.id, kind: watched.kind, hop: None };
-            let deviates = share_kind(verdict) == Some(watched.kind);
-            for (key, line) in watched.decide(deviates, self.open.contains_key(&folder), key, line) {
-                self.deviate(plan, folder, &key, &line, now);
+    fn weigh(&mut self, context: &Context<'_>, verdict: Verdict, line: &Line) {
+        let flow = context.plan.id;
+        for index in 0..self.shares[flow.0 as usize].len() {
+            let share = &mut self.shares[flow.0 as usize][index];
+            let folder = Folder { flow, kind: share.kind, hop: None };
+            for (key, line) in share.decide(verdict, self.open.contains_key(&folder), context.key, line) {
+                self.deviate(&Context { key: &key, ..*context }, folder, &line);
             }
         }
     }
 
-    fn retract_share(&mut self, flow: FlowId, verdict: Verdict, key: &str, line: &Line, now: Timestamp) {
-        let Some(kind) = share_kind(verdict) else { return };
+    fn share(&mut self, folder: Folder) -> Option<&mut Share> {
+        self.shares[folder.flow.0 as usize].iter_mut().find(|share| share.kind == folder.kind)
+    }
+
+    fn retract_share(&mut self, flow: FlowId, verdict: Verdict, key: &str, line: &Line) {
+        let Some(kind) = share::kind_of(verdict) else { return };
         let folder = Folder { flow, kind, hop: None };
         // Only what was counted can be taken back: journeys from before the finding's onset were not.
         if self.open.get(&folder).is_some_and(|case| line.entered_at >= case.finding.onset) {
-            self.retract(folder, key, now);
+            self.retract(folder, key);
         }
-    }
-}
-
-impl Case {
-    fn new(plan: &Plan, folder: Folder, ordinal: u32, line: &Line, now: Timestamp) -> Self {
-        let finding = Finding {
-            id: id(plan, folder, ordinal),
-            kind: folder.kind,
-            flow: folder.flow,
-            hop: folder.hop,
-            ordinal,
-            count: 0,
-            onset: line.entered_at,
-            first_seen: now,
-            last_seen: now,
-            status: FindingStatus::Open,
-            examples: Vec::new(),
-        };
-        Case { finding, share: 1.0, latest_entry: line.entered_at, completed_since_onset: 0, completed_since_last: 0 }
-    }
-
-    fn deviate(&mut self, key: &str, line: &Line, now: Timestamp) {
-        let finding = &mut self.finding;
-        finding.count += 1;
-        finding.last_seen = now;
-        finding.onset = finding.onset.min(line.entered_at);
-        if finding.examples.len() < MAX_EXAMPLES {
-            finding.examples.push(key.to_owned());
-        }
-        self.latest_entry = self.latest_entry.max(line.entered_at);
-        self.completed_since_last = 0;
-        self.share = finding.count as f64 / (finding.count + self.completed_since_onset) as f64;
-    }
-
-    /// True if enough completed since the last deviation.
-    fn complete(&mut self, line: &Line) -> bool {
-        if line.entered_at >= self.finding.onset {
-            self.completed_since_onset += 1;
-        }
-        if line.entered_at > self.latest_entry {
-            self.completed_since_last += 1;
-        }
-        // A journey that fails with share p is missed by 3/p completed ones in a row once in twenty times.
-        self.completed_since_last as f64 >= (3.0 / self.share).ceil().max(3.0)
-    }
-
-    fn as_of(&self, now: Timestamp) -> Finding {
-        let is_quiet = now >= self.finding.last_seen + QUIET_AFTER;
-        let status = if is_quiet { FindingStatus::Quiet } else { FindingStatus::Open };
-        Finding { status, ..self.finding.clone() }
-    }
-}
-
-impl Rates {
-    fn new(plan: &Plan) -> Self {
-        let limits = plan.flow.limits;
-        Rates {
-            kinds: [
-                (FindingKind::Rejected, limits.rejected),
-                (FindingKind::DeadLettered, limits.dead_lettered),
-                (FindingKind::Late, limits.late),
-                (FindingKind::Unknown, Some(limits.unknown.unwrap_or(UNKNOWN_LIMIT))),
-            ]
-            .map(|(kind, limit)| Watched { kind, rate: Rate::new(limit), run: Vec::new() }),
-        }
-    }
-
-    fn of(&mut self, kind: FindingKind) -> Option<&mut Rate> {
-        self.kinds.iter_mut().find(|watched| watched.kind == kind).map(|watched| &mut watched.rate)
-    }
-}
-
-impl Watched {
-    /// One more journey was decided; the deviations that a finding has to count now.
-    fn decide(&mut self, deviates: bool, is_open: bool, key: &str, line: &Line) -> Vec<(String, Line)> {
-        let rings = self.rate.decide(deviates);
-        if self.rate.is_calm() {
-            self.run.clear();
-        }
-        if !deviates {
-            return Vec::new();
-        }
-        if is_open {
-            return vec![(key.to_owned(), *line)];
-        }
-        if self.run.len() < MAX_RUN {
-            self.run.push((key.to_owned(), *line));
-        }
-        if rings { std::mem::take(&mut self.run) } else { Vec::new() }
     }
 }
 
@@ -338,16 +232,19 @@ fn deviation(flow: FlowId, line: &Line) -> Option<Folder> {
     Some(Folder { flow, kind, hop })
 }
 
-/// The share that a verdict counts towards.
-fn share_kind(verdict: Verdict) -> Option<FindingKind> {
-    match verdict {
-        Verdict::Rejected(_) => Some(FindingKind::Rejected),
-        Verdict::DeadLettered(_) => Some(FindingKind::DeadLettered),
-        Verdict::Late => Some(FindingKind::Late),
-        // A service that is not heard opens a finding of its own by the first journey.
-        Verdict::Unknown(Why::Sampled | Why::IntakeGap) => Some(FindingKind::Unknown),
-        Verdict::Unknown(_) => None,
-        Verdict::Completed | Verdict::Unaccounted(_) => None,
+fn finding(context: &Context<'_>, folder: Folder, ordinal: u32, line: &Line) -> Finding {
+    Finding {
+        id: id(context.plan, folder, ordinal),
+        kind: folder.kind,
+        flow: folder.flow,
+        hop: folder.hop,
+        ordinal,
+        count: 0,
+        onset: line.entered_at,
+        first_seen: context.now,
+        last_seen: context.now,
+        status: FindingStatus::Open,
+        examples: Vec::new(),
     }
 }
 

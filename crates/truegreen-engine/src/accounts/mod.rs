@@ -2,9 +2,11 @@
 //! of from and to; nothing else writes here.
 
 mod books;
+mod case;
 pub(crate) mod finding;
 mod health;
 mod rate;
+mod share;
 pub(crate) mod words;
 
 use truegreen_model::flow::FlowId;
@@ -12,6 +14,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Standing, Verdict};
 
 pub(crate) use books::Books;
+use finding::Context;
 pub(crate) use finding::{Findings, Turn};
 pub(crate) use health::health;
 
@@ -53,7 +56,8 @@ impl Accounts {
     /// A journey moves from one line to another; `None` on either side: it enters, or was merged into another.
     pub(crate) fn amend(&mut self, plan: &Plan, key: &str, from: Option<Line>, to: Option<Line>, now: Timestamp) {
         self.books.amend(plan.id, from.as_ref(), to.as_ref());
-        self.findings.amend(plan, key, from.as_ref(), to.as_ref(), now);
+        let context = Context { plan, books: self.books.flow(plan.id), key, now };
+        self.findings.amend(&context, from.as_ref(), to.as_ref());
     }
 
     /// A key was seen without a start (+1), or its start came (-1).
