@@ -1,14 +1,15 @@
 //! An engine driven through what happens, its books checked after every input.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truegreen_engine::{Effect, Engine, Input, Options, Request};
 use truegreen_model::flow::Flow;
 use truegreen_model::report::Report;
-use truegreen_model::time::{Minute, Timestamp};
+use truegreen_model::time::Timestamp;
+use truegreen_otlp::{Limits, Signal, check};
 
 use crate::otlp;
+use crate::reference::books::{Books, Line};
 use crate::telemetry::{Content, EPOCH, Happening};
 
 /// How often time passes where nothing else happens.
@@ -59,7 +60,7 @@ impl Run {
     /// What happens until `end`, from where it was left off, then time passes until then.
     ///
     /// # Errors
-    /// Where the books do not balance after some input (INV-BOOKS-1): when, and which line.
+    /// Where the books do not balance after some input (INV-BOOKS-1): when, and which line; or a request is refused.
     pub fn through(&mut self, happenings: &[(Timestamp, Happening)], end: Timestamp) -> Result<(), String> {
         while let Some((at, happening)) = happenings.get(self.taken).filter(|(at, _)| *at <= end) {
             self.taken += 1;
@@ -83,11 +84,12 @@ impl Run {
                 let body = otlp::encode(content, at);
                 self.sequence += 1;
                 let request = Request { sequence: self.sequence, body: &body };
-                let input = match content {
-                    Content::Spans(_) => Input::Traces(request),
-                    Content::Logs(_) => Input::Logs(request),
-                    Content::Metrics(_) => Input::Metrics(request),
+                let (signal, input) = match content {
+                    Content::Spans(_) => (Signal::Traces, Input::Traces(request)),
+                    Content::Logs(_) => (Signal::Logs, Input::Logs(request)),
+                    Content::Metrics(_) => (Signal::Metrics, Input::Metrics(request)),
                 };
+                check(signal, &body, &Limits::default()).map_err(|error| format!("at {}: {error}", offset(at)))?;
                 self.apply(at, input)
             }
             Happening::Refused { service, instance } => {
@@ -141,8 +143,8 @@ impl Run {
     }
 
     /// The books by flow and minute: counts by verdict and reason, as the reference counts them; no zeroes.
-    pub fn books(&self) -> BTreeMap<(String, Minute), BTreeMap<(String, Option<String>), u64>> {
-        let mut books: BTreeMap<(String, Minute), BTreeMap<(String, Option<String>), u64>> = BTreeMap::new();
+    pub fn books(&self) -> Books {
+        let mut books = Books::new();
         for flow in &self.flows {
             for line in self.engine.minutes(flow).unwrap_or_default() {
                 let plain = [
@@ -151,8 +153,7 @@ impl Run {
                     ("late", line.late),
                     ("unaccounted", line.unaccounted),
                 ];
-                let mut counts: BTreeMap<(String, Option<String>), u64> =
-                    plain.map(|(verdict, n)| ((verdict.to_owned(), None), n)).into();
+                let mut counts: Line = plain.map(|(verdict, n)| ((verdict.to_owned(), None), n)).into();
                 let reasoned =
                     [("rejected", line.rejected), ("dead_lettered", line.dead_lettered), ("unknown", line.unknown)];
                 for (verdict, reasons) in reasoned {

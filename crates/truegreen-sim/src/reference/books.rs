@@ -9,9 +9,12 @@ use super::ruling::{Judged, Ruling};
 /// Journeys of one flow and minute by verdict and reason, as in reports; `unaccounted` without its kind.
 pub type Line = BTreeMap<(String, Option<String>), u64>;
 
-/// Every flow's books by minute of entry.
-pub fn books(judged: &[Judged]) -> BTreeMap<(String, Minute), Line> {
-    let mut books: BTreeMap<(String, Minute), Line> = BTreeMap::new();
+/// Lines by flow and minute of entry.
+pub type Books = BTreeMap<(String, Minute), Line>;
+
+/// Every flow's books.
+pub fn books(judged: &[Judged]) -> Books {
+    let mut books = Books::new();
     for journey in judged {
         let (verdict, reason) = journey.ruling.in_report();
         let reason = reason.filter(|_| journey.ruling.loss().is_none());

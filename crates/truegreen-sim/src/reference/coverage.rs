@@ -28,22 +28,33 @@ const OWING_BOUND: usize = 5;
 pub struct Leeway {
     /// Waits are examined this long after the limit.
     pub poll: Duration,
-    /// "Journeys owing since" are all that entered since, rather than those whose step is missing and due.
-    pub all_owing: bool,
-    /// The wait is judged anew when its journey's last sighting comes, rather than once and for all.
+    /// Who counts as "owing since".
+    pub owing: Owing,
+    /// The wait is judged anew when the last sighting of its key comes, rather than once and for all.
     pub anew: bool,
+}
+
+/// Which journeys count as owing since the signal was last delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owing {
+    /// Those of the same flow and scope whose same step is missing and due.
+    SameStep,
+    /// All that entered since.
+    Entered,
+    /// Those not decided yet; at the least this one.
+    Undecided,
 }
 
 impl Leeway {
     /// The plain reading.
-    pub const EXACT: Leeway = Leeway { poll: Duration::ZERO, all_owing: false, anew: false };
+    pub const EXACT: Leeway = Leeway { poll: Duration::ZERO, owing: Owing::SameStep, anew: false };
 
     /// The plain reading first, then every other.
     pub fn all() -> impl Iterator<Item = Leeway> {
-        (0..8_u8).map(|bits| Leeway {
-            poll: Duration::from_secs(if bits & 1 == 0 { 0 } else { 2 }),
-            all_owing: bits & 2 != 0,
-            anew: bits & 4 != 0,
+        (0..12_u8).map(|n| Leeway {
+            poll: Duration::from_secs(if n & 1 == 0 { 0 } else { 2 }),
+            owing: [Owing::SameStep, Owing::Entered, Owing::Undecided][usize::from(n / 4)],
+            anew: n & 2 != 0,
         })
     }
 }
@@ -76,6 +87,9 @@ struct Hearing<'a> {
     signal: Option<Signal>,
 }
 
+/// Service and instance, first and last hearing.
+type Spell<'a> = ((&'a str, &'a str), (Timestamp, Timestamp));
+
 /// A gap in what we took in: of one instance, of all of a service (`instance: None`), or of everybody.
 #[derive(Clone, Debug)]
 struct Gap<'a> {
@@ -96,7 +110,7 @@ pub struct Coverage<'a> {
     sampled: BTreeMap<&'a str, Timestamp>,
     fulfilments: Vec<(Timestamp, usize, StepId, &'a str)>,
     entries: Vec<(usize, Timestamp)>,
-    missing: Vec<(usize, StepId, Timestamp, Timestamp)>,
+    missing: Vec<(usize, &'a [String], StepId, Timestamp, Timestamp)>,
 }
 
 impl<'a> Coverage<'a> {
@@ -114,7 +128,7 @@ impl<'a> Coverage<'a> {
                 .iter()
                 .filter(|passage| !passage.has_exit())
                 .flat_map(|passage| {
-                    let of = move |(due, step)| (passage.flow_index, step, passage.entered_at, due);
+                    let of = move |(due, step)| (passage.flow_index, passage.scope, step, passage.entered_at, due);
                     passage.missing().into_iter().map(of)
                 })
                 .collect(),
@@ -167,7 +181,7 @@ impl<'a> Coverage<'a> {
     fn moments(&self, wait: Wait, now: Timestamp, leeway: Leeway) -> Vec<Timestamp> {
         let services = self.owing(wait, now);
         let (lag, limit) = self.patience(&services);
-        let earliest = if leeway.anew { wait.passage.last_received() } else { Timestamp::default() };
+        let earliest = if leeway.anew { wait.passage.key_changed_at } else { Timestamp::default() };
         let mut moments = vec![wait.deadline + lag, wait.deadline + limit + leeway.poll, earliest, now];
         moments.extend(self.gaps.iter().map(|gap| gap.to + lag + limit));
         moments.extend(
@@ -235,12 +249,7 @@ impl<'a> Coverage<'a> {
     }
 
     /// Runs of hearings of one instance without a long silence: first and last hearing.
-    fn spells(
-        &self,
-        wait: Wait,
-        services: &BTreeSet<&str>,
-        now: Timestamp,
-    ) -> Vec<((&'a str, &'a str), (Timestamp, Timestamp))> {
+    fn spells(&self, wait: Wait, services: &BTreeSet<&str>, now: Timestamp) -> Vec<Spell<'a>> {
         let mut spells = Vec::new();
         let mut current: BTreeMap<(&str, &str), (Timestamp, Timestamp)> = BTreeMap::new();
         for (service, hearing) in self.heard(wait, services, now) {
@@ -314,14 +323,17 @@ impl<'a> Coverage<'a> {
             .map(|(_, hearing)| hearing.at)
             .max();
         let Some(last) = last else { return false };
-        let owing_since = if leeway.all_owing {
-            self.entries.iter().filter(|(_, entered_at)| *entered_at > last).count()
-        } else {
-            let same = |missing: &&(usize, StepId, Timestamp, Timestamp)| {
-                let (flow, step, entered_at, due) = **missing;
-                flow == wait.passage.flow_index && step == wait.step && entered_at > last && due <= now
-            };
-            self.missing.iter().filter(same).count()
+        let owing_since = match leeway.owing {
+            Owing::SameStep => {
+                let same = |missing: &&(usize, &[String], StepId, Timestamp, Timestamp)| {
+                    let (flow, scope, step, entered_at, due) = **missing;
+                    let same = flow == wait.passage.flow_index && scope == wait.passage.scope && step == wait.step;
+                    same && entered_at > last && due <= now
+                };
+                self.missing.iter().filter(same).count()
+            }
+            Owing::Entered => self.entries.iter().filter(|(_, entered_at)| *entered_at > last).count(),
+            Owing::Undecided => 1,
         };
         last >= wait.passage.entered_at || (last >= wait.deadline - SIGNAL_MEMORY && owing_since < OWING_BOUND)
     }
@@ -351,7 +363,7 @@ impl<'a> Coverage<'a> {
     fn patience(&self, services: &BTreeSet<&str>) -> (Duration, Duration) {
         let lags = services.iter().filter_map(|service| self.lags.get(service)).copied();
         let lag = lags.max().unwrap_or(LEAST_LAG).max(LEAST_LAG);
-        (lag, lag + LEAST_LIMIT.max(lag * 2)) // TEMP
+        (lag, LEAST_LIMIT.max(lag * 2))
     }
 
     fn is_sampled(&self, wait: Wait, service: &str, now: Timestamp) -> bool {

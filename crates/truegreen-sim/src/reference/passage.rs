@@ -8,6 +8,9 @@ use truegreen_model::time::Timestamp;
 
 use super::fact::{Fact, Role, Sighting};
 
+/// What is known of one key: by identity, with the time since when.
+type ByIdentity<'a> = BTreeMap<&'a str, (Timestamp, &'a Sighting)>;
+
 /// One passage of one key through one flow.
 #[derive(Clone, Debug)]
 pub struct Passage<'a> {
@@ -21,6 +24,8 @@ pub struct Passage<'a> {
     pub key: &'a str,
     /// The earliest start's event time.
     pub entered_at: Timestamp,
+    /// When the last of what is known of its key became known: it may have moved sightings from passage to passage.
+    pub key_changed_at: Timestamp,
     /// Its sightings, each identity once, with the time since when it is known.
     pub seen: Vec<(Timestamp, &'a Sighting)>,
 }
@@ -28,7 +33,7 @@ pub struct Passage<'a> {
 impl<'a> Passage<'a> {
     /// Every passage that has a start; what has none is an orphan and in no books.
     pub fn all(flows: &'a [Flow], facts: &[(Timestamp, &'a Fact)]) -> Vec<Passage<'a>> {
-        let mut by_key: BTreeMap<(usize, &[String], &str), BTreeMap<&str, (Timestamp, &Sighting)>> = BTreeMap::new();
+        let mut by_key: BTreeMap<(usize, &[String], &str), ByIdentity> = BTreeMap::new();
         for (received_at, fact) in facts {
             if let Fact::Seen(sighting) = fact {
                 by_key
@@ -195,6 +200,7 @@ fn passages_of_key<'a>(
     key: &'a str,
     seen: Vec<(Timestamp, &'a Sighting)>,
 ) -> Vec<Passage<'a>> {
+    let key_changed_at = seen.iter().map(|(received_at, _)| *received_at).max().unwrap_or_default();
     let mut starts: Vec<Timestamp> = seen
         .iter()
         .filter(|(_, sighting)| sighting.role == Role::Step(StepId::START))
@@ -214,7 +220,7 @@ fn passages_of_key<'a>(
     }
     let mut passages: Vec<Passage> = entries
         .iter()
-        .map(|&entered_at| Passage { flow, flow_index, scope, key, entered_at, seen: Vec::new() })
+        .map(|&entered_at| Passage { flow, flow_index, scope, key, key_changed_at, entered_at, seen: Vec::new() })
         .collect();
     for (received_at, sighting) in seen {
         let index = entries.iter().rposition(|&entered_at| entered_at <= sighting.at).unwrap_or(0);

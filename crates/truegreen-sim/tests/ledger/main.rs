@@ -1,5 +1,8 @@
 //! The engine against a naive reference, through real OTLP bytes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod binding;
 mod properties;
 mod scenarios;
 mod worlds;

@@ -125,6 +125,21 @@ fn an_idle_consumer_that_shows_no_span_at_all_is_unknown_with_a_finding() {
     assert_eq!(health(&run), "CANNOT TELL");
 }
 
+/// Ten orders one after the other and no sign of the signal: that some are decided says nothing of the others.
+#[test]
+fn of_many_orders_that_nobody_shows_none_is_unaccounted() {
+    let mut script = everybody_lives(reservations(), 600.0);
+    taken(&mut script, 10.0, "fine");
+    reserved(&mut script, 12.0, "fine");
+    for order in 0..10 {
+        taken(&mut script, 100.0 + f64::from(order) * 2.0, &format!("order-{order}"));
+    }
+
+    let run = lived(&script, 500.0);
+    let books = books(&run);
+    assert_eq!((books.unaccounted, books.unknown.get("signal_silent")), (0, Some(&10)), "{books:?}");
+}
+
 #[test]
 fn a_dead_exporter_makes_unknown_and_a_finding_never_unaccounted() {
     let mut script = Script::new(vec![reservations()]);
