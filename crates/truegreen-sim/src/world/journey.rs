@@ -154,6 +154,12 @@ impl<'a> Journey<'a> {
                 Fate::Exits(refused, exit) if refused == index => {
                     self.whole = false;
                     self.exit(exit, at);
+                    if self.rng.f64() < 0.4 {
+                        // Refused twice, or by another rule too: the earliest gives the reason.
+                        let other = self.rng.usize(0..flow.exits.len());
+                        let later = at + 0.2 + self.rng.f64() * 4.0;
+                        self.exit(other, later);
+                    }
                     done.push(None);
                     continue;
                 }

@@ -141,6 +141,18 @@ fn of_many_orders_that_nobody_shows_none_is_unaccounted() {
 }
 
 #[test]
+fn of_few_orders_each_is_judged_by_a_signal_of_minutes_ago() {
+    let mut script = everybody_lives(reservations(), 600.0);
+    taken(&mut script, 10.0, "fine");
+    reserved(&mut script, 12.0, "fine");
+    for order in 0..3 {
+        taken(&mut script, 200.0 + f64::from(order), &format!("order-{order}"));
+    }
+    let run = lived(&script, 500.0);
+    assert_eq!(books(&run).unaccounted, 3, "{:?}", books(&run));
+}
+
+#[test]
 fn a_dead_exporter_makes_unknown_and_a_finding_never_unaccounted() {
     let mut script = Script::new(vec![reservations()]);
     script.alive("shop", 0.0, 600.0).alive("stock", 0.0, 98.0);
