@@ -57,13 +57,13 @@ impl Engine {
         let keys = names.flat_map(|name| {
             self.ledger.scopes(plan.id).iter().map(move |scope| key::key(*scope, name, text.as_bytes()))
         });
-        let mut found: Vec<JourneyDetail> = keys
-            .filter_map(|key| self.ledger.case(plan.id, key))
-            .flat_map(|case| case.passages.iter().map(|passage| self.journey_detail(plan, case, passage)))
-            .collect();
-        found.sort_by(|a, b| a.journey.entered_at.cmp(&b.journey.entered_at));
-        found.dedup();
-        found
+        let cases = keys.filter_map(|key| self.ledger.case(plan.id, key));
+        let mut passages: Vec<(&Passage, &Case)> =
+            cases.flat_map(|case| case.passages.iter().map(move |passage| (passage, case))).collect();
+        passages.sort_by_key(|(passage, _)| passage.entered_at);
+        // Two names of one journey lead to the same passage.
+        passages.dedup_by(|a, b| std::ptr::eq(a.0, b.0));
+        passages.into_iter().map(|(passage, case)| self.journey_detail(plan, case, passage)).collect()
     }
 
     /// Every journey in memory, in no order.

@@ -83,7 +83,9 @@ impl Server {
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = intake.clone().router();
         let seen = Seen { run: run.clone(), metrics, intake };
+        let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
+        let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
         let listeners = vec![
             tokio::spawn(listen::serve(grpc, otlp.clone(), floor.clone())),
             tokio::spawn(listen::serve(http, otlp, floor.clone())),

@@ -81,6 +81,8 @@ pub(super) struct Tally {
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     pub(super) reasons: BTreeMap<&'static str, u64>,
+    /// Links whose ids are no ids; their spans were taken.
+    pub(super) ignored_links: u64,
     pub(super) message: String,
     /// Whom the rejected records leave a gap for.
     pub(super) senders: Vec<Sender>,
@@ -116,6 +118,7 @@ pub(super) fn prepare(
     };
     let counted = check(signal, &body, &Limits::default()).map_err(malformed)?;
     let mut tally = Tally { accepted: counted.accepted, rejected: counted.refused_total(), ..Tally::default() };
+    tally.ignored_links = counted.ignored_links;
     if tally.rejected > 0 {
         tally.reasons = counted.refusals().map(|(reason, n)| (reason.name(), n)).collect();
         let reasons = tally.reasons.iter().map(|(reason, n)| format!("{n} {reason}"));

@@ -136,6 +136,9 @@ impl Intake {
         self.run.offer(signal, body, reservation)?;
         self.metrics.accepted_requests.of(signal).add(1);
         self.metrics.accepted_records.of(signal).add(tally.accepted);
+        if tally.ignored_links > 0 {
+            self.metrics.refused_records.add("link_without_ids", tally.ignored_links);
+        }
         if tally.rejected > 0 {
             for (reason, n) in &tally.reasons {
                 self.metrics.refused_records.add(reason, *n);

@@ -1,6 +1,7 @@
 //! Pages for people on call, rendered here: no script, nothing from elsewhere, everything escaped by maud.
 
 mod bars;
+pub(crate) mod host;
 mod journey;
 mod page;
 

@@ -93,3 +93,15 @@ fn metrics_hold_the_equation() {
         }
     }
 }
+
+/// Scenario: a web site points its own name at 127.0.0.1, so that a browser asks us under that name. Guarantee: it
+/// learns nothing, and the attempt is counted.
+#[test]
+fn a_foreign_name_is_not_answered() {
+    let server = TestServer::with(|config| config.external_url = Some("https://truegreen.example".to_owned()));
+    for path in ["/", "/api/v1/report", "/metrics"] {
+        assert_eq!(server.get_as("evil.example", path).status, 421, "{path}");
+        assert_eq!(server.get_as("truegreen.example", path).status, 200, "{path}");
+    }
+    assert_eq!(server.metric("truegreen_refused_requests_total{reason=\"foreign_host\"}"), 3);
+}

@@ -107,6 +107,11 @@ impl TestServer {
         read(agent().get(format!("http://{}{path}", self.web)).call())
     }
 
+    /// As a browser would that was led here by another name.
+    pub(crate) fn get_as(&self, host: &str, path: &str) -> Answer {
+        read(agent().get(format!("http://{}{path}", self.web)).header("host", host).call())
+    }
+
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = agent().post(format!("http://{}{path}", self.http));
         for (name, value) in headers {
