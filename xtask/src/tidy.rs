@@ -12,6 +12,7 @@ const MAY_KNOW: &[(&str, &[&str], &[&str])] = &[
     ("truegreen-model", &[], &[]),
     ("truegreen-otlp", &[], &[]),
     ("truegreen-engine", &["truegreen-model", "truegreen-otlp"], &[]),
+    ("truegreen-store", &["truegreen-model"], &[]),
     ("truegreen-demo", &["truegreen-model"], &[]),
     (
         "truegreen",

@@ -1,0 +1,51 @@
+//! What the log holds.
+
+use truegreen_model::time::Timestamp;
+
+/// What an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// An accepted `ExportTraceServiceRequest`.
+    Traces,
+    /// An accepted `ExportLogsServiceRequest`.
+    Logs,
+    /// An accepted `ExportMetricsServiceRequest`.
+    Metrics,
+    /// A request, or records of one, were refused.
+    Refused,
+    /// We listen again after an outage of our own.
+    Resumed,
+}
+
+impl Kind {
+    /// Every kind, each once.
+    pub const ALL: [Kind; 5] = [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed];
+
+    /// Its byte on disk; never reused for another meaning.
+    pub(crate) const fn byte(self) -> u8 {
+        match self {
+            Kind::Traces => 1,
+            Kind::Logs => 2,
+            Kind::Metrics => 3,
+            Kind::Refused => 4,
+            Kind::Resumed => 5,
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.byte() == byte)
+    }
+}
+
+/// One accepted input as it was appended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its place in the log: 1 for the first, one more for each next.
+    pub sequence: u64,
+    /// When we received it, by our clock.
+    pub received_at: Timestamp,
+    /// What it is.
+    pub kind: Kind,
+    /// The bytes as given to [`Log::append`](crate::Log::append).
+    pub body: Vec<u8>,
+}

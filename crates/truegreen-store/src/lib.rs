@@ -1,0 +1,23 @@
+//! The durable log of accepted inputs: the database of Truegreen, from which all else is derived (INV-ACK-1,
+//! INV-REPLAY-1).
+//!
+//! It is a sequence of entries, appended in order, read in order or one by one, dropped oldest first in whole
+//! segments. It is *not* a key-value store: no entry is ever changed or removed alone, nothing is indexed but the
+//! sequence, and what a body means is known elsewhere. It starts no thread, needs no runtime and reads no clock:
+//! every call does its work on the caller's thread, and [`Log::commit`] waits for the disk.
+//!
+//! Read in this order: [`entry`], [`error`], [`embedded`] (the log), `embedded::format` (the bytes on disk).
+
+pub mod embedded;
+pub mod entry;
+pub mod error;
+
+pub use embedded::disk::{Directory, Disk};
+pub use embedded::reader::{Entries, Reader};
+pub use embedded::recovery::Recovery;
+pub use embedded::retention::Dropped;
+pub use embedded::stats::Stats;
+pub use embedded::verify::{Damage, Verified, info, verify};
+pub use embedded::{Log, Options};
+pub use entry::{Entry, Kind};
+pub use error::Error;
