@@ -86,7 +86,7 @@ impl Engine {
                 service: self.symbols.text(service.name).to_owned(),
                 instances: self.coverage.instances_heard(service, recently),
                 last_heard: rfc3339(self.coverage.last_heard(service).unwrap_or_default()),
-                export_lag_seconds: service.export_lag().as_secs_f64(),
+                export_lag_seconds: service.longest_export_lag().as_secs_f64(),
                 sampled: service.sampled().map(|sampled| sampled_name(sampled).to_owned()),
                 spans: service.spans,
                 error_spans: service.error_spans,

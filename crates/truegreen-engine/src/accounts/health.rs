@@ -39,7 +39,7 @@ fn is_covered(coverage: &Coverage, plan: &Plan, now: Timestamp) -> bool {
     let mut named = owed.flat_map(|step| &step.services);
     named.all(|service| {
         let lag =
-            coverage.services().iter().filter(|known| known.name == *service).map(|known| known.export_lag()).max();
+            coverage.services().iter().filter(|known| known.name == *service).map(|known| known.longest_export_lag()).max();
         coverage.is_heard(*service, now - HEARD_WITHIN - lag.unwrap_or_default())
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use truegreen_model::time::Timestamp;
 
 /// Batch exporters wait five seconds; nothing is judged sooner than this after a deadline.
-const FLOOR: Duration = Duration::from_secs(10);
+pub(super) const FLOOR: Duration = Duration::from_secs(10);
 /// Upper bounds of the buckets grow by an eighth from the floor: 64 of them reach five hours.
 const BUCKETS: usize = 64;
 const EPOCH: Duration = Duration::from_secs(600);

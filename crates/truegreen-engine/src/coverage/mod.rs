@@ -16,7 +16,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use truegreen_model::flow::{FlowId, Signal};
-use truegreen_model::observation::{InstanceId, Symbol};
+use truegreen_model::observation::{InstanceId, KeyHash, Symbol};
 use truegreen_model::time::Timestamp;
 
 pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
@@ -43,9 +43,9 @@ pub(crate) struct Service {
     pub(crate) name: Symbol,
     instances: Vec<InstanceId>,
     signals: [Spells; 3],
-    /// Receipt of the latest waits that came due without the service having delivered since; the newest last.
-    owing: VecDeque<Timestamp>,
-    lag: Lag,
+    /// The latest waits that came due without the service having delivered since; the newest last.
+    owing: VecDeque<(KeyHash, Timestamp)>,
+    lags: [Lag; 3],
     sampling: Sampling,
     pub(crate) spans: u64,
     pub(crate) error_spans: u64,
@@ -137,11 +137,11 @@ impl Coverage {
         self.services[service.0 as usize].signals[signal as usize].extend(now);
     }
 
-    /// A span or log record ended at `end` by its own clock, and arrived `now`.
-    pub(crate) fn arrived(&mut self, instance: InstanceId, end: Timestamp, now: Timestamp) {
+    /// A record ended at `end` by its own clock, and arrived `now`.
+    pub(crate) fn arrived(&mut self, instance: InstanceId, signal: Signal, end: Timestamp, now: Timestamp) {
         let instance = &mut self.instances[instance.0 as usize];
         instance.skew.observe(end, now);
-        self.services[instance.service.0 as usize].lag.observe(now.since(end), now);
+        self.services[instance.service.0 as usize].lags[signal as usize].observe(now.since(end), now);
     }
 
     /// A span of this trace arrived, with this `tracestate`.
@@ -221,7 +221,7 @@ impl Service {
             instances: Vec::new(),
             signals: Default::default(),
             owing: VecDeque::new(),
-            lag: Lag::default(),
+            lags: Default::default(),
             sampling: Sampling::default(),
             spans: 0,
             error_spans: 0,
@@ -230,8 +230,14 @@ impl Service {
         }
     }
 
-    pub(crate) fn export_lag(&self) -> Duration {
-        self.lag.p99()
+    /// How long after its end a record of this signal arrives, 99 times in a hundred.
+    pub(crate) fn export_lag(&self, signal: Signal) -> Duration {
+        self.lags[signal as usize].p99()
+    }
+
+    /// The longest over all signals.
+    pub(crate) fn longest_export_lag(&self) -> Duration {
+        self.lags.iter().map(Lag::p99).max().unwrap_or_default()
     }
 
     pub(crate) fn sampled(&self) -> Option<Sampled> {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use truegreen_model::flow::{FlowId, Signal};
-use truegreen_model::observation::Symbol;
+use truegreen_model::observation::{KeyHash, Symbol};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 
+use super::lag::FLOOR as LAG_FLOOR;
+use super::spells::Spell;
 use super::{Coverage, Instance, SILENCE, Service, ServiceId};
 
 /// Without a proof, so long after a deadline plus the export lag, nothing will prove it any more: whoever was silent
@@ -25,6 +27,8 @@ const MANY_OWING: usize = 5;
 pub(crate) struct Wait<'a> {
     pub(crate) flow: FlowId,
     pub(crate) scope: u64,
+    /// Who waits.
+    pub(crate) journey: KeyHash,
     /// Names of the services that owe it.
     pub(crate) services: &'a [Symbol],
     /// The signals that would show it.
@@ -54,7 +58,8 @@ impl Coverage {
     /// Judges one missing step as of `now`.
     pub(crate) fn prove(&mut self, wait: &Wait<'_>, now: Timestamp) -> Proof {
         let owing = self.owing(wait.flow, wait.scope, wait.services);
-        let lag = owing.iter().map(|id| self[*id].export_lag()).max().unwrap_or_default().max(Duration::from_secs(10));
+        let lags = owing.iter().flat_map(|id| wait.signals.iter().map(|signal| self[*id].export_lag(*signal)));
+        let lag = lags.max().unwrap_or(LAG_FLOOR);
         let heard_from = wait.deadline + lag;
         if now < heard_from {
             return Proof::NotYet(heard_from);
@@ -66,7 +71,7 @@ impl Coverage {
             return self.after_gap(&owing, wait, gap_end, lag, now);
         }
         let limit = heard_from + LIMIT_BEYOND_LAG;
-        let reporting = !owing.is_empty() && self.all_reporting(&owing, wait.entry - lag, wait.deadline, heard_from);
+        let reporting = !owing.is_empty() && self.all_reporting(&owing, wait, heard_from);
         if reporting && owing.iter().all(|id| self.delivers(*id, wait, limit)) {
             return Proof::Proven;
         }
@@ -90,15 +95,13 @@ impl Coverage {
         services.iter().filter_map(known).flatten().copied().collect()
     }
 
-    /// Every instance that reported during the wait went on until `heard_from`, and somebody was heard then at all.
-    fn all_reporting(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp, heard_from: Timestamp) -> bool {
+    /// Some instance of each service reported during the wait, and each that did went on until `heard_from`. One that
+    /// fell silent shortly before the wait may have lived on, and may be the one that took the step.
+    fn all_reporting(&self, owing: &[ServiceId], wait: &Wait<'_>, heard_from: Timestamp) -> bool {
         owing.iter().all(|id| {
-            let mut instances = self.instances_of(*id);
-            let mut somebody = false;
-            instances.all(|instance| {
-                somebody |= instance.heard.last() >= Some(heard_from);
-                instance.heard.overlapping(from, until).all(|spell| spell.last >= heard_from)
-            }) && somebody
+            let spells = self.instances_of(*id).flat_map(|instance| instance.reporting(wait));
+            let mut ends = spells.map(|spell| spell.last).peekable();
+            ends.peek().is_some() && ends.all(|last| last >= heard_from)
         })
     }
 
@@ -146,6 +149,13 @@ impl Coverage {
     }
 }
 
+impl Instance {
+    /// The spells in which it may have taken the step. It counts as reporting until a spell's silence is over.
+    fn reporting(&self, wait: &Wait<'_>) -> impl Iterator<Item = Spell> + '_ {
+        self.heard.overlapping(wait.entry - SILENCE, wait.deadline)
+    }
+}
+
 impl Service {
     /// The idle consumer of a rare flow: it delivered lately, and only a few journeys wait on it since.
     fn was_delivering(&mut self, wait: &Wait<'_>) -> bool {
@@ -154,13 +164,13 @@ impl Service {
         if last < wait.deadline - RECENT {
             return false;
         }
-        if !self.owing.contains(&wait.deadline) {
-            self.owing.push_back(wait.deadline);
+        if !self.owing.iter().any(|(journey, _)| *journey == wait.journey) {
+            self.owing.push_back((wait.journey, wait.deadline));
             if self.owing.len() > MANY_OWING {
                 self.owing.pop_front();
             }
         }
-        let came_due = self.owing.iter().filter(|due| **due > last).count();
+        let came_due = self.owing.iter().filter(|(_, due)| *due > last).count();
         came_due + (wait.others_waiting as usize) < MANY_OWING
     }
 }

@@ -31,7 +31,7 @@ impl<'a> LogSink<'a> for Intake<'_> {
 
         let told_time = if log.time != 0 { log.time } else { log.observed_time };
         if told_time != 0 && Timestamp(told_time) + self.retention >= self.desk.now {
-            self.desk.coverage.arrived(instance, Timestamp(told_time), self.desk.now);
+            self.desk.coverage.arrived(instance, signal, Timestamp(told_time), self.desk.now);
         }
         // Before log records had an event name of their own, it was an attribute.
         let named = if log.event_name.is_empty() { find(matcher.event_name) } else { None };

@@ -28,7 +28,7 @@ impl<'a> TraceSink<'a> for Intake<'_> {
         self.desk.coverage.traced(sender.service, span.trace_id, span.trace_state, self.desk.now);
         let end = Timestamp(span.end.max(span.start));
         if end.0 != 0 && end + self.retention >= self.desk.now {
-            self.desk.coverage.arrived(instance, end, self.desk.now);
+            self.desk.coverage.arrived(instance, Signal::Span, end, self.desk.now);
         }
 
         let mut found = Found::new();

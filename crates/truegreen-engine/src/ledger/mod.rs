@@ -241,7 +241,7 @@ impl Ledger {
             let Some(judgement) = judge(plan, &group, |one| desk.coverage.skew_bound(one.instance)) else {
                 continue;
             };
-            let passing = Passing { plan, scope: case.scope, group: &group, earlier: before.get(after.len()) };
+            let passing = Passing { plan, key, scope: case.scope, group: &group, earlier: before.get(after.len()) };
             let (passage, check) = steps.stand(&passing, &judgement, desk);
             next_check = next_check.min(check);
             steps.enter(&passage);

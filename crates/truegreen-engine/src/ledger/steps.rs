@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 use truegreen_model::flow::StepId;
-use truegreen_model::observation::{Observation, Role, Symbol, TraceId};
+use truegreen_model::observation::{KeyHash, Observation, Role, Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Standing, Verdict, Why};
 
@@ -32,6 +32,7 @@ struct StepLedger {
 /// A passage that is being judged.
 pub(super) struct Passing<'p> {
     pub(super) plan: &'p Plan,
+    pub(super) key: KeyHash,
     pub(super) scope: u64,
     pub(super) group: &'p [&'p Seen],
     /// How it stood before.
@@ -140,6 +141,7 @@ impl Steps {
         let wait = Wait {
             flow: passing.plan.id,
             scope: passing.scope,
+            journey: passing.key,
             services: self.owing(passing.plan, index),
             signals: &passing.plan.steps[index].signals,
             entry,

@@ -13,8 +13,8 @@ use super::reading::scope;
 
 /// A silence longer than this ends a spell.
 const SILENCE: Duration = Duration::from_secs(120);
-/// Least time after a deadline until which proof is waited for.
-const LEAST_LIMIT: Duration = Duration::from_secs(120);
+/// How long after a deadline and the export lag proof is waited for.
+const LIMIT_BEYOND_LAG: Duration = Duration::from_secs(120);
 /// Batch exporters wait 5 s; nothing is judged sooner after its deadline than this.
 const LEAST_LAG: Duration = Duration::from_secs(10);
 /// How long a delivery of the signal speaks for a service of which little is expected…
@@ -105,7 +105,7 @@ struct Gap<'a> {
 pub struct Coverage<'a> {
     flows: &'a [Flow],
     hearings: BTreeMap<&'a str, Vec<Hearing<'a>>>,
-    lags: BTreeMap<&'a str, Duration>,
+    lags: BTreeMap<(&'a str, Signal), Duration>,
     gaps: Vec<Gap<'a>>,
     sampled: BTreeMap<&'a str, Timestamp>,
     fulfilments: Vec<(Timestamp, usize, StepId, &'a str)>,
@@ -133,14 +133,14 @@ impl<'a> Coverage<'a> {
                 })
                 .collect(),
         };
-        let mut lags: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+        let mut lags: BTreeMap<(&str, Signal), Vec<Duration>> = BTreeMap::new();
         for &(at, fact) in facts {
             coverage.take(at, fact);
-            if let Fact::Lagged { service, lag } = fact {
-                lags.entry(service).or_default().push(*lag);
+            if let Fact::Lagged { service, signal, lag } = fact {
+                lags.entry((service, *signal)).or_default().push(*lag);
             }
         }
-        coverage.lags = lags.into_iter().map(|(service, lags)| (service, export_lag(lags))).collect();
+        coverage.lags = lags.into_iter().map(|(of, lags)| (of, export_lag(lags))).collect();
         coverage
     }
 
@@ -180,7 +180,7 @@ impl<'a> Coverage<'a> {
     /// Every moment up to `now` at which something could have become decidable.
     fn moments(&self, wait: Wait, now: Timestamp, leeway: Leeway) -> Vec<Timestamp> {
         let services = self.owing(wait, now);
-        let (lag, limit) = self.patience(&services);
+        let (lag, limit) = self.patience(wait, &services);
         let earliest = if leeway.anew { wait.passage.key_changed_at } else { Timestamp::default() };
         let mut moments = vec![wait.deadline + lag, wait.deadline + limit + leeway.poll, earliest, now];
         moments.extend(self.gaps.iter().map(|gap| gap.to + lag + limit));
@@ -198,12 +198,12 @@ impl<'a> Coverage<'a> {
 
     fn judge_at(&self, wait: Wait, now: Timestamp, leeway: Leeway) -> Option<Meaning> {
         let services = self.owing(wait, now);
-        let (lag, limit) = self.patience(&services);
+        let (lag, limit) = self.patience(wait, &services);
         if services.iter().any(|service| self.is_sampled(wait, service, now)) {
             return Some(Meaning::CannotTell(Why::Sampled));
         }
         if let Some(gap_end) = self.gap_end(wait, &services, lag, now) {
-            let heard_again = self.heard_since(wait, &services, gap_end + lag, lag, now);
+            let heard_again = self.heard_since(wait, &services, gap_end + lag, now);
             let in_vain = now >= gap_end.max(wait.deadline) + lag + limit;
             return (heard_again || in_vain).then_some(Meaning::CannotTell(Why::IntakeGap));
         }
@@ -214,14 +214,16 @@ impl<'a> Coverage<'a> {
 
     /// What the missing step means if nothing more is heard than until `now`; gaps and sampling aside.
     fn meaning(&self, wait: Wait, services: &BTreeSet<&str>, now: Timestamp, leeway: Leeway) -> Meaning {
-        let (lag, _) = self.patience(services);
+        let (lag, _) = self.patience(wait, services);
         let proof = wait.deadline + lag;
         if self.heard(wait, services, now).next().is_none() {
             return Meaning::CannotTell(Why::NeverSeen);
         }
-        let all_proven = self.relevant(wait, services, lag, now).values().all(|&last| last >= proof);
-        let heard = self.heard(wait, services, now).any(|(_, hearing)| hearing.at >= proof);
-        if !all_proven || !heard {
+        let relevant = self.relevant(wait, services, now);
+        // An alternative that was never deployed need not be heard.
+        let ever: BTreeSet<&str> = self.heard(wait, services, now).map(|(service, _)| service).collect();
+        let reports = |service: &&str| relevant.keys().any(|(of, _)| of == service);
+        if !ever.iter().all(reports) || relevant.values().any(|&last| last < proof) {
             return Meaning::CannotTell(Why::InstanceGone);
         }
         if !self.signal_speaks(wait, services, now, leeway) {
@@ -230,17 +232,17 @@ impl<'a> Coverage<'a> {
         Meaning::Missing
     }
 
-    /// Instances with a spell that overlaps the wait, each with the earliest end of such a spell.
+    /// Instances with a spell that overlaps the wait, or ended shortly before it, each with the earliest end of such a
+    /// spell: one that fell silent just before may have lived on.
     fn relevant(
         &self,
         wait: Wait,
         services: &BTreeSet<&str>,
-        lag: Duration,
         now: Timestamp,
     ) -> BTreeMap<(&'a str, &'a str), Timestamp> {
         let mut relevant: BTreeMap<(&str, &str), Timestamp> = BTreeMap::new();
         for (instance, spell) in self.spells(wait, services, now) {
-            if spell.0 <= wait.deadline && spell.1 >= wait.passage.entered_at - lag {
+            if spell.0 <= wait.deadline && spell.1 >= wait.passage.entered_at - SILENCE {
                 let end = relevant.entry(instance).or_insert(spell.1);
                 *end = (*end).min(spell.1);
             }
@@ -284,15 +286,8 @@ impl<'a> Coverage<'a> {
     }
 
     /// Whether each relevant instance was heard at or after `since`.
-    fn heard_since(
-        &self,
-        wait: Wait,
-        services: &BTreeSet<&str>,
-        since: Timestamp,
-        lag: Duration,
-        now: Timestamp,
-    ) -> bool {
-        self.relevant(wait, services, lag, now).keys().all(|&(service, instance)| {
+    fn heard_since(&self, wait: Wait, services: &BTreeSet<&str>, since: Timestamp, now: Timestamp) -> bool {
+        self.relevant(wait, services, now).keys().all(|&(service, instance)| {
             self.heard(wait, services, now)
                 .any(|(of, hearing)| of == service && hearing.instance == instance && hearing.at >= since)
         })
@@ -300,7 +295,7 @@ impl<'a> Coverage<'a> {
 
     /// End of the last gap of intake that overlaps the wait.
     fn gap_end(&self, wait: Wait, services: &BTreeSet<&str>, lag: Duration, now: Timestamp) -> Option<Timestamp> {
-        let relevant = self.relevant(wait, services, lag, now);
+        let relevant = self.relevant(wait, services, now);
         self.gaps
             .iter()
             .filter(|gap| gap.known_at <= now && gap.from <= wait.deadline + lag && gap.to >= wait.passage.entered_at)
@@ -359,11 +354,14 @@ impl<'a> Coverage<'a> {
             .collect()
     }
 
-    /// Export lag of the services, and how long after a deadline proof is waited for.
-    fn patience(&self, services: &BTreeSet<&str>) -> (Duration, Duration) {
-        let lags = services.iter().filter_map(|service| self.lags.get(service)).copied();
+    /// Export lag of the signals that would show the step, and how long after a deadline proof is waited for.
+    fn patience(&self, wait: Wait, services: &BTreeSet<&str>) -> (Duration, Duration) {
+        let signals = self.step(wait).any_of.iter().map(|pattern| pattern.signal);
+        let of = |signal| services.iter().filter_map(move |service| self.lags.get(&(*service, signal)));
+        let lags = signals.flat_map(of).copied();
         let lag = lags.max().unwrap_or(LEAST_LAG).max(LEAST_LAG);
-        (lag, LEAST_LIMIT.max(lag * 2))
+        // A silence of that length ends a spell, so that nothing later can prove the wait any more.
+        (lag, lag + LIMIT_BEYOND_LAG)
     }
 
     fn is_sampled(&self, wait: Wait, service: &str, now: Timestamp) -> bool {

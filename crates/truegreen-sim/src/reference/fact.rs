@@ -20,10 +20,12 @@ pub enum Fact {
         /// What it delivered; `None` for metrics, which prove life but show no step.
         signal: Option<Signal>,
     },
-    /// A span of this service came so long after its end.
+    /// A record of this service came so long after its end.
     Lagged {
         /// `service.name`.
         service: String,
+        /// Of which signal.
+        signal: Signal,
         /// Receipt minus end.
         lag: Duration,
     },

@@ -56,13 +56,13 @@ pub fn facts(flows: &[Flow], happenings: &[(Timestamp, Happening)]) -> Vec<(Time
             Happening::Resumed { down_since } => facts.push((*at, Fact::Resumed { down_since: *down_since })),
         }
     }
-    for record in records.iter().filter(|record| record.signal == Signal::Span) {
+    for record in &records {
         let service = record.sender.service.clone();
         if record.trace_state.contains("th:") {
             facts.push((record.received_at, Fact::Sampled { service: service.clone() }));
         }
         let lag = record.received_at.since(record.end);
-        facts.push((record.received_at, Fact::Lagged { service, lag }));
+        facts.push((record.received_at, Fact::Lagged { service, signal: record.signal, lag }));
     }
     for (index, flow) in flows.iter().enumerate() {
         for record in &records {

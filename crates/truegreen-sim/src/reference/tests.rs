@@ -227,20 +227,35 @@ fn nothing_is_unaccounted_before_each_instance_was_heard_a_lag_after_the_deadlin
     others_are_reserved(&mut script);
     script.at(100.0).spans("shop", [record("POST /orders").of("A")]);
     // Due at 120; the second instance was last heard at 125.5, not at 130 or later.
-    assert_eq!(ruling(&script, 239.0), Ruling::Open);
-    assert_eq!(ruling(&script, 241.0), Ruling::Unknown(Why::InstanceGone));
+    assert_eq!(ruling(&script, 249.0), Ruling::Open);
+    assert_eq!(ruling(&script, 251.0), Ruling::Unknown(Why::InstanceGone));
     script.instance_alive("stock", "stock-2", 130.0, 131.0);
     assert_eq!(ruling(&script, 130.0), Ruling::Open);
     assert_eq!(ruling(&script, 131.0), VANISHED);
 }
 
 #[test]
-fn an_instance_that_ended_before_the_entry_is_nobody_to_wait_for() {
-    let mut script = everybody_lives(orders());
-    script.instance_alive("stock", "stock-2", 0.0, 86.0);
-    others_are_reserved(&mut script);
-    script.at(100.0).spans("shop", [record("POST /orders").of("A")]);
-    assert_eq!(ruling(&script, 140.0), VANISHED);
+fn an_instance_that_fell_silent_shortly_before_the_entry_may_have_lived_on() {
+    for (last_sign, expected) in [(86.0, Ruling::Unknown(Why::InstanceGone)), (300.0, VANISHED)] {
+        let mut script = Script::new(vec![orders()]);
+        script.alive("shop", 0.0, 900.0).alive("stock", 0.0, 900.0);
+        script.instance_alive("stock", "stock-2", 0.0, last_sign);
+        // More than two minutes after the other instance's last sign, or soon after it.
+        let entry = if last_sign > 100.0 { 430.0 } else { 100.0 };
+        script.at(entry - 50.0).spans("stock", [record("reserve").of("other")]);
+        script.at(entry).spans("shop", [record("POST /orders").of("A")]);
+        assert_eq!(ruling(&script, 880.0), expected, "last heard at {last_sign}, entered at {entry}");
+    }
+}
+
+#[test]
+fn a_service_that_nobody_heard_during_the_wait_proves_nothing_by_coming_back() {
+    let mut script = Script::new(vec![orders()]);
+    script.alive("shop", 0.0, 900.0).alive("stock", 0.0, 60.0);
+    script.at(200.0).spans("shop", [record("POST /orders").of("A")]);
+    script.alive("stock", 235.0, 900.0);
+    script.at(240.0).spans("stock", [record("reserve").of("other")]);
+    assert_eq!(ruling(&script, 880.0), Ruling::Unknown(Why::InstanceGone));
 }
 
 #[test]
@@ -248,16 +263,16 @@ fn a_service_never_heard_of_is_never_seen() {
     let mut script = Script::new(vec![orders()]);
     script.alive("shop", 0.0, 600.0);
     script.at(100.0).spans("shop", [record("POST /orders").of("A")]);
-    assert_eq!(ruling(&script, 239.0), Ruling::Open);
-    assert_eq!(ruling(&script, 241.0), Ruling::Unknown(Why::NeverSeen));
+    assert_eq!(ruling(&script, 249.0), Ruling::Open);
+    assert_eq!(ruling(&script, 251.0), Ruling::Unknown(Why::NeverSeen));
 }
 
 #[test]
 fn a_service_that_shows_no_spans_is_silent_by_signal() {
     let mut script = everybody_lives(orders());
     script.at(100.0).spans("shop", [record("POST /orders").of("A")]);
-    assert_eq!(ruling(&script, 239.0), Ruling::Open);
-    assert_eq!(ruling(&script, 241.0), Ruling::Unknown(Why::SignalSilent));
+    assert_eq!(ruling(&script, 249.0), Ruling::Open);
+    assert_eq!(ruling(&script, 251.0), Ruling::Unknown(Why::SignalSilent));
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct Instance {
     pub absent: Vec<(f64, f64)>,
     /// Seconds: it works on, but is never heard again.
     pub mute_from: f64,
+    /// Seconds: it works on, but only its metrics come through.
+    pub metrics_only_from: f64,
 }
 
 impl Instance {
@@ -55,9 +57,14 @@ impl Instance {
         !self.absent.iter().any(|&(from, to)| from < at && at < to)
     }
 
-    /// Whether what it sends then comes through.
+    /// Whether the metrics that it sends then come through.
     pub fn heard(&self, at: f64) -> bool {
         self.works(at) && at < self.mute_from
+    }
+
+    /// Whether the spans and logs that it sends then come through.
+    pub fn shows(&self, at: f64) -> bool {
+        self.heard(at) && at < self.metrics_only_from
     }
 }
 
@@ -77,6 +84,7 @@ impl Fleet {
                         phase: rng.f64() * BEAT_SECONDS,
                         absent: Vec::new(),
                         mute_from: f64::INFINITY,
+                        metrics_only_from: f64::INFINITY,
                     })
                     .collect::<Vec<_>>()
             };
@@ -122,7 +130,7 @@ impl Fleet {
                 while at < end {
                     if instance.heard(at) {
                         sent.push((second(at), Content::Metrics(vec![instance.sender.clone()])));
-                        if service.chatty {
+                        if service.chatty && instance.shows(at) {
                             let spans = (0..CHATTER).map(|_| chatter(rng, at)).collect();
                             sent.push((second(at + 0.2), Content::Spans(vec![(instance.sender.clone(), spans)])));
                         }
@@ -144,7 +152,9 @@ impl Fleet {
             let by = deed.by;
             let (service, instance) = (&self.services[by.0], &self.services[by.0].instances[by.1]);
             let end = deed.record.end();
-            if tardy && deed.record.has_key() && end > 90.0 && late_left[by.0] > 0 && rng.f64() < 0.3 {
+            // Late logs would raise the export lag of their signal: worlds have few of them.
+            let may_be_late = tardy && deed.record.is_span() && deed.record.has_key();
+            if may_be_late && end > 90.0 && late_left[by.0] > 0 && rng.f64() < 0.3 {
                 late_left[by.0] -= 1;
                 sent.push((end + 15.0 + rng.f64() * 120.0, by, vec![deed.record]));
             } else if service.batches {
@@ -166,10 +176,10 @@ impl Fleet {
             let instance = &self.services[by.0].instances[by.1];
             let content = content(&instance.sender, records);
             let again = at + 0.5 + rng.f64() * 1.5;
-            if rng.f64() < 0.1 && instance.heard(again) {
+            if rng.f64() < 0.1 && instance.shows(again) {
                 requests.push((second(again), content.clone()));
             }
-            if instance.heard(at) {
+            if instance.shows(at) {
                 requests.push((second(at), content));
             }
         }

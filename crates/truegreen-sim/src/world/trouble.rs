@@ -18,6 +18,8 @@ pub enum Trouble {
     Absence,
     /// The only process of a service works on, but its exporter is dead.
     Mute,
+    /// The only process of a service works on and sends its metrics, but its spans and logs no more.
+    MetricsOnly,
     /// Some requests are refused, and not sent again.
     Refusals,
     /// We ourselves are down.
@@ -26,8 +28,15 @@ pub enum Trouble {
 
 impl Trouble {
     /// Each of them.
-    pub const ALL: [Trouble; 6] =
-        [Trouble::None, Trouble::Death, Trouble::Absence, Trouble::Mute, Trouble::Refusals, Trouble::Outage];
+    pub const ALL: [Trouble; 7] = [
+        Trouble::None,
+        Trouble::Death,
+        Trouble::Absence,
+        Trouble::Mute,
+        Trouble::MetricsOnly,
+        Trouble::Refusals,
+        Trouble::Outage,
+    ];
 
     /// Troubles of processes.
     pub(super) fn strike_fleet(self, rng: &mut Rng, fleet: &mut Fleet) {
@@ -45,6 +54,10 @@ impl Trouble {
             Trouble::Mute => {
                 service.instances.truncate(1);
                 service.instances[0].mute_from = at;
+            }
+            Trouble::MetricsOnly => {
+                service.instances.truncate(1);
+                service.instances[0].metrics_only_from = at;
             }
             Trouble::None | Trouble::Refusals | Trouble::Outage => {}
         }

@@ -115,8 +115,10 @@ fn what_never_finds_a_key_is_counted() {
 #[test]
 fn a_bound_name_names_the_same_journey_whenever_the_bind_arrives() {
     let mut contract = reservations();
-    contract.bind =
-        vec![Bind { attribute: "reservation.id".into(), on: vec![pattern(Signal::Span, "shop", "POST /reservations")] }];
+    contract.bind = vec![Bind {
+        attribute: "reservation.id".into(),
+        on: vec![pattern(Signal::Span, "shop", "POST /reservations")],
+    }];
     let mut script = script(contract);
     script.at(10.0).spans("shop", [record("POST /orders").of("a")]);
     script.at(12.0).spans("stock", [record("reserve").with("reservation.id", "r-1")]);

@@ -175,16 +175,19 @@ fn a_dead_exporter_makes_unknown_and_a_finding_never_unaccounted() {
 
 #[test]
 fn what_an_instance_took_along_when_scaled_down_is_unknown_and_what_comes_after_is_judged() {
-    let mut script = everybody_lives(reservations(), 600.0);
+    let mut script = everybody_lives(reservations(), 800.0);
     script.instance_alive("stock", "stock-2", 0.0, 112.0);
     taken(&mut script, 100.0, "taken along");
+    // It may have lived on unheard until a spell's silence is over.
+    taken(&mut script, 180.0, "soon after");
     for at in [104.0, 160.0, 220.0, 300.0] {
         reserved(&mut script, at, "other");
     }
-    taken(&mut script, 200.0, "lost");
+    taken(&mut script, 260.0, "lost");
 
-    let run = lived(&script, 500.0);
+    let run = lived(&script, 700.0);
     assert_eq!(verdict(&run, "taken along"), "unknown(instance_gone)");
+    assert_eq!(verdict(&run, "soon after"), "unknown(instance_gone)");
     assert_eq!(verdict(&run, "lost"), "unaccounted(vanished)");
 }
 
