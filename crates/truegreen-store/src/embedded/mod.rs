@@ -26,7 +26,7 @@ use truegreen_model::time::Timestamp;
 use self::block::OpenBlock;
 use self::catalog::Shared;
 use self::disk::{Directory, Disk, create_directory};
-use self::format::{BLOCK_HEADER_BYTES, ENTRY_HEADER_BYTES, MAX_BODY_BYTES};
+use self::format::{BLOCK_HEADER_BYTES, ENTRY_HEADER_BYTES, MAX_BODY_BYTES, SEAL_BYTES, SEGMENT_HEADER_BYTES};
 use self::lock::Lock;
 use self::reader::{Entries, Reader};
 use self::recovery::{Recovery, survey};
@@ -241,7 +241,8 @@ impl<D: Disk> Log<D> {
             let free = self.disk.free_bytes().map_err(failed(&*self.disk, "measure the free space of", None))?;
             let pending = self.block.plain_bytes() + self.active.as_ref().map_or(0, Active::pending_bytes);
             let least = self.options.min_free_bytes;
-            let room = free.saturating_sub(least).saturating_sub(pending as u64);
+            let taken = pending + SEGMENT_HEADER_BYTES + SEAL_BYTES;
+            let room = free.saturating_sub(least).saturating_sub(taken as u64);
             if room < bytes {
                 return Err(Error::NoSpace { dir: self.disk.path(None), free, least });
             }

@@ -169,7 +169,10 @@ pub struct Entries<D: Disk = Directory> {
 impl<D: Disk> Entries<D> {
     /// Loads the block that holds `next`; false at the end.
     fn load(&mut self) -> Result<bool, Error> {
-        self.next = self.next.max(self.reader.first_sequence());
+        let first = self.reader.first_sequence();
+        if self.next < first {
+            (self.next, self.spot) = (first, None);
+        }
         let spot = match self.spot.take().filter(|spot| spot.offset < spot.end_offset) {
             Some(spot) => spot,
             None => match self.reader.locate(self.next)? {
@@ -196,7 +199,7 @@ impl<D: Disk> Iterator for Entries<D> {
             match self.load() {
                 Ok(more) => self.ended = !more,
                 // Each time round the earliest retained has moved on, so this ends.
-                Err(error) if self.reader.is_dropped(self.next, &error) => self.spot = None,
+                Err(error) if self.reader.is_dropped(self.next, &error) => {}
                 Err(error) => {
                     self.ended = true;
                     return Some(Err(error));
