@@ -1,6 +1,6 @@
 //! The log as checksummed segment files in one directory.
 //!
-//! Read in this order: [`format`](self) (the bytes on disk), [`disk`] (the seam to the file system), `block`,
+//! Read in this order: `format` (the bytes on disk), [`disk`] (the seam to the file system), `block`,
 //! `segment`, `catalog` (what readers see), [`recovery`], [`reader`], [`retention`], [`verify`].
 
 mod block;
@@ -83,6 +83,8 @@ pub struct Log<D: Disk = Directory> {
     room: u64,
     /// Why nothing more is written.
     poison: Option<String>,
+    /// The removal of a dropped segment is not known to be durable.
+    is_removal_unsynced: bool,
     recovery: Recovery,
     _lock: Option<Lock>,
 }
@@ -125,6 +127,7 @@ impl<D: Disk> Log<D> {
             catalog: Shared::new(found.catalog),
             room: 0,
             poison: None,
+            is_removal_unsynced: false,
             recovery,
             _lock: None,
         })
@@ -196,7 +199,8 @@ impl<D: Disk> Log<D> {
     pub fn enforce_retention(&mut self, now: Timestamp) -> Result<Dropped, Error> {
         self.check_poison()?;
         let Options { max_age, max_bytes, .. } = self.options;
-        retention::enforce(&*self.disk, &self.catalog, Limits { max_age, max_bytes }, now)
+        let limits = Limits { max_age, max_bytes };
+        retention::enforce(&*self.disk, &self.catalog, limits, now, &mut self.is_removal_unsynced)
     }
 
     /// The sequence that the next entry will have.

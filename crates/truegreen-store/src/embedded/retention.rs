@@ -1,6 +1,5 @@
 //! Dropping what is too old or too much: whole segments, oldest first, never the newest.
 
-use std::io;
 use std::time::Duration;
 
 use truegreen_model::time::Timestamp;
@@ -28,20 +27,34 @@ pub(crate) struct Limits {
     pub(crate) max_bytes: u64,
 }
 
-/// Drops segments beyond the limits.
-pub(crate) fn enforce<D: Disk>(disk: &D, shared: &Shared, limits: Limits, now: Timestamp) -> Result<Dropped, Error> {
+/// Drops segments beyond the limits, one at a time: after a crash only the oldest can be back, so no gap is left.
+///
+/// `is_unsynced` tells, from one call to the next, that a file was removed and making that durable failed.
+pub(crate) fn enforce<D: Disk>(
+    disk: &D,
+    shared: &Shared,
+    limits: Limits,
+    now: Timestamp,
+    is_unsynced: &mut bool,
+) -> Result<Dropped, Error> {
     let mut dropped = Dropped::default();
-    while let Some(segment) = take_oldest(shared, limits, now) {
-        if let Err(error) = remove(disk, &segment) {
+    loop {
+        if *is_unsynced {
+            disk.sync_names().map_err(failed(disk, "sync", None))?;
+            *is_unsynced = false;
+        }
+        let Some(segment) = take_oldest(shared, limits, now) else { return Ok(dropped) };
+        if let Err(error) = disk.remove(&segment.name) {
+            let error = failed(disk, "remove", Some(&segment.name))(error);
             // It stays the oldest, to be tried again: a later one removed before it would leave a gap.
             shared.write().segments.push_front(segment);
             return Err(error);
         }
+        *is_unsynced = true;
         dropped.segments += 1;
         dropped.entries += segment.totals.entries;
         dropped.bytes += segment.disk_bytes;
     }
-    Ok(dropped)
 }
 
 /// Hides the oldest segment from readers, if it is beyond the limits.
@@ -54,15 +67,4 @@ fn take_oldest(shared: &Shared, limits: Limits, now: Timestamp) -> Option<Segmen
     let too_old = now.since(oldest.totals.latest) > limits.max_age;
     let too_much = catalog.disk_bytes() > limits.max_bytes;
     if too_old || too_much { catalog.segments.pop_front() } else { None }
-}
-
-fn remove<D: Disk>(disk: &D, segment: &Segment) -> Result<(), Error> {
-    match disk.remove(&segment.name) {
-        Ok(()) => {}
-        // Removed the last time, when making that durable failed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(disk, "remove", Some(&segment.name))(error)),
-    }
-    // One at a time: after a crash only the oldest can be back, so that no gap is left.
-    disk.sync_names().map_err(failed(disk, "sync", None))
 }

@@ -193,7 +193,7 @@ fn holds(seed: u64, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
     fn committed_entries_survive_any_history(seed in any::<u64>(), steps in prop::collection::vec(step(), 1..80)) {

@@ -2,7 +2,7 @@
 
 use super::simulated::SimulatedDisk;
 use super::*;
-use crate::embedded::format::{SEGMENT_HEADER_BYTES, checksum};
+use crate::embedded::format::{BLOCK_HEADER_BYTES, BlockHeader, SEGMENT_HEADER_BYTES, checksum};
 use crate::embedded::verify::verify_on;
 use crate::error::Error;
 
@@ -103,6 +103,60 @@ fn a_block_that_claims_more_than_the_file_holds_is_not_read() {
     assert_eq!((log.recovery().offset, log.recovery().cut_bytes), (36, 164));
     let kept = all(&log);
     assert_eq!(kept, samples[..kept.len()]);
+}
+
+/// Only the seal is left to vouch: the process ended between sealing a segment and beginning the next.
+#[test]
+fn a_sealed_newest_segment_is_never_cut() {
+    let (mut files, samples) = three_segments();
+    files.truncate(2);
+    let whole = Log::open_on(SimulatedDisk::with(&files), SMALL).unwrap();
+    assert_eq!(all(&whole), samples[..whole.next_sequence() as usize - 1]);
+    let last_block = files[1].1.len() - 57;
+    for (place, offset) in [(SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES, Some(36)), (last_block, None)] {
+        let mut files = files.clone();
+        files[1].1[place] ^= 1;
+        let error = Log::open_on(SimulatedDisk::with(&files), SMALL).unwrap_err();
+        let Error::Damaged { offset: told, .. } = error else { panic!("{error}") };
+        assert!(offset.is_none_or(|offset| offset == told) && told <= place as u64);
+    }
+}
+
+/// A next segment was begun, so all before it was durable once, however little of the next there is.
+#[test]
+fn a_segment_cut_before_one_that_was_only_begun_is_damage() {
+    let (mut files, samples) = three_segments();
+    files[2].1.truncate(20);
+    let log = Log::open_on(SimulatedDisk::with(&files), SMALL).unwrap();
+    assert_eq!((log.recovery().cut_bytes, log.recovery().offset), (20, 0));
+    assert_eq!(all(&log), samples[..log.next_sequence() as usize - 1]);
+    let length = files[1].1.len();
+    for length in [SEGMENT_HEADER_BYTES, length - 56, length - 1] {
+        files[1].1.truncate(length);
+        let damaged = Log::open_on(SimulatedDisk::with(&files), SMALL);
+        assert!(matches!(damaged, Err(Error::Damaged { .. })), "cut to {length}: {damaged:?}");
+        assert!(verify_on(&SimulatedDisk::with(&files)).unwrap().damage.is_some_and(|damage| !damage.is_torn_tail));
+    }
+}
+
+/// A block that is whole and tells another sequence than its place in the file: never two entries of one sequence.
+#[test]
+fn a_block_that_does_not_follow_on_the_one_before_is_not_read() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Log::open_on(disk.clone(), SMALL).unwrap();
+    fill(&mut log, 1, 40);
+    let second = log.stats().disk_bytes as usize;
+    fill(&mut log, 1, 40);
+    let mut files = disk.files();
+    let bytes = &mut files[0].1;
+    let seed = u32::from_le_bytes(bytes[32..36].try_into().unwrap());
+    let header = BlockHeader::decode(&bytes[second..], seed, second as u64).unwrap();
+    let repeated = BlockHeader { first_sequence: 1, ..header }.encode(seed);
+    bytes[second..second + BLOCK_HEADER_BYTES].copy_from_slice(&repeated);
+    let damage = verify_on(&SimulatedDisk::with(&files)).unwrap().damage.unwrap();
+    assert_eq!((damage.offset, damage.is_torn_tail), (second as u64, true));
+    let log = Log::open_on(SimulatedDisk::with(&files), SMALL).unwrap();
+    assert_eq!(all(&log), [sample(1, 40)]);
 }
 
 #[test]
