@@ -1,7 +1,7 @@
 //! The log as checksummed segment files in one directory.
 //!
 //! Read in this order: `format` (the bytes on disk), [`disk`] (the seam to the file system), `block`,
-//! `segment`, `catalog` (what readers see), [`recovery`], [`reader`], [`retention`], [`verify`].
+//! `segment`, `walk`, `catalog` (what readers see), [`recovery`], [`reader`], [`retention`], [`verify`].
 
 mod block;
 mod catalog;
@@ -16,6 +16,7 @@ pub mod stats;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,8 +32,9 @@ use self::lock::Lock;
 use self::reader::{Entries, Reader};
 use self::recovery::{Recovery, survey};
 use self::retention::{Dropped, Limits};
-use self::segment::{Active, failed};
+use self::segment::Active;
 use self::stats::Stats;
+use self::walk::failed;
 use crate::entry::{Entry, Kind};
 use crate::error::Error;
 

@@ -8,8 +8,8 @@ use super::block;
 use super::catalog::Shared;
 use super::disk::{Directory, Disk};
 use super::format::SegmentHeader;
-use super::segment::{Depth, HINT_NEWEST, HINT_OLDER, Next, Stop, next_at, read_payload, walk};
 use super::stats::Stats;
+use super::walk::{Depth, HINT_NEWEST, HINT_OLDER, Next, Stop, next_at, read_payload, walk};
 use crate::entry::Entry;
 use crate::error::Error;
 

@@ -13,7 +13,7 @@ use super::disk::Disk;
 use super::format::{
     BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, SEAL_BYTES, SEAL_MAGIC, SEGMENT_HEADER_BYTES, Seal, SegmentHeader,
 };
-use super::segment::{self, Depth, HINT_NEWEST, HINT_OLDER, Stop, Walk, failed, read_header, segment_names, walk};
+use super::walk::{self, Depth, HINT_NEWEST, HINT_OLDER, Stop, Walk, failed, read_header, segment_names, walk};
 use crate::error::Error;
 
 /// What opening a log cut off.
@@ -130,8 +130,8 @@ fn sealed<D: Disk>(disk: &D, sequence: u64, name: String) -> Result<Segment, Err
 
 fn read_seal<D: Disk>(disk: &D, name: &str, header: &SegmentHeader, length: u64) -> Result<Option<Seal>, Error> {
     let Some(offset) = length.checked_sub(SEAL_BYTES as u64) else { return Ok(None) };
-    match segment::next_at(disk, name, header.seed, offset, length)? {
-        segment::Next::Seal(seal) => Ok(Some(seal)),
+    match walk::next_at(disk, name, header.seed, offset, length)? {
+        walk::Next::Seal(seal) => Ok(Some(seal)),
         _ => Ok(None),
     }
 }

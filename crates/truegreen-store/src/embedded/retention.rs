@@ -6,7 +6,7 @@ use truegreen_model::time::Timestamp;
 
 use super::catalog::{Segment, Shared};
 use super::disk::Disk;
-use super::segment::failed;
+use super::walk::failed;
 use crate::error::Error;
 
 /// What was dropped.

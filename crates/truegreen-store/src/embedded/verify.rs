@@ -6,8 +6,8 @@ use super::disk::{Directory, Disk};
 use super::format::SEGMENT_HEADER_BYTES;
 use super::lock::Lock;
 use super::recovery::{survey, vouched_for};
-use super::segment::{Depth, Stop, Walk, failed, read_header, segment_names, walk};
 use super::stats::Stats;
+use super::walk::{Depth, Stop, Walk, failed, read_header, segment_names, walk};
 use crate::error::Error;
 
 /// The first thing in a log that is not as it was written.
