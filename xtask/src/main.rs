@@ -47,15 +47,7 @@ fn main() -> ExitCode {
 
 fn ci() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "--deny",
-        "warnings",
-    ])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])?;
     tidy::check()?;
     deny()?;
     docs()?;
@@ -74,16 +66,12 @@ fn bench() -> Result<()> {
 
 fn docs() -> Result<()> {
     let mut doc = Command::new("cargo");
-    doc.args(["doc", "--workspace", "--no-deps", "--locked"])
-        .env("RUSTDOCFLAGS", "--deny warnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings");
     run(doc)
 }
 
 fn deny() -> Result<()> {
-    let installed = Command::new("cargo")
-        .args(["deny", "--version"])
-        .output()
-        .is_ok_and(|out| out.status.success());
+    let installed = Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|out| out.status.success());
     if !installed {
         cargo(&["install", "cargo-deny", "--locked", "--version", CARGO_DENY])?;
     }
@@ -100,10 +88,7 @@ fn cargo(args: &[&str]) -> Result<()> {
 fn run(mut command: Command) -> Result<()> {
     let shown = format!("{command:?}").replace('"', "");
     say(&format!("$ {shown}"));
-    let status = command
-        .current_dir(root())
-        .status()
-        .with_context(|| format!("cannot start {shown}"))?;
+    let status = command.current_dir(root()).status().with_context(|| format!("cannot start {shown}"))?;
     if !status.success() {
         bail!("{shown} failed ({status})");
     }

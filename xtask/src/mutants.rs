@@ -90,34 +90,18 @@ pub(crate) fn run() -> Result<()> {
         let path = copy.join("crates/truegreen-engine/src").join(mutant.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         if text.matches(mutant.from).count() != 1 {
-            bail!(
-                "{}: `{}` stands not exactly once: mend xtask/src/mutants.rs",
-                mutant.file,
-                mutant.from
-            );
+            bail!("{}: `{}` stands not exactly once: mend xtask/src/mutants.rs", mutant.file, mutant.from);
         }
         fs::write(&path, text.replace(mutant.from, mutant.to))?;
         let survived = tests_pass(&copy)?;
         fs::write(&path, text)?;
-        say(&format!(
-            "{}  {}",
-            if survived { "SURVIVED" } else { "caught  " },
-            mutant.breaks
-        ));
+        say(&format!("{}  {}", if survived { "SURVIVED" } else { "caught  " }, mutant.breaks));
         if survived {
             survivors.push(mutant.breaks);
         }
     }
-    say(&format!(
-        "mutants: {} of {} caught",
-        MUTANTS.len() - survivors.len(),
-        MUTANTS.len()
-    ));
-    if survivors.is_empty() {
-        Ok(())
-    } else {
-        bail!("not caught: {}", survivors.join("; "))
-    }
+    say(&format!("mutants: {} of {} caught", MUTANTS.len() - survivors.len(), MUTANTS.len()));
+    if survivors.is_empty() { Ok(()) } else { bail!("not caught: {}", survivors.join("; ")) }
 }
 
 fn tests_pass(copy: &Path) -> Result<bool> {
@@ -135,11 +119,7 @@ fn tests_pass(copy: &Path) -> Result<bool> {
 
 /// Copies what git tracks.
 fn mirror(copy: &Path) -> Result<()> {
-    let listed = Command::new("git")
-        .args(["ls-files"])
-        .current_dir(root())
-        .output()
-        .context("cannot start git")?;
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().context("cannot start git")?;
     for file in String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from) {
         let to = copy.join(&file);
         if let Some(folder) = to.parent() {

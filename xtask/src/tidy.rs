@@ -14,21 +14,8 @@ const MAY_KNOW: &[(&str, &[&str], &[&str])] = &[
     ("truegreen-engine", &["truegreen-model", "truegreen-otlp"], &[]),
     ("truegreen-store", &["truegreen-model"], &[]),
     ("truegreen-demo", &["truegreen-model"], &[]),
-    (
-        "truegreen",
-        &[
-            "truegreen-model",
-            "truegreen-otlp",
-            "truegreen-engine",
-            "truegreen-demo",
-        ],
-        &[],
-    ),
-    (
-        "truegreen-sim",
-        &["truegreen-model", "truegreen-otlp", "truegreen-engine"],
-        &[],
-    ),
+    ("truegreen", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen-store", "truegreen-demo"], &[]),
+    ("truegreen-sim", &["truegreen-model", "truegreen-otlp", "truegreen-engine"], &[]),
     ("xtask", &[], &[]),
 ];
 
@@ -39,23 +26,14 @@ const IMPURE: &[&str] = &["tokio", "axum", "hyper", "rusqlite", "ureq", "rand", 
 /// Checks them all and reports every breach.
 pub(crate) fn check() -> Result<()> {
     let output = Command::new("cargo")
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--locked",
-            "--offline",
-        ])
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"])
         .output()
         .context("cannot start cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     }
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata is no JSON")?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata names no packages")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
     let breaches: Vec<String> = packages.iter().flat_map(breaches).collect();
     if !breaches.is_empty() {
         bail!("the house is not tidy:\n  {}", breaches.join("\n  "));
@@ -66,9 +44,7 @@ pub(crate) fn check() -> Result<()> {
 fn breaches(package: &Value) -> Vec<String> {
     let name = package["name"].as_str().unwrap_or_default();
     let Some((_, normal, tests)) = MAY_KNOW.iter().find(|(of, ..)| *of == name) else {
-        return vec![format!(
-            "{name} has no line in xtask/src/tidy.rs: say which crates it may know"
-        )];
+        return vec![format!("{name} has no line in xtask/src/tidy.rs: say which crates it may know")];
     };
     let ours: BTreeSet<&str> = MAY_KNOW.iter().map(|(of, ..)| *of).collect();
     let mut breaches = Vec::new();

@@ -49,26 +49,14 @@ impl Service {
         #[cfg(unix)]
         command.process_group(0);
         let mut process = command.spawn().map_err(Error::file("run", exe))?;
-        let not_up = || Error::NotUp {
-            service: name,
-            waited: START_TIMEOUT,
-            output: tail(&output),
-        };
+        let not_up = || Error::NotUp { service: name, waited: START_TIMEOUT, output: tail(&output) };
         let (Some(stdin), Some(stdout), Some(pid)) = (process.stdin.take(), process.stdout.take(), process.id()) else {
             return Err(not_up());
         };
         let mut lines = BufReader::new(stdout).lines();
         let port = tokio::time::timeout(START_TIMEOUT, first_port(&mut lines)).await;
         let port = port.ok().flatten().ok_or_else(not_up)?;
-        Ok(Service {
-            name,
-            port,
-            pid,
-            process,
-            stdin: Some(stdin),
-            _stdout: lines,
-            output,
-        })
+        Ok(Service { name, port, pid, process, stdin: Some(stdin), _stdout: lines, output })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -92,10 +80,7 @@ impl Service {
             Ok(Ok(status)) => status.to_string(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => {
-                self.process
-                    .kill()
-                    .await
-                    .map_err(Error::file("kill", Path::new(self.name)))?;
+                self.process.kill().await.map_err(Error::file("kill", Path::new(self.name)))?;
                 format!("SIGKILL after {STOP_TIMEOUT:?}")
             }
         };
@@ -103,11 +88,7 @@ impl Service {
     }
 
     fn ended(&self, status: String) -> Error {
-        Error::Ended {
-            service: self.name,
-            status,
-            output: self.output(),
-        }
+        Error::Ended { service: self.name, status, output: self.output() }
     }
 }
 
@@ -122,9 +103,7 @@ async fn first_port(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<u16> {
 }
 
 fn tail(output: &Path) -> String {
-    let text = std::fs::read(output)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
+    let text = std::fs::read(output).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let from = text.char_indices().rev().nth(OUTPUT_SHOWN).map_or(0, |(at, _)| at);
     match text[from..].trim() {
         "" => "(none)".to_owned(),
@@ -146,9 +125,7 @@ mod tests {
             run_dir: run_dir.to_owned(),
             instance: "orders-1".into(),
             version: "1".into(),
-            role: Role::Orders(Orders {
-                bundles_carry_sku: true,
-            }),
+            role: Role::Orders(Orders { bundles_carry_sku: true }),
         }
     }
 
@@ -156,22 +133,11 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_never_says_its_port_is_an_error_with_its_output() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Service::start(Path::new("/bin/cat"), &config(dir.path()))
-            .await
-            .err()
-            .unwrap();
-        let Error::NotUp { service, output, .. } = &error else {
-            panic!("{error}")
-        };
+        let error = Service::start(Path::new("/bin/cat"), &config(dir.path())).await.err().unwrap();
+        let Error::NotUp { service, output, .. } = &error else { panic!("{error}") };
         assert_eq!(*service, "orders");
-        assert!(
-            output.contains("--config") || output.contains("demo-service"),
-            "{output}"
-        );
-        let error = Service::start(Path::new("/no/such/program"), &config(dir.path()))
-            .await
-            .err()
-            .unwrap();
+        assert!(output.contains("--config") || output.contains("demo-service"), "{output}");
+        let error = Service::start(Path::new("/no/such/program"), &config(dir.path())).await.err().unwrap();
         assert!(error.to_string().starts_with("cannot run /no/such/program"), "{error}");
     }
 }

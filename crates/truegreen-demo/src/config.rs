@@ -82,18 +82,12 @@ pub(crate) const INVENTORY: &str = "inventory";
 impl ServiceConfig {
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        serde_json::from_str(&text).map_err(|source| Error::Json {
-            path: path.to_owned(),
-            line: source.line(),
-            source,
-        })
+        serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), line: source.line(), source })
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(self).map_err(|source| Error::Encode {
-            what: "a configuration",
-            source,
-        })?;
+        let text =
+            serde_json::to_vec_pretty(self).map_err(|source| Error::Encode { what: "a configuration", source })?;
         std::fs::write(path, text).map_err(Error::file("write", path))
     }
 }

@@ -40,15 +40,10 @@ pub(crate) fn path_in(run_dir: &Path) -> PathBuf {
 /// Makes the file with its tables and the initial stock, if they are not there.
 pub(crate) fn create(path: &Path) -> Result<Connection, Error> {
     let connection = open(path)?;
-    connection
-        .execute_batch(SCHEMA)
-        .map_err(Error::database("create the tables"))?;
+    connection.execute_batch(SCHEMA).map_err(Error::database("create the tables"))?;
     for article in CATALOGUE {
         connection
-            .execute(
-                "INSERT OR IGNORE INTO stock (sku, quantity) VALUES (?1, ?2)",
-                params![article.sku, INITIAL_STOCK],
-            )
+            .execute("INSERT OR IGNORE INTO stock (sku, quantity) VALUES (?1, ?2)", params![article.sku, INITIAL_STOCK])
             .map_err(Error::database("put in the initial stock"))?;
     }
     Ok(connection)
@@ -56,9 +51,7 @@ pub(crate) fn create(path: &Path) -> Result<Connection, Error> {
 
 pub(crate) fn open(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path).map_err(Error::database("open a connection"))?;
-    connection
-        .busy_timeout(BUSY_TIMEOUT)
-        .map_err(Error::database("set the busy timeout"))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(Error::database("set the busy timeout"))?;
     // NORMAL: nothing is lost when a process is killed, which is what the demo shows, and a slow disk's fsync does
     // not hold up the load.
     connection
@@ -69,9 +62,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Error> {
 
 /// A transaction that takes the write lock at once: one that upgrades later can fail without waiting.
 pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
-    connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(Error::database("begin a transaction"))
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Error::database("begin a transaction"))
 }
 
 /// Milliseconds since 1970.

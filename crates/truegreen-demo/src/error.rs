@@ -102,10 +102,6 @@ impl Error {
     }
 
     pub(crate) fn file(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
-        move |source| Error::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Error::File { action, path: path.to_owned(), source }
     }
 }

@@ -29,22 +29,10 @@ pub(crate) struct Article {
 
 /// Everything that can be ordered; the last one only as a bundle.
 pub(crate) const CATALOGUE: [Article; 4] = [
-    Article {
-        name: "mug",
-        sku: "sku-1001",
-    },
-    Article {
-        name: "shirt",
-        sku: "sku-1002",
-    },
-    Article {
-        name: "poster",
-        sku: "sku-1003",
-    },
-    Article {
-        name: "starter bundle",
-        sku: "sku-2001",
-    },
+    Article { name: "mug", sku: "sku-1001" },
+    Article { name: "shirt", sku: "sku-1002" },
+    Article { name: "poster", sku: "sku-1003" },
+    Article { name: "starter bundle", sku: "sku-2001" },
 ];
 
 /// The kind of the rare orders.
@@ -133,10 +121,7 @@ impl StockEvent {
             if !CATALOGUE.iter().any(|article| article.sku == sku) {
                 return Err(Unfit::UnknownSku);
             }
-            Ok(StockLine {
-                sku,
-                quantity: line.quantity,
-            })
+            Ok(StockLine { sku, quantity: line.quantity })
         };
         self.lines.iter().map(stock_line).collect()
     }

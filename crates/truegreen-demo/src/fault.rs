@@ -23,13 +23,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, `none` first.
-    pub const ALL: [Fault; 5] = [
-        Fault::None,
-        Fault::SilentSkip,
-        Fault::AllRejected,
-        Fault::NobodyConsuming,
-        Fault::DeadExporter,
-    ];
+    pub const ALL: [Fault; 5] =
+        [Fault::None, Fault::SilentSkip, Fault::AllRejected, Fault::NobodyConsuming, Fault::DeadExporter];
 
     /// As written on a command line.
     pub const fn name(self) -> &'static str {
@@ -70,10 +65,7 @@ impl FromStr for Fault {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Fault, Error> {
-        Fault::ALL
-            .into_iter()
-            .find(|fault| fault.name() == text)
-            .ok_or_else(|| Error::UnknownFault(text.to_owned()))
+        Fault::ALL.into_iter().find(|fault| fault.name() == text).ok_or_else(|| Error::UnknownFault(text.to_owned()))
     }
 }
 
@@ -87,9 +79,6 @@ mod tests {
             assert_eq!(fault.to_string().parse::<Fault>().unwrap(), fault);
         }
         let error = "silentskip".parse::<Fault>().unwrap_err().to_string();
-        assert!(
-            error.contains("hint: one of none, silent-skip, all-rejected"),
-            "{error}"
-        );
+        assert!(error.contains("hint: one of none, silent-skip, all-rejected"), "{error}");
     }
 }

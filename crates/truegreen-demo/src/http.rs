@@ -37,19 +37,14 @@ pub(crate) struct Health {
 
 impl Health {
     pub(crate) fn pass(queue_depth: Option<u64>) -> Json<Health> {
-        Json(Health {
-            status: "pass".to_owned(),
-            queue_depth,
-        })
+        Json(Health { status: "pass".to_owned(), queue_depth })
     }
 }
 
 /// Serves on a free port of 127.0.0.1, says which on standard output, until asked to stop.
 pub(crate) async fn serve(routes: Router, telemetry: &Telemetry, mut stop: Stop) -> Result<(), Error> {
     let network = |what| move |source| Error::Network { what, source };
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(network("cannot listen"))?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(network("cannot listen"))?;
     let port = listener.local_addr().map_err(network("cannot tell the port"))?.port();
     say_ready(port)?;
     let routes = routes.route_layer(middleware::from_fn_with_state(telemetry.clone(), observe));
@@ -63,30 +58,21 @@ pub(crate) async fn serve(routes: Router, telemetry: &Telemetry, mut stop: Stop)
 
 fn say_ready(port: u16) -> Result<(), Error> {
     use std::io::Write;
-    let mut line = serde_json::to_vec(&Ready { port }).map_err(|source| Error::Encode {
-        what: "the port",
-        source,
-    })?;
+    let mut line = serde_json::to_vec(&Ready { port }).map_err(|source| Error::Encode { what: "the port", source })?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();
-    out.write_all(&line)
-        .and_then(|()| out.flush())
-        .map_err(|source| Error::File {
-            action: "write",
-            path: "standard output".into(),
-            source,
-        })
+    out.write_all(&line).and_then(|()| out.flush()).map_err(|source| Error::File {
+        action: "write",
+        path: "standard output".into(),
+        source,
+    })
 }
 
 /// Gives every request a server span, which handlers find as `Extension<Context>`.
 async fn observe(State(telemetry): State<Telemetry>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().to_string();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let parent = extract(&Headers(request.headers()));
     let attributes = vec![
         KeyValue::new("http.request.method", method.clone()),
@@ -98,9 +84,7 @@ async fn observe(State(telemetry): State<Telemetry>, mut request: Request, next:
     request.extensions_mut().insert(context.clone());
     let response = next.run(request).await;
     let status = i64::from(response.status().as_u16());
-    context
-        .span()
-        .set_attribute(KeyValue::new("http.response.status_code", status));
+    context.span().set_attribute(KeyValue::new("http.response.status_code", status));
     if response.status().is_server_error() {
         fail(&context, "server_error", String::new());
     }
@@ -130,12 +114,7 @@ impl Extractor for Headers<'_> {
 
 /// A client for services on this machine: no proxy from the environment, and a status of 400 or more is an answer.
 pub(crate) fn agent(timeout: Duration) -> Agent {
-    Agent::config_builder()
-        .proxy(None)
-        .http_status_as_error(false)
-        .timeout_global(Some(timeout))
-        .build()
-        .new_agent()
+    Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(timeout)).build().new_agent()
 }
 
 /// Posts `body` as JSON within a client span; blocks. Returns the status, or what went wrong.
@@ -146,10 +125,7 @@ pub(crate) fn post(
     body: &impl Serialize,
     parent: &Context,
 ) -> Result<u16, Box<ureq::Error>> {
-    let attributes = vec![
-        KeyValue::new("http.request.method", "POST"),
-        KeyValue::new("url.full", url.to_owned()),
-    ];
+    let attributes = vec![KeyValue::new("http.request.method", "POST"), KeyValue::new("url.full", url.to_owned())];
     let context = telemetry.span("POST", SpanKind::Client, attributes, parent);
     let mut request = agent.post(url);
     for (name, value) in inject(&context) {
@@ -159,9 +135,7 @@ pub(crate) fn post(
     match &answer {
         Ok(response) => {
             let status = response.status();
-            context
-                .span()
-                .set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+            context.span().set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
             if status.is_client_error() || status.is_server_error() {
                 fail(&context, "http_status", String::new());
             }

@@ -71,19 +71,15 @@ impl Mix {
         let ordinary = &CATALOGUE[..CATALOGUE.len() - 1];
         let (kind, article) = match self.is_rare(n) {
             true => (BUNDLE, CATALOGUE[CATALOGUE.len() - 1].name),
-            false => (
-                if chance.u8(..10) == 0 { "gift" } else { "standard" },
-                ordinary[chance.usize(..ordinary.len())].name,
-            ),
+            false => {
+                (if chance.u8(..10) == 0 { "gift" } else { "standard" }, ordinary[chance.usize(..ordinary.len())].name)
+            }
         };
         NewOrder {
             order_id: String::new(),
             kind: kind.to_owned(),
             channel: if chance.bool() { "web" } else { "app" }.to_owned(),
-            articles: vec![OrderedArticle {
-                article: article.to_owned(),
-                quantity: chance.u32(1..=3),
-            }],
+            articles: vec![OrderedArticle { article: article.to_owned(), quantity: chance.u32(1..=3) }],
         }
     }
 
@@ -94,11 +90,7 @@ impl Mix {
     }
 
     fn chance(self, n: u64, purpose: u64) -> fastrand::Rng {
-        let mixed = self.seed.wrapping_add(
-            n.wrapping_mul(2)
-                .wrapping_add(purpose)
-                .wrapping_mul(0x9E37_79B9_7F4A_7C15),
-        );
+        let mixed = self.seed.wrapping_add(n.wrapping_mul(2).wrapping_add(purpose).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let mut rng = fastrand::Rng::with_seed(mixed);
         // Neighbouring seeds give alike first numbers.
         rng.u64(..);
@@ -120,11 +112,7 @@ pub(crate) fn planned(rate_per_second: f64, load_for: Duration) -> Result<u64, E
     if !(rate_per_second > 0.0 && rate_per_second <= MAX_RATE) {
         return Err(Error::Rate(rate_per_second));
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "positive, and a float cast saturates"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and a float cast saturates")]
     let orders = (rate_per_second * load_for.as_secs_f64()).round() as u64;
     Ok(orders.max(1))
 }
@@ -146,22 +134,12 @@ impl Load {
             let joined = tokio::time::timeout(PROGRESS_EVERY, customers.join_next()).await;
             let (placed, failed) = load.customers.answers();
             let (placed, failed) = (placed - before.0, failed - before.1);
-            progress(Progress {
-                elapsed: started.elapsed(),
-                placed,
-                failed,
-                planned: load.planned,
-            });
+            progress(Progress { elapsed: started.elapsed(), placed, failed, planned: load.planned });
             match joined {
                 Ok(Some(customer)) => customer.map_err(|panic| Error::Worker(panic.to_string()))?,
                 Ok(None) => {
                     let rare = (first..first + load.planned).filter(|&n| load.mix.is_rare(n)).count() as u64;
-                    return Ok(LoadSummary {
-                        placed,
-                        failed,
-                        rare,
-                        took: started.elapsed(),
-                    });
+                    return Ok(LoadSummary { placed, failed, rare, took: started.elapsed() });
                 }
                 Err(_) => {}
             }
@@ -178,10 +156,7 @@ impl Load {
             }
             #[expect(clippy::cast_precision_loss, reason = "no load has 2^52 orders")]
             let due = started + Duration::from_secs_f64(n as f64 / self.rate_per_second);
-            while let Some(wait) = due
-                .checked_duration_since(Instant::now())
-                .filter(|wait| !wait.is_zero())
-            {
+            while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
                 if ended.load(Ordering::Relaxed) {
                     return;
                 }
@@ -190,8 +165,7 @@ impl Load {
             if ended.load(Ordering::Relaxed) {
                 return;
             }
-            self.customers
-                .place(&agent, &self.checkout_url, &self.mix.order(first + n));
+            self.customers.place(&agent, &self.checkout_url, &self.mix.order(first + n));
         }
     }
 }
@@ -236,9 +210,7 @@ mod tests {
     fn one_order_in_fifty_is_rare_and_where_depends_on_the_seed() {
         let places = |seed| {
             let mix = Mix { seed };
-            (0..40 * RARE_ONE_IN)
-                .filter(|&n| mix.order(n).kind == "bundle")
-                .collect::<Vec<_>>()
+            (0..40 * RARE_ONE_IN).filter(|&n| mix.order(n).kind == "bundle").collect::<Vec<_>>()
         };
         let rare = places(7);
         assert_eq!(rare.len(), 40);

@@ -44,10 +44,7 @@ impl OrdinaryMonitoring {
     /// Every health check of every service passed and no checkout failed. Queue depth has no say in it, as nobody
     /// can tell a number that is right for all days.
     pub fn is_green(&self) -> bool {
-        let passed = self
-            .services
-            .iter()
-            .all(|service| service.asked > 0 && service.passed == service.asked);
+        let passed = self.services.iter().all(|service| service.asked > 0 && service.passed == service.asked);
         passed && self.checkouts_failed == 0
     }
 }
@@ -90,13 +87,7 @@ impl Poller {
         let watch = |(service, url, pid)| Watched {
             url: format!("{url}/health"),
             pid,
-            health: ServiceHealth {
-                service,
-                asked: 0,
-                passed: 0,
-                healthy: false,
-                cpu_percent: None,
-            },
+            health: ServiceHealth { service, asked: 0, passed: 0, healthy: false, cpu_percent: None },
             queue_depth: None,
             cpu_from: None,
         };
@@ -112,11 +103,7 @@ impl Poller {
                 }
             }
         });
-        Poller {
-            watched,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Poller { watched, stop: Some(stop), thread: Some(thread) }
     }
 
     /// What is known of each service, and the queue's depth.

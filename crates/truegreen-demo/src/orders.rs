@@ -35,10 +35,7 @@ pub(crate) async fn serve(
         database: Mutex::new(database::open(&database::path_in(&config.run_dir))?),
         bundles_carry_sku: own.bundles_carry_sku,
     });
-    let routes = Router::new()
-        .route("/orders", post(place))
-        .route("/health", get(health))
-        .with_state(desk);
+    let routes = Router::new().route("/orders", post(place)).route("/health", get(health)).with_state(desk);
     http::serve(routes, telemetry, stop).await
 }
 
@@ -80,9 +77,7 @@ impl Desk {
             KeyValue::new("db.operation.name", "INSERT"),
             KeyValue::new("db.collection.name", "orders"),
         ];
-        let context = self
-            .telemetry
-            .span("INSERT orders", SpanKind::Client, attributes, context);
+        let context = self.telemetry.span("INSERT orders", SpanKind::Client, attributes, context);
         let inserted = transaction
             .execute(
                 "INSERT INTO orders (id, kind, channel, placed_ms) VALUES (?1, ?2, ?3, ?4)",
@@ -104,29 +99,17 @@ impl Desk {
             KeyValue::new("messaging.operation.name", "publish"),
             KeyValue::new("order.id", order.order_id.clone()),
         ];
-        let context = self
-            .telemetry
-            .span("publish stock-events", SpanKind::Producer, attributes, context);
+        let context = self.telemetry.span("publish stock-events", SpanKind::Producer, attributes, context);
         let event = StockEvent::of(order, self.bundles_carry_sku);
         let published = serde_json::to_string(&event)
-            .map_err(|source| Error::Encode {
-                what: "a stock event",
-                source,
-            })
+            .map_err(|source| Error::Encode { what: "a stock event", source })
             .and_then(|body| {
                 let headers = inject(&context);
-                let message = Publication {
-                    topic: STOCK_EVENTS,
-                    key: &order.order_id,
-                    headers: &headers,
-                    body: &body,
-                };
+                let message = Publication { topic: STOCK_EVENTS, key: &order.order_id, headers: &headers, body: &body };
                 queue::publish(transaction, &message)
             });
         match &published {
-            Ok(id) => context
-                .span()
-                .set_attribute(KeyValue::new("messaging.message.id", id.to_string())),
+            Ok(id) => context.span().set_attribute(KeyValue::new("messaging.message.id", id.to_string())),
             Err(error) => fail(&context, "publish", error.to_string()),
         }
         context.span().end();

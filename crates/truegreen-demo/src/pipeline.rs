@@ -75,11 +75,7 @@ impl Pipeline {
         let run_dir = run_dir.canonicalize().map_err(Error::file("find", &run_dir))?;
         drop(database::create(&database::path_in(&run_dir))?);
 
-        let plan = Plan {
-            setup: &setup,
-            run: &run,
-            run_dir: &run_dir,
-        };
+        let plan = Plan { setup: &setup, run: &run, run_dir: &run_dir };
         let (orders_config, inventory_config) = (plan.orders(), plan.inventory());
         let (orders, inventory) = tokio::try_join!(
             Service::start(&setup.exe, &orders_config),
@@ -92,16 +88,7 @@ impl Pipeline {
         }
         let poller = Poller::start(services.map(|service| (service.name, service.url(), service.pid)));
         let customers = Arc::new(Customers::default());
-        Ok(Pipeline {
-            run_dir,
-            storefront,
-            orders,
-            inventory,
-            poller,
-            customers,
-            placed_before: 0,
-            setup,
-        })
+        Ok(Pipeline { run_dir, storefront, orders, inventory, poller, customers, placed_before: 0, setup })
     }
 
     /// Places orders at the rate and for the time of the set-up, and tells `progress` about four times a second.
@@ -128,11 +115,7 @@ impl Pipeline {
         let (services, queue_depth) = self.poller.seen();
         let (placed, failed) = self.customers.answers();
         let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1_000.0;
-        let mean_us = self
-            .customers
-            .total_us
-            .load(Ordering::Relaxed)
-            .checked_div(placed + failed);
+        let mean_us = self.customers.total_us.load(Ordering::Relaxed).checked_div(placed + failed);
         let slowest_us = self.customers.slowest_us.load(Ordering::Relaxed);
         OrdinaryMonitoring {
             services,
@@ -199,13 +182,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn storefront(&self, orders_url: String) -> ServiceConfig {
-        self.service(
-            "3.2.0",
-            Role::Storefront(Storefront {
-                orders_url,
-                run: self.run.to_owned(),
-            }),
-        )
+        self.service("3.2.0", Role::Storefront(Storefront { orders_url, run: self.run.to_owned() }))
     }
 
     fn orders(&self) -> ServiceConfig {
@@ -219,11 +196,7 @@ impl Plan<'_> {
         let fault = self.setup.fault;
         let skips = fault == Fault::SilentSkip && !self.setup.fixed;
         // All-rejected: a release that lost its list of warehouses knows none.
-        let warehouses = if fault == Fault::AllRejected {
-            Vec::new()
-        } else {
-            vec![WAREHOUSE.to_owned()]
-        };
+        let warehouses = if fault == Fault::AllRejected { Vec::new() } else { vec![WAREHOUSE.to_owned()] };
         let role = Inventory {
             unusable: if skips { Unusable::Skip } else { Unusable::Refuse },
             warehouses,
@@ -252,11 +225,7 @@ async fn wait_until_healthy(service: &Service) -> Result<(), Error> {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Err(Error::NotUp {
-        service: service.name,
-        waited: HEALTHY_WITHIN,
-        output: service.output(),
-    })
+    Err(Error::NotUp { service: service.name, waited: HEALTHY_WITHIN, output: service.output() })
 }
 
 async fn health(service: &Service) -> Option<http::Health> {
@@ -288,14 +257,7 @@ mod tests {
         };
         let refused = Pipeline::start(setup.clone()).await.err().unwrap();
         assert!(matches!(refused, Error::NothingToFix(Fault::AllRejected)), "{refused}");
-        let refused = Pipeline::start(Setup {
-            fixed: false,
-            rate_per_second: 0.0,
-            ..setup
-        })
-        .await
-        .err()
-        .unwrap();
+        let refused = Pipeline::start(Setup { fixed: false, rate_per_second: 0.0, ..setup }).await.err().unwrap();
         assert!(matches!(refused, Error::Rate(_)), "{refused}");
         assert!(!dir.path().join("data").exists());
     }

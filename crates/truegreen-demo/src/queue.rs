@@ -36,10 +36,8 @@ pub(crate) struct Delivery {
 
 /// Adds a message; it is there when the surrounding transaction commits. Returns its id.
 pub(crate) fn publish(connection: &Connection, message: &Publication<'_>) -> Result<i64, Error> {
-    let headers = serde_json::to_string(message.headers).map_err(|source| Error::Encode {
-        what: "the headers of a message",
-        source,
-    })?;
+    let headers = serde_json::to_string(message.headers)
+        .map_err(|source| Error::Encode { what: "the headers of a message", source })?;
     connection
         .query_row(
             "INSERT INTO queue (topic, key, headers, body) VALUES (?1, ?2, ?3, ?4) RETURNING id",
@@ -95,11 +93,7 @@ pub(crate) fn acknowledge(connection: &Connection, delivery: &Delivery) -> Resul
 /// Messages that are not acknowledged yet.
 pub(crate) fn depth(connection: &Connection, topic: &str) -> Result<u64, Error> {
     let open: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM queue WHERE topic = ?1 AND state <> 'acked'",
-            [topic],
-            |row| row.get(0),
-        )
+        .query_row("SELECT count(*) FROM queue WHERE topic = ?1 AND state <> 'acked'", [topic], |row| row.get(0))
         .map_err(Error::database("count the open messages"))?;
     Ok(open.unsigned_abs())
 }
@@ -121,12 +115,7 @@ mod tests {
         let connection = database::create(&database::path_in(dir.path())).unwrap();
         for key in keys {
             let headers = HashMap::from([("traceparent".to_owned(), format!("of {key}"))]);
-            let message = Publication {
-                topic: STOCK_EVENTS,
-                key,
-                headers: &headers,
-                body: "{}",
-            };
+            let message = Publication { topic: STOCK_EVENTS, key, headers: &headers, body: "{}" };
             publish(&connection, &message).unwrap();
         }
         (dir, connection)
@@ -140,11 +129,7 @@ mod tests {
         assert_eq!((first.key.as_str(), second.key.as_str()), ("a", "b"));
         assert_eq!(first.headers["traceparent"], "of a");
         assert!(claim(&queue, STOCK_EVENTS, 1_099, LEASE).unwrap().is_none());
-        assert_eq!(
-            depth(&queue, STOCK_EVENTS).unwrap(),
-            2,
-            "leased messages are still open"
-        );
+        assert_eq!(depth(&queue, STOCK_EVENTS).unwrap(), 2, "leased messages are still open");
     }
 
     #[test]
@@ -183,16 +168,7 @@ mod tests {
         let (_dir, mut queue) = queue_of(&[]);
         let transaction = database::begin(&mut queue).unwrap();
         let headers = HashMap::new();
-        publish(
-            &transaction,
-            &Publication {
-                topic: STOCK_EVENTS,
-                key: "a",
-                headers: &headers,
-                body: "{}",
-            },
-        )
-        .unwrap();
+        publish(&transaction, &Publication { topic: STOCK_EVENTS, key: "a", headers: &headers, body: "{}" }).unwrap();
         drop(transaction);
         assert!(claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().is_none());
     }

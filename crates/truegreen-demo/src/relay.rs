@@ -20,13 +20,8 @@ const MAX_CONNECTIONS: usize = 16;
 /// Returns the endpoint to send to in place of `endpoint`.
 pub(crate) async fn start(endpoint: &str, dies_after: Duration, fuse: Fuse) -> Result<String, Error> {
     let network = |what| move |source| Error::Network { what, source };
-    let listener = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(network("cannot listen for telemetry"))?;
-    let port = listener
-        .local_addr()
-        .map_err(network("cannot tell the relay's port"))?
-        .port();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(network("cannot listen for telemetry"))?;
+    let port = listener.local_addr().map_err(network("cannot tell the relay's port"))?.port();
     let target = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
     tokio::spawn(async move {
         tokio::select! {
@@ -73,9 +68,7 @@ mod tests {
         let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", sink.local_addr().unwrap());
         let fuse = Arc::new(Notify::new());
-        let relay = super::start(&endpoint, Duration::ZERO, Arc::clone(&fuse))
-            .await
-            .unwrap();
+        let relay = super::start(&endpoint, Duration::ZERO, Arc::clone(&fuse)).await.unwrap();
         let mut client = TcpStream::connect(relay.trim_start_matches("http://")).await.unwrap();
         let (mut arrived, _) = sink.accept().await.unwrap();
         client.write_all(b"spans").await.unwrap();
@@ -83,13 +76,7 @@ mod tests {
         arrived.read_exact(&mut received).await.unwrap();
         assert_eq!(&received, b"spans");
         fuse.notify_one();
-        assert!(
-            matches!(client.read(&mut received).await, Ok(0) | Err(_)),
-            "the connection ends"
-        );
-        assert!(
-            TcpStream::connect(relay.trim_start_matches("http://")).await.is_err(),
-            "the port is closed"
-        );
+        assert!(matches!(client.read(&mut received).await, Ok(0) | Err(_)), "the connection ends");
+        assert!(TcpStream::connect(relay.trim_start_matches("http://")).await.is_err(), "the port is closed");
     }
 }

@@ -61,16 +61,8 @@ pub async fn serve_role(role: &str, config: &Path) -> Result<(), Error> {
 
 async fn telemetry_endpoint(config: &ServiceConfig, fuse: &Fuse) -> Result<String, Error> {
     match &config.role {
-        Role::Inventory(crate::config::Inventory {
-            exporter_dies_after_ms: Some(after_ms),
-            ..
-        }) => {
-            relay::start(
-                &config.otlp_endpoint,
-                Duration::from_millis(*after_ms),
-                Arc::clone(fuse),
-            )
-            .await
+        Role::Inventory(crate::config::Inventory { exporter_dies_after_ms: Some(after_ms), .. }) => {
+            relay::start(&config.otlp_endpoint, Duration::from_millis(*after_ms), Arc::clone(fuse)).await
         }
         _ => Ok(config.otlp_endpoint.clone()),
     }

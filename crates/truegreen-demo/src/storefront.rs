@@ -69,10 +69,7 @@ async fn checkout(
     let accepted = tokio::task::spawn_blocking(move || shop.pass_on(&order, &context)).await;
     match accepted {
         Ok(true) => (StatusCode::CREATED, Json(json!({ "order_id": id }))),
-        Ok(false) | Err(_) => (
-            StatusCode::BAD_GATEWAY,
-            Json(json!({ "error": "the order was not accepted" })),
-        ),
+        Ok(false) | Err(_) => (StatusCode::BAD_GATEWAY, Json(json!({ "error": "the order was not accepted" }))),
     }
 }
 
@@ -82,12 +79,6 @@ impl Shop {
         let answer = http::post(&self.orders, &self.telemetry, &self.orders_url, order, context);
         let accepted = matches!(answer, Ok(201));
         // An order that cannot be written down as the truth would spoil the comparison: the customer is told no.
-        accepted
-            && self
-                .truth
-                .record(&Deed::Entered {
-                    order: order.order_id.clone(),
-                })
-                .is_ok()
+        accepted && self.truth.record(&Deed::Entered { order: order.order_id.clone() }).is_ok()
     }
 }

@@ -35,9 +35,7 @@ const BATCH_QUEUE: usize = 1 << 17;
 /// How long one export, and the last flush, may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Seconds, as the semantic conventions advise for durations.
-const DURATION_BOUNDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+const DURATION_BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The instruments of a service; each service uses some of them.
 #[derive(Clone)]
@@ -70,25 +68,11 @@ pub(crate) struct Event<'a> {
 impl Telemetry {
     /// Must be called inside a tokio runtime, which has to run on until [`Telemetry::stop`]: it carries the connection.
     pub(crate) fn start(config: &ServiceConfig, endpoint: &str) -> Result<Telemetry, Error> {
-        let failed = |source| Error::Telemetry {
-            endpoint: endpoint.to_owned(),
-            source,
-        };
-        let spans = SpanExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build();
-        let records = LogExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build();
-        let metrics = MetricExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build();
+        let failed = |source| Error::Telemetry { endpoint: endpoint.to_owned(), source };
+        let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
+        let records = LogExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
+        let metrics =
+            MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
         let resource = resource(config);
         let span_batches = trace::BatchConfigBuilder::default()
             .with_max_queue_size(BATCH_QUEUE)
@@ -98,52 +82,31 @@ impl Telemetry {
             .with_max_queue_size(BATCH_QUEUE)
             .with_scheduled_delay(BATCH_DELAY)
             .build();
-        let span_processor = BatchSpanProcessor::builder(spans.map_err(failed)?)
-            .with_batch_config(span_batches)
-            .build();
-        let log_processor = BatchLogProcessor::builder(records.map_err(failed)?)
-            .with_batch_config(log_batches)
-            .build();
-        let reader = PeriodicReader::builder(metrics.map_err(failed)?)
-            .with_interval(METRIC_INTERVAL)
-            .build();
+        let span_processor =
+            BatchSpanProcessor::builder(spans.map_err(failed)?).with_batch_config(span_batches).build();
+        let log_processor = BatchLogProcessor::builder(records.map_err(failed)?).with_batch_config(log_batches).build();
+        let reader = PeriodicReader::builder(metrics.map_err(failed)?).with_interval(METRIC_INTERVAL).build();
         Ok(Telemetry::over(
             SdkTracerProvider::builder()
                 .with_sampler(Sampler::AlwaysOn)
                 .with_resource(resource.clone())
                 .with_span_processor(span_processor)
                 .build(),
-            SdkLoggerProvider::builder()
-                .with_resource(resource.clone())
-                .with_log_processor(log_processor)
-                .build(),
-            SdkMeterProvider::builder()
-                .with_resource(resource)
-                .with_reader(reader)
-                .build(),
+            SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(log_processor).build(),
+            SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build(),
         ))
     }
 
     pub(crate) fn over(tracers: SdkTracerProvider, loggers: SdkLoggerProvider, meters: SdkMeterProvider) -> Self {
         let meter = meters.meter(SCOPE);
         let seconds = |name: &'static str| {
-            meter
-                .f64_histogram(name)
-                .with_unit("s")
-                .with_boundaries(DURATION_BOUNDS.to_vec())
-                .build()
+            meter.f64_histogram(name).with_unit("s").with_boundaries(DURATION_BOUNDS.to_vec()).build()
         };
         let instruments = Instruments {
             http_server_duration: seconds("http.server.request.duration"),
-            consumed_messages: meter
-                .u64_counter("messaging.client.consumed.messages")
-                .with_unit("{message}")
-                .build(),
+            consumed_messages: meter.u64_counter("messaging.client.consumed.messages").with_unit("{message}").build(),
             process_duration: seconds("messaging.process.duration"),
-            events_rejected: meter
-                .u64_counter("inventory.events.rejected")
-                .with_unit("{event}")
-                .build(),
+            events_rejected: meter.u64_counter("inventory.events.rejected").with_unit("{event}").build(),
         };
         Telemetry {
             tracer: tracers.tracer(SCOPE),
@@ -177,10 +140,7 @@ impl Telemetry {
     ) -> Context {
         let origin = extract(headers);
         let links = vec![Link::with_context(origin.span().span_context().clone())];
-        let builder = SpanBuilder::from_name(name)
-            .with_kind(kind)
-            .with_attributes(attributes)
-            .with_links(links);
+        let builder = SpanBuilder::from_name(name).with_kind(kind).with_attributes(attributes).with_links(links);
         let root = Context::new();
         root.with_span(self.tracer.build_with_context(builder, &root))
     }
@@ -206,12 +166,7 @@ impl Telemetry {
 
     /// Sends what is left and closes the exporters. Blocks for up to a few seconds if nobody answers.
     pub(crate) async fn stop(self) -> Result<(), Error> {
-        let Telemetry {
-            tracers,
-            loggers,
-            meters,
-            ..
-        } = self;
+        let Telemetry { tracers, loggers, meters, .. } = self;
         // Side by side: with a dead exporter each waits until its timeout.
         let stops = [
             tokio::task::spawn_blocking(move || tracers.shutdown_with_timeout(EXPORT_TIMEOUT)),

@@ -50,11 +50,7 @@ const EXTENSION: &str = "truth.jsonl";
 impl TruthFile {
     pub(crate) fn open(run_dir: &Path, service: &str) -> Result<Self, Error> {
         let path = run_dir.join(format!("{service}.{EXTENSION}"));
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(Error::file("open", &path))?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::file("open", &path))?;
         Ok(TruthFile { file, path })
     }
 
@@ -91,15 +87,9 @@ impl Truth {
         }
         // Delivered twice, refused once and updated once: the update is what counts.
         rejected.retain(|order, _| !updated.contains(order));
-        let mut truth = Truth {
-            entered: entered.len() as u64,
-            updated: updated.len() as u64,
-            ..Truth::default()
-        };
-        truth.lost = entered
-            .into_iter()
-            .filter(|order| !updated.contains(order) && !rejected.contains_key(order))
-            .collect();
+        let mut truth = Truth { entered: entered.len() as u64, updated: updated.len() as u64, ..Truth::default() };
+        truth.lost =
+            entered.into_iter().filter(|order| !updated.contains(order) && !rejected.contains_key(order)).collect();
         for reason in rejected.into_values() {
             *truth.rejected.entry(reason).or_default() += 1;
         }
@@ -149,18 +139,8 @@ mod tests {
         inventory.record(&Deed::Updated { order: order(1) }).unwrap();
         inventory.record(&Deed::Updated { order: order(1) }).unwrap();
         inventory.record(&Deed::Skipped { order: order(2) }).unwrap();
-        inventory
-            .record(&Deed::Rejected {
-                order: order(3),
-                reason: "missing_sku".into(),
-            })
-            .unwrap();
-        inventory
-            .record(&Deed::Rejected {
-                order: order(4),
-                reason: "missing_sku".into(),
-            })
-            .unwrap();
+        inventory.record(&Deed::Rejected { order: order(3), reason: "missing_sku".into() }).unwrap();
+        inventory.record(&Deed::Rejected { order: order(4), reason: "missing_sku".into() }).unwrap();
         let truth = Truth::read(dir.path(), &["storefront", "orders", "inventory"]).unwrap();
         let expected = Truth {
             entered: 5,

@@ -308,11 +308,7 @@ mod tests {
             ("", "x", false),
         ];
         for (pattern, value, expected) in cases {
-            assert_eq!(
-                Text(pattern.into()).matches(value.as_bytes()),
-                expected,
-                "{pattern} {value}"
-            );
+            assert_eq!(Text(pattern.into()).matches(value.as_bytes()), expected, "{pattern} {value}");
         }
     }
 }

@@ -58,13 +58,7 @@ pub enum Why {
 
 impl Why {
     /// Every reason, in the order of pages and reports.
-    pub const ALL: [Why; 5] = [
-        Why::InstanceGone,
-        Why::SignalSilent,
-        Why::NeverSeen,
-        Why::Sampled,
-        Why::IntakeGap,
-    ];
+    pub const ALL: [Why; 5] = [Why::InstanceGone, Why::SignalSilent, Why::NeverSeen, Why::Sampled, Why::IntakeGap];
 
     /// Its name in reports, metrics and docs.
     pub const fn name(self) -> &'static str {

@@ -1,13 +1,15 @@
 //! Truegreen as a server and a command line.
 //!
 //! Read in this order: [`commands`] (what a user can ask for), [`server`] (the parts put together), [`ingest`]
-//! (telemetry in), [`run_loop`] (the thread that owns the engine), [`api`] and [`web`] (what is shown), [`alert`]
+//! (telemetry in), `durable` (the log that accepted requests are in before they are answered), [`run_loop`] (the
+//! thread that owns the engine), [`api`] and [`web`] (what is shown), [`alert`]
 //! (what is sent). The rules themselves live in `truegreen-engine`; nothing here decides a verdict.
 
 pub mod alert;
 pub mod api;
 pub mod commands;
 pub mod config;
+mod durable;
 pub mod flows;
 pub mod ingest;
 pub mod listen;

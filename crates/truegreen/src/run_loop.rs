@@ -1,17 +1,20 @@
-//! The one thread that owns the engine: it takes accepted requests in their order, fires timers ten times a second,
+//! The one thread that owns the engine: it takes durable requests in their order, fires timers ten times a second,
 //! performs what the engine asks for, and answers questions between two requests.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use truegreen_engine::{Effect, Engine, Input, Request};
 use truegreen_model::time::Timestamp;
+use truegreen_store::Log;
 
 use crate::alert;
+use crate::durable::{self, NotTaken, Offer, Writer};
 use crate::ingest::{Refusal, Reservation, Sender, Signal};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -30,25 +33,36 @@ pub trait Tap: Send {
 
 type Query = Box<dyn FnOnce(&Engine) + Send>;
 
-enum Message {
+pub(crate) enum Message {
     Accepted(Accepted),
+    /// Requests of these senders were refused.
+    Gaps {
+        at: Timestamp,
+        senders: Vec<Sender>,
+    },
     /// A question waits.
     Asked,
     /// Nothing comes after this.
     Stop,
 }
 
-struct Accepted {
-    at: Timestamp,
-    signal: Signal,
-    body: Vec<u8>,
-    _reservation: Reservation,
-    _slot: OwnedSemaphorePermit,
+pub(crate) struct Accepted {
+    pub(crate) at: Timestamp,
+    pub(crate) sequence: u64,
+    pub(crate) signal: Signal,
+    pub(crate) body: Vec<u8>,
+    pub(crate) _reservation: Reservation,
+    pub(crate) _slot: OwnedSemaphorePermit,
 }
 
+/// What the threads and the handlers share.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     full: AtomicBool,
+    /// The log takes no writes.
+    pub(crate) log_failing: AtomicBool,
+    /// Entries that retention dropped from the log.
+    pub(crate) dropped_entries: AtomicU64,
     stopping: AtomicBool,
     queries: Mutex<VecDeque<Query>>,
     gaps: Mutex<BTreeSet<Sender>>,
@@ -58,6 +72,7 @@ struct Shared {
 /// The way to the run loop.
 #[derive(Clone)]
 pub struct Handle {
+    offers: mpsc::Sender<durable::Message>,
     messages: mpsc::Sender<Message>,
     slots: Arc<Semaphore>,
     capacity: usize,
@@ -70,28 +85,46 @@ pub struct Handle {
 #[error("the engine cannot be asked now; try again")]
 pub struct Unavailable;
 
-/// Starts the thread. `queue` bounds the requests that wait.
-pub fn start(
+/// The threads of a running engine.
+pub(crate) struct Threads {
+    engine: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Waits until both have ended; fails if one panicked.
+    pub(crate) fn join(self) -> std::thread::Result<()> {
+        let written = self.writer.join();
+        self.engine.join().and(written)
+    }
+}
+
+/// Starts the threads of an engine that stands as its log says. `queue` bounds the requests that wait.
+pub(crate) fn start(
     engine: Engine,
+    log: Option<Log>,
     queue: usize,
     alerts: alert::Handle,
     taps: Vec<Box<dyn Tap>>,
-) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
-    let (sender, receiver) = mpsc::channel();
+) -> std::io::Result<(Handle, Threads)> {
+    let (offers, offered) = mpsc::channel();
+    let (messages, receiver) = mpsc::channel();
     let (ended_sender, ended) = watch::channel(false);
     let shared = Arc::new(Shared::default());
     let capacity = queue.min(Semaphore::MAX_PERMITS);
     let slots = Arc::new(Semaphore::new(capacity));
-    let handle = Handle { messages: sender, slots, capacity, shared: shared.clone(), ended };
-    let run = RunLoop { engine, shared, alerts, taps, clock: Clock::default(), sequence: 0 };
+    let writer = Writer::new(log, shared.clone(), messages.clone(), Clock::default());
+    let handle = Handle { offers, messages, slots, capacity, shared: shared.clone(), ended };
+    let run = RunLoop { engine, shared, alerts, taps, clock: Clock::default() };
     let guard = Ended(ended_sender);
     let work = move || {
         // Told also when the engine panics.
         let _guard = guard;
         run.run(&receiver);
     };
-    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(work)?;
-    Ok((handle, thread))
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(work)?;
+    let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&offered))?;
+    Ok((handle, Threads { engine, writer }))
 }
 
 struct Ended(watch::Sender<bool>);
@@ -103,18 +136,30 @@ impl Drop for Ended {
 }
 
 impl Handle {
-    /// Hands over an accepted request, or says why not.
-    pub fn offer(&self, signal: Signal, body: Vec<u8>, mut reservation: Reservation) -> Result<(), Refusal> {
-        if self.is_stopping() {
-            return Err(Refusal::ShuttingDown);
-        }
-        if self.is_full() {
-            return Err(Refusal::EngineFull);
-        }
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)?;
+    /// Hands over a checked request, and waits until it is durable; or says why it is not taken.
+    pub(crate) async fn offer(
+        &self,
+        signal: Signal,
+        body: Vec<u8>,
+        mut reservation: Reservation,
+    ) -> Result<(), NotTaken> {
+        let refused = if self.is_stopping() {
+            Err(Refusal::ShuttingDown)
+        } else if self.is_full() {
+            Err(Refusal::EngineFull)
+        } else {
+            self.slots.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)
+        };
+        let slot = match refused {
+            Ok(slot) => slot,
+            Err(refusal) => return Err(NotTaken { refusal, body }),
+        };
         reservation.shrink_to(body.capacity());
-        let accepted = Accepted { at: wall_clock(), signal, body, _reservation: reservation, _slot: slot };
-        self.messages.send(Message::Accepted(accepted)).map_err(|_| Refusal::ShuttingDown)
+        let (answer, answered) = oneshot::channel();
+        let offer = Offer { at: wall_clock(), signal, body, reservation, slot, answer };
+        let stopped = || NotTaken { refusal: Refusal::ShuttingDown, body: Vec::new() };
+        self.offers.send(durable::Message::Offer(offer)).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
     }
 
     /// Tells the engine that something of these senders was refused.
@@ -177,10 +222,20 @@ impl Handle {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The thread ends once it has taken all that waits.
+    /// Whether the log takes no writes, so that nothing can be accepted.
+    pub fn is_log_failing(&self) -> bool {
+        self.shared.log_failing.load(Ordering::Relaxed)
+    }
+
+    /// Entries that retention dropped from the log.
+    pub fn dropped_entries(&self) -> u64 {
+        self.shared.dropped_entries.load(Ordering::Relaxed)
+    }
+
+    /// The threads end once they have taken all that waits.
     pub fn stop(&self) {
         self.refuse_new();
-        drop(self.messages.send(Message::Stop));
+        drop(self.offers.send(durable::Message::Stop));
     }
 
     /// Resolves when the thread has ended, for whatever reason.
@@ -195,7 +250,6 @@ struct RunLoop {
     alerts: alert::Handle,
     taps: Vec<Box<dyn Tap>>,
     clock: Clock,
-    sequence: u64,
 }
 
 impl RunLoop {
@@ -206,6 +260,7 @@ impl RunLoop {
             let wait = next_tick.saturating_duration_since(Instant::now());
             match messages.recv_timeout(wait) {
                 Ok(Message::Accepted(accepted)) => self.take(&accepted),
+                Ok(Message::Gaps { at, senders }) => self.note_gaps(at, &senders),
                 Ok(Message::Asked) => {}
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.last_words(),
                 // Ticks are for when nothing arrives: a request fires the timers itself, at its own time of receipt,
@@ -219,12 +274,11 @@ impl RunLoop {
     }
 
     fn take(&mut self, accepted: &Accepted) {
-        self.sequence += 1;
         let now = self.clock.at(accepted.at);
         for tap in &mut self.taps {
             tap.accepted(now, accepted.signal, &accepted.body);
         }
-        let request = Request { sequence: self.sequence, body: &accepted.body };
+        let request = Request { sequence: accepted.sequence, body: &accepted.body };
         self.apply(
             now,
             match accepted.signal {
@@ -235,14 +289,14 @@ impl RunLoop {
         );
     }
 
+    fn note_gaps(&mut self, at: Timestamp, senders: &[Sender]) {
+        for sender in senders {
+            self.apply(at, Input::Refused { service: &sender.service, instance: sender.instance.as_deref() });
+        }
+    }
+
     fn apply(&mut self, at: Timestamp, input: Input<'_>) {
         let now = self.clock.at(at);
-        // Gaps first: a deadline that is judged now must know of them.
-        for sender in std::mem::take(&mut *lock(&self.shared.gaps)) {
-            let gap = Input::Refused { service: &sender.service, instance: sender.instance.as_deref() };
-            let effects = self.engine.apply(now, gap);
-            self.perform(effects);
-        }
         let effects = self.engine.apply(now, input);
         self.perform(effects);
         self.shared.full.store(self.engine.is_full(), Ordering::Relaxed);
@@ -276,12 +330,18 @@ impl RunLoop {
     }
 }
 
+impl Shared {
+    pub(crate) fn take_gaps(&self) -> Vec<Sender> {
+        std::mem::take(&mut *lock(&self.gaps)).into_iter().collect()
+    }
+}
+
 /// The wall clock made monotonic: a clock that is set back stands still until it is past where it was.
 #[derive(Default)]
-struct Clock(Timestamp);
+pub(crate) struct Clock(Timestamp);
 
 impl Clock {
-    fn at(&mut self, wall: Timestamp) -> Timestamp {
+    pub(crate) fn at(&mut self, wall: Timestamp) -> Timestamp {
         self.0 = self.0.max(wall);
         self.0
     }

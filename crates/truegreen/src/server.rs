@@ -7,13 +7,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use truegreen_engine::{Engine, Options};
 use truegreen_model::flow::Flow;
+use truegreen_store::Log;
 
-use crate::config::Config;
+use crate::config::{Config, Data};
 use crate::ingest::Intake;
 use crate::listen::{self, Floor};
 use crate::metrics::Metrics;
-use crate::run_loop::{self, Tap};
-use crate::{alert, api, web};
+use crate::run_loop::{self, Tap, Threads};
+use crate::{alert, api, durable, web};
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,12 @@ pub enum Error {
     /// A port.
     #[error(transparent)]
     Listen(#[from] listen::Error),
+    /// The log of accepted requests.
+    #[error(transparent)]
+    Log(#[from] truegreen_store::Error),
+    /// A bug ended the start.
+    #[error("cannot start")]
+    Start(#[from] tokio::task::JoinError),
     /// The system gives no thread or socket.
     #[error("cannot start")]
     System(#[from] std::io::Error),
@@ -44,7 +51,7 @@ pub struct Addresses {
 pub struct Server {
     addresses: Addresses,
     run: run_loop::Handle,
-    engine: std::thread::JoinHandle<()>,
+    threads: Threads,
     alerts: alert::Alerts,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -75,7 +82,14 @@ impl Server {
         let link = config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.web));
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
         let engine = Engine::new(flows, engine_options(config));
-        let (run, thread) = run_loop::start(engine, config.limits.queued_requests, alerts.handle(), taps)?;
+        let data = config.data.clone();
+        let (engine, log) = tokio::task::spawn_blocking(move || recover(engine, data)).await??;
+        for finding in
+            engine.report().findings.into_iter().filter(|finding| ["open", "quiet"].contains(&&*finding.status))
+        {
+            alerts.handle().opened(finding);
+        }
+        let (run, threads) = run_loop::start(engine, log, config.limits.queued_requests, alerts.handle(), taps)?;
         let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), run.clone()));
 
         let (stop, stopped) = watch::channel(false);
@@ -91,7 +105,7 @@ impl Server {
             tokio::spawn(listen::serve(http, otlp, floor.clone())),
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
-        Ok(Server { addresses, run, engine: thread, alerts, stop, listeners })
+        Ok(Server { addresses, run, threads, alerts, stop, listeners })
     }
 
     /// Where it listens.
@@ -112,9 +126,9 @@ impl Server {
             listener.await?;
         }
         self.run.stop();
-        let (engine, alerts) = (self.engine, self.alerts);
+        let (threads, alerts) = (self.threads, self.alerts);
         let ended = tokio::task::spawn_blocking(move || {
-            let ended = engine.join();
+            let ended = threads.join();
             alerts.stop();
             ended
         });
@@ -129,4 +143,27 @@ fn engine_options(config: &Config) -> Options {
         max_traces: config.limits.traces,
         ..Options::default()
     }
+}
+
+/// Opens the log, and brings the engine to where it stood.
+fn recover(mut engine: Engine, data: Option<Data>) -> Result<(Engine, Option<Log>), truegreen_store::Error> {
+    let Some(data) = data else { return Ok((engine, None)) };
+    let options = truegreen_store::Options {
+        max_age: data.max_age,
+        max_bytes: data.max_bytes,
+        min_free_bytes: data.min_free_bytes,
+        ..truegreen_store::Options::default()
+    };
+    let mut log = Log::open(&data.dir, options)?;
+    let recovery = log.recovery();
+    if recovery.cut_bytes > 0 {
+        tracing::warn!(
+            bytes = recovery.cut_bytes,
+            "a crash cut the last write to the log short; nobody was told it was taken"
+        );
+    }
+    if let Some(replayed) = durable::replay(&mut log, &mut engine)? {
+        tracing::info!(entries = replayed.entries, "the log was replayed");
+    }
+    Ok((engine, Some(log)))
 }

@@ -54,12 +54,8 @@ impl Consumer {
             KeyValue::new("messaging.consumer.group.name", INVENTORY),
             KeyValue::new("messaging.message.id", delivery.id.to_string()),
         ];
-        let context = self.telemetry.linked_span(
-            "process stock-events",
-            SpanKind::Consumer,
-            attributes,
-            &delivery.headers,
-        );
+        let context =
+            self.telemetry.linked_span("process stock-events", SpanKind::Consumer, attributes, &delivery.headers);
         let handled = self.process(&delivery, &context);
         match &handled {
             Ok(_) => context.span().set_status(Status::Ok),
@@ -68,26 +64,18 @@ impl Consumer {
         context.span().end();
         let labels = [KeyValue::new("messaging.destination.name", STOCK_EVENTS)];
         self.telemetry.instruments.consumed_messages.add(1, &labels);
-        self.telemetry
-            .instruments
-            .process_duration
-            .record(started.elapsed().as_secs_f64(), &labels);
+        self.telemetry.instruments.process_duration.record(started.elapsed().as_secs_f64(), &labels);
         handled
     }
 
     fn process(&mut self, delivery: &Delivery, context: &Context) -> Result<Handled, Error> {
         let event = serde_json::from_str::<StockEvent>(&delivery.body);
-        let lines = event
-            .as_ref()
-            .map_err(|_| Unfit::Malformed)
-            .and_then(|event| event.stock_lines(&self.warehouses));
+        let lines = event.as_ref().map_err(|_| Unfit::Malformed).and_then(|event| event.stock_lines(&self.warehouses));
         match (lines, self.unusable) {
             (Ok(lines), _) => self.update_stock(delivery, &lines, context),
             // The fault: to the queue this is a success, and nobody hears of it.
             (Err(_), Unusable::Skip) => {
-                self.truth.record(&Deed::Skipped {
-                    order: delivery.key.clone(),
-                })?;
+                self.truth.record(&Deed::Skipped { order: delivery.key.clone() })?;
                 queue::acknowledge(&self.database, delivery)?;
                 Ok(Handled::Skipped)
             }
@@ -99,9 +87,7 @@ impl Consumer {
     }
 
     fn update_stock(&mut self, delivery: &Delivery, lines: &[StockLine], context: &Context) -> Result<Handled, Error> {
-        context
-            .span()
-            .set_attribute(KeyValue::new("order.id", delivery.key.clone()));
+        context.span().set_attribute(KeyValue::new("order.id", delivery.key.clone()));
         // As stock database instrumentation has it: nothing of the order, so the key has to come from the trace.
         let attributes = vec![
             KeyValue::new("db.system.name", "sqlite"),
@@ -109,18 +95,14 @@ impl Consumer {
             KeyValue::new("db.operation.name", "UPDATE"),
             KeyValue::new("db.collection.name", "stock"),
         ];
-        let span = self
-            .telemetry
-            .span("UPDATE stock", SpanKind::Client, attributes, context);
+        let span = self.telemetry.span("UPDATE stock", SpanKind::Client, attributes, context);
         let taken = take(&mut self.database, &delivery.key, lines);
         if let Err(error) = &taken {
             fail(&span, "database", error.to_string());
         }
         span.span().end();
         taken?;
-        self.truth.record(&Deed::Updated {
-            order: delivery.key.clone(),
-        })?;
+        self.truth.record(&Deed::Updated { order: delivery.key.clone() })?;
         queue::acknowledge(&self.database, delivery)?;
         Ok(Handled::Updated)
     }
@@ -134,10 +116,7 @@ impl Consumer {
     ) -> Result<Handled, Error> {
         let reason = unfit.reason();
         put_aside(&mut self.database, delivery, reason)?;
-        self.truth.record(&Deed::Rejected {
-            order: delivery.key.clone(),
-            reason: reason.to_owned(),
-        })?;
+        self.truth.record(&Deed::Rejected { order: delivery.key.clone(), reason: reason.to_owned() })?;
         context.span().set_attributes([
             KeyValue::new("order.id", delivery.key.clone()),
             KeyValue::new("truegreen.outcome", "rejected"),
@@ -147,20 +126,13 @@ impl Consumer {
             name: "inventory.event.rejected",
             severity: Severity::Warn,
             body: format!("{event_type} of {} was refused: {reason}", delivery.key),
-            attributes: vec![
-                ("order.id", &delivery.key),
-                ("event_type", event_type),
-                ("reason", reason),
-            ],
+            attributes: vec![("order.id", &delivery.key), ("event_type", event_type), ("reason", reason)],
         };
         self.telemetry.emit(rejected, context);
-        self.telemetry.instruments.events_rejected.add(
-            1,
-            &[
-                KeyValue::new("event_type", event_type.to_owned()),
-                KeyValue::new("reason", reason),
-            ],
-        );
+        self.telemetry
+            .instruments
+            .events_rejected
+            .add(1, &[KeyValue::new("event_type", event_type.to_owned()), KeyValue::new("reason", reason)]);
         Ok(Handled::Rejected(unfit))
     }
 }
@@ -178,10 +150,7 @@ fn take(database: &mut Connection, order: &str, lines: &[StockLine]) -> Result<(
             .map_err(Error::database("note a movement"))?;
         if noted == 1 {
             transaction
-                .execute(
-                    "UPDATE stock SET quantity = quantity - ?2 WHERE sku = ?1",
-                    params![line.sku, line.quantity],
-                )
+                .execute("UPDATE stock SET quantity = quantity - ?2 WHERE sku = ?1", params![line.sku, line.quantity])
                 .map_err(Error::database("update the stock"))?;
         }
     }

@@ -38,8 +38,12 @@ fn is_covered(coverage: &Coverage, plan: &Plan, now: Timestamp) -> bool {
     let owed = plan.steps.iter().skip(1).filter(|step| !step.optional);
     let mut named = owed.flat_map(|step| &step.services);
     named.all(|service| {
-        let lag =
-            coverage.services().iter().filter(|known| known.name == *service).map(|known| known.longest_export_lag()).max();
+        let lag = coverage
+            .services()
+            .iter()
+            .filter(|known| known.name == *service)
+            .map(|known| known.longest_export_lag())
+            .max();
         coverage.is_heard(*service, now - HEARD_WITHIN - lag.unwrap_or_default())
     })
 }

@@ -179,9 +179,10 @@ async fn livez(State(seen): State<Seen>) -> Response {
 }
 
 async fn readyz(State(seen): State<Seen>) -> Response {
-    let why_not = match (seen.run.is_stopping(), seen.run.is_full()) {
-        (true, _) => "stopping\n",
-        (_, true) => "memory for journeys is full\n",
+    let why_not = match (seen.run.is_stopping(), seen.run.is_full(), seen.run.is_log_failing()) {
+        (true, ..) => "stopping\n",
+        (_, true, _) => "memory for journeys is full\n",
+        (.., true) => "the log takes no writes\n",
         _ => return (StatusCode::OK, "ready\n").into_response(),
     };
     (StatusCode::SERVICE_UNAVAILABLE, why_not).into_response()

@@ -11,6 +11,7 @@ mod schema;
 mod serve;
 mod shutdown;
 mod status;
+mod store;
 mod terminal;
 
 use std::io::ErrorKind;
@@ -47,6 +48,7 @@ enum Command {
     Explain(explain::Args),
     Status(status::Args),
     Audit(audit::Args),
+    Store(store::Args),
     /// Print the JSON schema of contracts, for editors
     Schema,
     #[command(hide = true)]
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Schema => schema::run(),
         Command::DemoService(args) => demo_service::run(&args),
     };

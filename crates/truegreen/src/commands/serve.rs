@@ -24,6 +24,12 @@ pub(super) struct Args {
     /// Configuration (YAML); flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where accepted requests are kept, so that a restart forgets nothing [default: truegreen-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Keep nothing: a restart forgets everything
+    #[arg(long, conflicts_with = "data")]
+    no_data: bool,
     /// Where to take OTLP, by gRPC's custom [default: 127.0.0.1:4317]
     #[arg(long, value_name = "ADDRESS", value_parser = config::address)]
     grpc: Option<SocketAddr>,
@@ -58,6 +64,11 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
     listen.http = args.http.unwrap_or(listen.http);
     listen.web = args.web.unwrap_or(listen.web);
     listen.allow_remote |= args.allow_remote;
+    let data = config.data.get_or_insert_default();
+    data.dir = args.data.clone().unwrap_or(std::mem::take(&mut data.dir));
+    if args.no_data {
+        config.data = None;
+    }
     config.check_reach()?;
     Ok(config)
 }
@@ -87,6 +98,10 @@ async fn serve(config: Config, flows: Vec<Flow>) -> anyhow::Result<u8> {
     writeln!(out, "  OTLP/gRPC   http://{}", addresses.grpc)?;
     writeln!(out, "  OTLP/HTTP   http://{}", addresses.http)?;
     writeln!(out, "  page, API   http://{}", addresses.web)?;
+    match &config.data {
+        Some(data) => writeln!(out, "  data        {}", data.dir.display())?,
+        None => writeln!(out, "  data        none: a restart forgets everything")?,
+    }
     out.flush()?;
     let run = server.run().clone();
     tokio::select! {

@@ -5,7 +5,7 @@ mod tree;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_saphyr::Spanned;
@@ -24,6 +24,8 @@ pub struct Config {
     /// How long ended journeys are remembered, and how old an event's own time may be before the time of receipt
     /// replaces it. `retention`, default 6 h.
     pub retention: Retention,
+    /// Where accepted requests are kept, so that a restart forgets nothing. `None`: nowhere.
+    pub data: Option<Data>,
     /// Where findings are sent.
     pub alerts: Vec<AlertTarget>,
     /// How people reach the pages, for links in alerts. `external_url`, default: the web address.
@@ -63,6 +65,19 @@ pub struct Limits {
     pub traces: usize,
 }
 
+/// Where accepted requests are kept.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Data {
+    /// The folder of the log; made where it is missing. `data.dir`, default `truegreen-data` in the current folder.
+    pub dir: PathBuf,
+    /// Requests received longer ago are dropped. `data.max_age`, default 1 d.
+    pub max_age: Duration,
+    /// The oldest requests are dropped beyond so many bytes on disk. `data.max_bytes`, default 10 GiB.
+    pub max_bytes: u64,
+    /// Nothing is taken that would leave fewer bytes free on the disk. `data.min_free`, default 1 GiB.
+    pub min_free_bytes: u64,
+}
+
 /// See [`Config::retention`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Retention(pub Duration);
@@ -92,6 +107,17 @@ impl Default for Listen {
             http: SocketAddr::from(([127, 0, 0, 1], 4318)),
             web: SocketAddr::from(([127, 0, 0, 1], 4320)),
             allow_remote: false,
+        }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Data {
+            dir: PathBuf::from("truegreen-data"),
+            max_age: Duration::from_secs(24 * 3600),
+            max_bytes: 10 << 30,
+            min_free_bytes: 1 << 30,
         }
     }
 }
@@ -213,6 +239,14 @@ fn read(mut file: Section<'_>) -> Config {
         read_limits(section, &mut config.limits);
     }
     set(&mut config.retention, file.scalar("retention", retention));
+    if let Some(mut section) = file.section("data") {
+        let data = config.data.get_or_insert_default();
+        set(&mut data.dir, section.scalar("dir", folder));
+        set(&mut data.max_age, section.scalar("max_age", positive_duration));
+        set(&mut data.max_bytes, section.scalar("max_bytes", disk_size));
+        set(&mut data.min_free_bytes, section.scalar("min_free", disk_size));
+        section.finish();
+    }
     for mut section in file.sections("alerts") {
         let kind = section.required("kind", alert_kind);
         let url = section.required("url", http_url);
@@ -256,6 +290,10 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.replace("localhost", "127.0.0.1").parse().map_err(|_| wrong())
 }
 
+fn folder(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a folder is named\nhint: `dir: truegreen-data`".to_owned()) } else { Ok(text.into()) }
+}
+
 fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("`{text}` is neither true nor false"))
 }
@@ -281,6 +319,10 @@ fn size(text: &str) -> Result<usize, String> {
         n if (1024..=u32::MAX as usize).contains(&n) => Ok(n),
         _ => Err(format!("`{text}` is not between 1KiB and 4GiB")),
     }
+}
+
+fn disk_size(text: &str) -> Result<u64, String> {
+    Ok(quantity::bytes(text)? as u64)
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -319,6 +361,7 @@ retention: 2h
 alerts:
   - {kind: alertmanager, url: 'http://alerts:9093/'}
   - {kind: webhook, url: 'https://hooks.example/x'}
+data: {dir: elsewhere, max_age: 2d, max_bytes: 5GiB, min_free: 1MiB}
 external_url: https://truegreen.example
 ";
         let config = Config::parse(text).unwrap();
@@ -329,6 +372,9 @@ external_url: https://truegreen.example
         assert_eq!(config.alerts.len(), 2);
         assert_eq!(config.alerts[0].url, "http://alerts:9093");
         assert_eq!(config.external_url.as_deref(), Some("https://truegreen.example"));
+        let data = config.data.unwrap();
+        assert_eq!((data.dir.to_str(), data.max_age), (Some("elsewhere"), Duration::from_secs(48 * 3600)));
+        assert_eq!((data.max_bytes, data.min_free_bytes), (5 << 30, 1 << 20));
     }
 
     /// Scenario: a file with five mistakes. Guarantee: all five are told at once, each with its line.

@@ -68,6 +68,11 @@ impl Refused {
     }
 }
 
+/// A refusal of a body that was read whole.
+pub(super) fn refused(refusal: Refusal, signal: Signal, body: &[u8]) -> Refused {
+    Refused { refusal, senders: senders_of(signal, body), prefix: Vec::new() }
+}
+
 /// Ready for the engine.
 pub(super) struct Prepared {
     pub(super) body: Vec<u8>,

@@ -133,7 +133,8 @@ impl Intake {
             tokio::task::spawn_blocking(prepare).await.map_err(stopped)?
         }?;
         let body::Prepared { body, reservation, tally } = prepared;
-        self.run.offer(signal, body, reservation)?;
+        let offered = self.run.offer(signal, body, reservation).await;
+        offered.map_err(|not_taken| body::refused(not_taken.refusal, signal, &not_taken.body))?;
         self.metrics.accepted_requests.of(signal).add(1);
         self.metrics.accepted_records.of(signal).add(tally.accepted);
         if tally.ignored_links > 0 {

@@ -32,6 +32,10 @@ pub enum Refusal {
     BytesInFlight,
     /// `limits.journeys` or `limits.traces` are held.
     EngineFull,
+    /// The disk of the log is full.
+    DiskFull,
+    /// The log cannot be written.
+    LogFailed,
     /// We are about to stop.
     ShuttingDown,
 }
@@ -59,6 +63,8 @@ impl Refusal {
             Refusal::QueueFull => "queue_full",
             Refusal::BytesInFlight => "bytes_in_flight",
             Refusal::EngineFull => "engine_full",
+            Refusal::DiskFull => "disk_full",
+            Refusal::LogFailed => "log_failed",
             Refusal::ShuttingDown => "shutting_down",
         }
     }
@@ -70,6 +76,7 @@ impl Refusal {
                 Some(Duration::from_secs(1))
             }
             Refusal::EngineFull | Refusal::ShuttingDown => Some(Duration::from_secs(5)),
+            Refusal::DiskFull | Refusal::LogFailed => Some(Duration::from_secs(30)),
             _ => None,
         }
     }
@@ -83,7 +90,9 @@ impl Refusal {
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::UnknownPath(_) => StatusCode::NOT_FOUND,
             Refusal::QueueFull | Refusal::BytesInFlight | Refusal::EngineFull => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Slow | Refusal::Interrupted | Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Slow | Refusal::Interrupted | Refusal::DiskFull | Refusal::LogFailed | Refusal::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -94,7 +103,9 @@ impl Refusal {
             Refusal::ContentType(_) => code::INVALID_ARGUMENT,
             Refusal::ContentEncoding(_) | Refusal::Method | Refusal::UnknownPath(_) => code::UNIMPLEMENTED,
             Refusal::QueueFull | Refusal::BytesInFlight | Refusal::EngineFull => code::RESOURCE_EXHAUSTED,
-            Refusal::Slow | Refusal::Interrupted | Refusal::ShuttingDown => code::UNAVAILABLE,
+            Refusal::Slow | Refusal::Interrupted | Refusal::DiskFull | Refusal::LogFailed | Refusal::ShuttingDown => {
+                code::UNAVAILABLE
+            }
         }
     }
 
@@ -120,6 +131,8 @@ impl Refusal {
             Refusal::QueueFull => "too many requests wait; try again".to_owned(),
             Refusal::BytesInFlight => "too many bytes in flight; try again".to_owned(),
             Refusal::EngineFull => "memory for journeys is full; hint: raise limits.journeys".to_owned(),
+            Refusal::DiskFull => "the disk of the log is full; try again".to_owned(),
+            Refusal::LogFailed => "the log cannot be written; try again".to_owned(),
             Refusal::ShuttingDown => "shutting down; try again".to_owned(),
         }
     }

@@ -11,5 +11,6 @@ mod intake;
 mod pages;
 mod python_sdk;
 mod refusals;
+mod restart;
 mod startup;
 mod support;

@@ -139,8 +139,7 @@ fn a_full_house_asks_for_a_retry() {
         config.limits.in_flight_bytes = 64 << 10;
     });
     let mut endless = std::net::TcpStream::connect(&server.http).unwrap();
-    let head =
-        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 65536\r\n\r\n";
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\ncontent-length: 65536\r\n\r\n";
     endless.write_all(head.as_bytes()).unwrap();
     endless.write_all(&vec![0; 60 << 10]).unwrap();
     let started = std::time::Instant::now();
@@ -173,7 +172,7 @@ fn an_oversized_body_is_answered_not_cut_off() {
     let mut stream = std::net::TcpStream::connect(&server.http).unwrap();
     let size = 300 << 10;
     let head = format!(
-        "POST /v1/traces HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\ncontent-length: {size}\r\n\r\n"
+        "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\ncontent-length: {size}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&vec![0; size]).unwrap();
@@ -251,8 +250,7 @@ fn full_memory_asks_for_a_retry() {
 fn a_body_that_stands_still_is_let_go() {
     let server = TestServer::with(|config| config.limits.body_timeout = std::time::Duration::from_millis(100));
     let mut stream = std::net::TcpStream::connect(&server.http).unwrap();
-    let head =
-        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 500\r\n\r\n";
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\ncontent-length: 500\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&[0; 100]).unwrap();
     let mut answer = [0; 12];
@@ -283,8 +281,7 @@ fn an_oversized_body_stays_so_however_slow() {
         config.limits.body_timeout = std::time::Duration::from_millis(100);
     });
     let mut stream = std::net::TcpStream::connect(&server.http).unwrap();
-    let head =
-        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 99999\r\n\r\n";
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\ncontent-length: 99999\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&[0; 100]).unwrap();
     let mut answer = [0; 12];
@@ -306,7 +303,7 @@ fn one_connection_too_many_is_closed() {
     loop {
         let mut stream = std::net::TcpStream::connect(&server.web).unwrap();
         let mut answer = String::new();
-        let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         if asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.starts_with("HTTP/1.1 200") {
             break;
         }

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::restart::Served;
 use crate::support::CONTRACT;
 
 fn truegreen(args: &[&str]) -> Output {
@@ -69,24 +70,14 @@ fn every_mistake_of_a_configuration_is_told_with_its_line() {
 /// Scenario: SIGTERM while serving. Guarantee: it ends in order, with exit code 0.
 #[test]
 fn sigterm_ends_in_order() {
-    use std::io::{BufRead, BufReader};
     let (_dir, flows) = folder();
-    let free = "127.0.0.1:0";
-    let mut child = Command::new(env!("CARGO_BIN_EXE_truegreen"))
-        .args(["serve", "--flows", &flows, "--grpc", free, "--http", free, "--web", free])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let page = lines.by_ref().map_while(Result::ok).find(|line| line.contains("page")).unwrap();
-    let url = page.split_whitespace().last().unwrap().to_owned();
-    let status = truegreen(&["status", "--url", &url, "--json"]);
+    let mut served = Served::start(&flows, None);
+    let status = truegreen(&["status", "--url", &served.web, "--json"]);
     assert!(status.status.success(), "{status:?}");
     assert!(String::from_utf8(status.stdout).unwrap().contains("\"orders\""));
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let killed = Command::new("kill").args(["-TERM", &served.child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

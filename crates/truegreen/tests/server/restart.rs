@@ -1,0 +1,138 @@
+//! What was acknowledged outlives the process: the same binary, killed and started again on the same folder.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{CONTRACT, PROTOBUF, agent, placed, read, span, traces};
+use prost::Message;
+
+/// A server as a process of its own, killed with the test.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    /// Held open: whoever serves must be able to say so to its end.
+    _stdout: Lines<BufReader<ChildStdout>>,
+    pub(crate) http: String,
+    pub(crate) web: String,
+}
+
+impl Served {
+    pub(crate) fn start(flows: &str, data: Option<&str>) -> Served {
+        match data {
+            Some(data) => Served::start_with(flows, &["--data", data]),
+            None => Served::start_with(flows, &["--no-data"]),
+        }
+    }
+
+    fn start_with(flows: &str, further: &[&str]) -> Served {
+        let free = "127.0.0.1:0";
+        let mut command = Command::new(env!("CARGO_BIN_EXE_truegreen"));
+        command.args(["serve", "--flows", flows, "--grpc", free, "--http", free, "--web", free]).args(further);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut urls = lines.by_ref().map_while(Result::ok).filter_map(|line| {
+            let url = line.split_whitespace().last()?.to_owned();
+            url.starts_with("http://").then_some(url)
+        });
+        let (_grpc, http, web) = (urls.next().unwrap(), urls.next().unwrap(), urls.next().unwrap());
+        Served { child, _stdout: lines, http, web }
+    }
+
+    fn post(&self, body: &[u8]) -> u16 {
+        let request = agent().post(format!("{}/v1/traces", self.http)).header(PROTOBUF.0, PROTOBUF.1);
+        read(request.send(body)).status
+    }
+
+    fn get(&self, path: &str) -> Value {
+        read(agent().get(format!("{}{path}", self.web)).call()).json()
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+struct Place {
+    _dir: tempfile::TempDir,
+    flows: String,
+    data: String,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let flows = dir.path().join("flows");
+    std::fs::create_dir(&flows).unwrap();
+    std::fs::write(flows.join("orders.yaml"), CONTRACT).unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    Place { flows: path("flows"), data: path("data"), _dir: dir }
+}
+
+/// Scenario: several lives, each ended by SIGKILL right after its last acknowledgement. Guarantee (INV-ACK-1): every
+/// acknowledged order is in the books, with the step it had taken, and none twice.
+#[test]
+fn what_was_acknowledged_survives_sigkill() {
+    let place = place();
+    let mut acknowledged = 0_u8;
+    for _life in 0..4 {
+        let mut served = Served::start(&place.flows, Some(&place.data));
+        for _ in 0..10 {
+            acknowledged += 1;
+            assert_eq!(served.post(&placed(&format!("o-{acknowledged}"), acknowledged)), 200);
+        }
+        let shipped = traces(vec![span("ship order", &format!("o-{acknowledged}"), 200 + acknowledged / 10)]);
+        assert_eq!(served.post(&shipped.encode_to_vec()), 200);
+        served.kill();
+    }
+    let verified =
+        Command::new(env!("CARGO_BIN_EXE_truegreen")).args(["store", "verify", &place.data]).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+    let served = Served::start(&place.flows, Some(&place.data));
+    let books = &served.get("/api/v1/report")["flows"]["orders"];
+    assert_eq!(books["entered"], u64::from(acknowledged), "{books}");
+    assert_eq!(books["completed"], 4, "{books}");
+    assert_eq!(books["duplicates"], 0, "{books}");
+    let journey = served.get("/api/v1/journeys/orders/o-7");
+    assert_eq!(journey["journeys"][0]["seen"][0]["sequence"], 7, "its evidence is where it was: {journey}");
+}
+
+/// Scenario: a second server on the folder of a running one. Guarantee: it is told who holds it, and nothing is lost.
+#[test]
+fn a_folder_in_use_is_named() {
+    let place = place();
+    let _first = Served::start(&place.flows, Some(&place.data));
+    let free = "127.0.0.1:0";
+    let second = Command::new(env!("CARGO_BIN_EXE_truegreen"))
+        .args(["serve", "--flows", &place.flows, "--grpc", free, "--http", free, "--web", free, "--data", &place.data])
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains("in use by") && said.contains("hint:"), "{said}");
+}
+
+/// Scenario: the disk has less room than must stay free. Guarantee: senders are told to retry, the reason is counted,
+/// and `/readyz` says so.
+#[test]
+fn a_full_disk_asks_for_a_retry() {
+    let place = place();
+    let config = std::path::Path::new(&place.flows).parent().unwrap().join("truegreen.config");
+    std::fs::write(&config, format!("data: {{dir: {:?}, min_free: 900000GiB}}\n", place.data)).unwrap();
+    let served = Served::start_with(&place.flows, &["--config", &config.display().to_string()]);
+    let request = agent().post(format!("{}/v1/traces", served.http)).header(PROTOBUF.0, PROTOBUF.1);
+    let answer = read(request.send(placed("o-1", 1)));
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "30"), "{}", answer.text());
+    let metrics = read(agent().get(format!("{}/metrics", served.web)).call()).text();
+    assert!(metrics.contains("truegreen_refused_requests_total{reason=\"disk_full\"} 1"), "{metrics}");
+    let ready = read(agent().get(format!("{}/readyz", served.web)).call());
+    assert_eq!(ready.status, 503);
+    assert_eq!(served.get("/api/v1/report")["flows"]["orders"]["entered"], 0);
+}
