@@ -3,7 +3,7 @@
 //!
 //! What it is not: fast, complete (CloudEvents and `bind:` are not simulated), or a place for shared test code.
 //!
-//! Read in this order: [`telemetry`] (records as plain data), [`reference`] (the rules, recomputed from the whole
+//! Read in this order: [`telemetry`] (records as plain data), [`mod@reference`] (the rules, recomputed from the whole
 //! history each time), [`world`] (services, journeys and troubles from a seed), [`script`] (a world written by hand),
 //! [`otlp`] (records to bytes), [`run`] (an engine driven through a world, its books checked after every input),
 //! [`compare`] (its word against the reference's).
