@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use truegreen_model::flow::{Flow, FlowId};
-use truegreen_model::observation::KeyHash;
+use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Limits;
 
@@ -17,8 +16,8 @@ use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
 use crate::matcher::resource::Resources;
 use crate::symbols::Symbols;
-use crate::timers::Timers;
-use crate::trace::{Binder, HoldOver};
+use crate::timers::{Timer, Timers};
+use crate::trace::Binder;
 
 /// Bounds and windows; every one has a counter for when it is reached.
 #[derive(Clone, Debug)]
@@ -48,13 +47,6 @@ impl Default for Options {
     }
 }
 
-/// What a timer wakes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Timer {
-    Journey(FlowId, KeyHash),
-    HoldOver(HoldOver),
-}
-
 /// The pure state machine.
 #[derive(Debug)]
 pub struct Engine {
@@ -69,7 +61,7 @@ pub struct Engine {
     binder: Binder,
     pub(crate) ledger: Ledger,
     pub(crate) accounts: Accounts,
-    timers: Timers<Timer>,
+    timers: Timers,
 }
 
 impl Engine {
@@ -85,7 +77,7 @@ impl Engine {
             binder: Binder::new(trace_window(&matcher, &options), options.max_traces),
             ledger: Ledger::new(&matcher, options.retention, options.max_journeys),
             accounts: Accounts::new(&matcher),
-            timers: Timers::new(),
+            timers: Timers::default(),
             matcher,
             symbols,
             options,
@@ -140,9 +132,9 @@ impl Engine {
             for timer in due {
                 match timer {
                     Timer::Journey(flow, key) => ledger.wake(flow, key, &mut desk),
-                    Timer::HoldOver(timer) => {
+                    Timer::HoldOver(trace) => {
                         let mut bound = Vec::new();
-                        binder.hold_over(timer, desk.matcher, desk.now, desk.counters, &mut bound);
+                        binder.hold_over(trace, desk.matcher, desk.now, desk.counters, &mut bound);
                         place_bound(bound, ledger, &mut desk);
                     }
                 }

@@ -15,6 +15,7 @@
 mod accounts;
 mod counters;
 mod coverage;
+mod date;
 pub mod engine;
 pub mod flow;
 pub mod input;

@@ -15,6 +15,7 @@ use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
 
 use crate::accounts::{health, words};
 use crate::coverage::Sampled;
+use crate::date::rfc3339;
 use crate::engine::Engine;
 use crate::ledger::case::{Case, Passage, Seen};
 use crate::matcher::key;
@@ -274,18 +275,4 @@ fn sampled_name(sampled: Sampled) -> &'static str {
         Sampled::Marked(_) => "marked",
         Sampled::Inferred(_) => "inferred",
     }
-}
-
-/// RFC 3339 in UTC with nanoseconds as far as they are there.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
-    date(time).map_or_else(|| "unknown".to_owned(), |date| date.to_string())
-}
-
-/// The time of day in UTC.
-pub(crate) fn clock(time: Timestamp) -> String {
-    date(time).map_or_else(|| "unknown".to_owned(), |date| date.strftime("%H:%M:%S").to_string())
-}
-
-fn date(time: Timestamp) -> Option<jiff::Timestamp> {
-    jiff::Timestamp::from_nanosecond(i128::from(time.0)).ok()
 }

@@ -7,11 +7,20 @@ use truegreen_model::time::Timestamp;
 
 use super::Line;
 use super::books::FlowBooks;
-use super::finding::Context;
+use crate::matcher::plan::Plan;
 
 const MAX_EXAMPLES: usize = 20;
 /// Without a new deviation for so long a finding is quiet rather than open.
 const QUIET_AFTER: Duration = Duration::from_secs(60);
+
+/// Around a journey that moved.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    pub(super) plan: &'c Plan,
+    pub(super) books: &'c FlowBooks,
+    pub(super) key: &'c str,
+    pub(super) now: Timestamp,
+}
 
 /// A finding that is not closed, with what it takes to close it.
 #[derive(Debug)]

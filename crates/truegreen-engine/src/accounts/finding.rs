@@ -9,8 +9,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Verdict, Why};
 
 use super::Line;
-use super::books::FlowBooks;
-use super::case::Case;
+use super::case::{Case, Context};
 use super::share::{self, Share};
 use crate::matcher::Matcher;
 use crate::matcher::key::{hash, mix};
@@ -25,15 +24,6 @@ const MAX_CLOSED: usize = 10_000;
 pub(crate) enum Turn {
     Opened(Finding),
     Closed(Finding),
-}
-
-/// Around a journey that moved.
-#[derive(Clone, Copy)]
-pub(super) struct Context<'c> {
-    pub(super) plan: &'c Plan,
-    pub(super) books: &'c FlowBooks,
-    pub(super) key: &'c str,
-    pub(super) now: Timestamp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -14,7 +14,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Standing, Verdict};
 
 pub(crate) use books::Books;
-use finding::Context;
+use case::Context;
 pub(crate) use finding::{Findings, Turn};
 pub(crate) use health::health;
 

@@ -2,8 +2,8 @@
 
 use truegreen_model::finding::{Finding, FindingKind};
 
+use crate::date::clock;
 use crate::matcher::plan::Plan;
-use crate::report::clock;
 
 /// One sentence that says what deviates, where, since when, and an example.
 pub(crate) fn title(plan: &Plan, finding: &Finding) -> String {

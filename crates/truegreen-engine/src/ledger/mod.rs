@@ -19,10 +19,9 @@ use truegreen_model::verdict::{Standing, Verdict};
 use crate::accounts::{Accounts, Line};
 use crate::counters::{self, Counters};
 use crate::coverage::Coverage;
-use crate::engine::Timer;
 use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
-use crate::timers::Timers;
+use crate::timers::{Timer, Timers};
 use case::{Case, Passage, Seen};
 use judge::judge;
 use steps::{Passing, Steps};
@@ -37,7 +36,7 @@ pub(crate) struct Desk<'e> {
     pub(crate) matcher: &'e Matcher,
     pub(crate) coverage: &'e mut Coverage,
     pub(crate) accounts: &'e mut Accounts,
-    pub(crate) timers: &'e mut Timers<Timer>,
+    pub(crate) timers: &'e mut Timers,
     pub(crate) counters: &'e mut Counters,
     pub(crate) now: Timestamp,
 }

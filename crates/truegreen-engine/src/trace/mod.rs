@@ -13,7 +13,7 @@ use crate::counters::{self, Counters};
 use crate::matcher::Matcher;
 use crate::matcher::names::NameId;
 use crate::matcher::plan::Plan;
-use crate::timers::Timers;
+use crate::timers::{Timer, Timers};
 use window::{Named, Several, Trace, Window};
 
 /// How long a record waits for ancestors and linked spans that may still be on their way, before the only key of its
@@ -72,10 +72,6 @@ enum Search {
     NotYet,
     Ambiguous,
 }
-
-/// Woken when a trace's waiting records have been held long enough.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct HoldOver(TraceId);
 
 /// Binds records to keys.
 #[derive(Debug)]
@@ -136,7 +132,7 @@ impl Binder {
         &mut self,
         matcher: &Matcher,
         now: Timestamp,
-        timers: &mut Timers<crate::engine::Timer>,
+        timers: &mut Timers,
         counters: &mut Counters,
         bound: &mut Vec<Bound>,
     ) {
@@ -156,7 +152,7 @@ impl Binder {
         stirred.dedup();
         for id in stirred.drain(..) {
             if self.retry(id, matcher, now, counters, bound) {
-                timers.set(now + HOLD, crate::engine::Timer::HoldOver(HoldOver(id)));
+                timers.set(now + HOLD, Timer::HoldOver(id));
             }
         }
         self.stirred = stirred;
@@ -165,13 +161,13 @@ impl Binder {
     /// A hold is over.
     pub(crate) fn hold_over(
         &mut self,
-        timer: HoldOver,
+        id: TraceId,
         matcher: &Matcher,
         now: Timestamp,
         counters: &mut Counters,
         bound: &mut Vec<Bound>,
     ) {
-        self.retry(timer.0, matcher, now, counters, bound);
+        self.retry(id, matcher, now, counters, bound);
     }
 
     /// Forgets traces past the window.
