@@ -47,14 +47,10 @@ counters! {
     JOURNEY_BOUND = "bounds_reached" / "journey_size";
     /// Ended journeys that made room for newer ones before the retention was over.
     JOURNEYS_BOUND = "bounds_reached" / "ended_journeys";
-    /// Instances past the bound; what they send is read, but proves nothing.
-    INSTANCES_BOUND = "bounds_reached" / "instances";
-    /// Resources that made room in the cache.
-    RESOURCES_BOUND = "bounds_reached" / "resource_cache";
+    /// Values of a CloudEvent past the bounds of what is read of one.
+    EVENT_BOUND = "bounds_reached" / "event_values";
     /// A second name that already named another journey.
     BIND_CONFLICT = "bind_conflicts" / "other_owner";
-    /// Reasons and names folded into `other`.
-    SYMBOLS_BOUND = "bounds_reached" / "symbols";
 }
 
 /// How often each was counted.

@@ -14,7 +14,7 @@ const ENTRIES_WITHIN: Duration = Duration::from_secs(3600);
 /// A service that owes a step and was not heard for so long covers nothing.
 const HEARD_WITHIN: Duration = Duration::from_secs(120);
 
-/// How one flow stands, with the reason in words where it is not WORKING.
+/// How one flow stands.
 pub(crate) fn health(accounts: &Accounts, coverage: &Coverage, plan: &Plan, now: Timestamp) -> Health {
     let mut findings = accounts.findings.unresolved(plan.id).peekable();
     if findings.peek().is_some() {

@@ -59,15 +59,35 @@ pub(crate) struct Instance {
     pub(crate) service: ServiceId,
     pub(crate) label: Box<str>,
     heard: Spells,
-    refused: SmallVec<[Timestamp; 2]>,
+    refused: Gaps,
     skew: Skew,
 }
 
-/// A stretch in which we did not listen.
-#[derive(Clone, Copy, Debug)]
-struct Outage {
+/// A stretch in which something may not have reached us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Gap {
     from: Timestamp,
     until: Timestamp,
+}
+
+/// Such stretches, oldest first.
+#[derive(Debug, Default)]
+struct Gaps(SmallVec<[Gap; 2]>);
+
+impl Gaps {
+    /// Past the bound the two oldest become one: a gap that is too wide makes verdicts more careful, one that is
+    /// forgotten would take lost telemetry for loss.
+    fn add(&mut self, from: Timestamp, until: Timestamp) {
+        if self.0.len() >= MAX_GAPS {
+            self.0[0].until = self.0[0].until.max(self.0[1].until);
+            self.0.remove(1);
+        }
+        self.0.push(Gap { from, until });
+    }
+
+    fn overlapping(&self, from: Timestamp, until: Timestamp) -> impl Iterator<Item = Gap> + '_ {
+        self.0.iter().copied().filter(move |gap| gap.from <= until && gap.until >= from)
+    }
 }
 
 /// Who is heard.
@@ -79,7 +99,8 @@ pub(crate) struct Coverage {
     instance_ids: HashMap<(ServiceId, u64), InstanceId, FixedState>,
     /// Which services of a name live in the scope of a flow.
     in_scope: HashMap<(FlowId, u64, Symbol), SmallVec<[ServiceId; 1]>, FixedState>,
-    outages: Vec<Outage>,
+    /// When we did not listen.
+    outages: Gaps,
     /// Instances past the bound.
     pub(crate) overflowed: u64,
     /// A service turned out to be sampled; to be reset by who acts on it.
@@ -104,8 +125,8 @@ impl Coverage {
         id
     }
 
-    /// The instance of a service by the hash of what identifies it. Past the bound all share one instance, which is
-    /// never taken as a proof since it is never heard.
+    /// The instance of a service by the hash of what identifies it; `None` past the bound, since what is not told
+    /// apart can prove nothing.
     pub(crate) fn instance(&mut self, service: ServiceId, identity: u64, label: &str) -> Option<InstanceId> {
         if let Some(id) = self.instance_ids.get(&(service, identity)) {
             return Some(*id);
@@ -119,7 +140,7 @@ impl Coverage {
             service,
             label: label.into(),
             heard: Spells::default(),
-            refused: SmallVec::new(),
+            refused: Gaps::default(),
             skew: Skew::default(),
         });
         self.services[service.0 as usize].instances.push(id);
@@ -155,10 +176,7 @@ impl Coverage {
             for id in &service.instances {
                 let entry = &mut self.instances[id.0 as usize];
                 if instance.is_none_or(|label| *entry.label == *label) {
-                    if entry.refused.len() >= MAX_GAPS {
-                        entry.refused.remove(0);
-                    }
-                    entry.refused.push(now);
+                    entry.refused.add(now, now);
                 }
             }
         }
@@ -166,10 +184,7 @@ impl Coverage {
 
     /// We did not listen between these times.
     pub(crate) fn outage(&mut self, from: Timestamp, until: Timestamp) {
-        if self.outages.len() >= MAX_GAPS {
-            self.outages.remove(0);
-        }
-        self.outages.push(Outage { from, until });
+        self.outages.add(from, until);
     }
 
     /// By how much this instance's clock is set ahead of ours at the least, and so its times are shifted back.
@@ -194,8 +209,7 @@ impl Coverage {
         &self.services
     }
 
-    /// Whether any instance of a service of this name, in the scope of some journey of `flow`, was heard at or
-    /// after `since`.
+    /// Whether any instance of a service of this name, in whatever scope, was heard at or after `since`.
     pub(crate) fn is_heard(&self, name: Symbol, since: Timestamp) -> bool {
         self.services
             .iter()
@@ -255,5 +269,23 @@ impl std::ops::Index<ServiceId> for Coverage {
     type Output = Service;
     fn index(&self, id: ServiceId) -> &Service {
         &self.services[id.0 as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_past_the_bound_grow_wider_and_are_never_forgotten() {
+        let mut gaps = Gaps::default();
+        for second in 0..1_000 {
+            gaps.add(Timestamp::from_secs(10 * second), Timestamp::from_secs(10 * second));
+        }
+        assert_eq!(gaps.0.len(), MAX_GAPS);
+        for second in 0..1_000 {
+            let at = Timestamp::from_secs(10 * second);
+            assert!(gaps.overlapping(at, at).next().is_some(), "at {second}");
+        }
     }
 }

@@ -116,10 +116,9 @@ impl Coverage {
 
     /// The end of the latest stretch in which something of the wait may have been refused or not listened to.
     fn gap(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        let refused = owing.iter().flat_map(|id| self.instances_of(*id)).flat_map(|instance| &instance.refused);
-        let refused = refused.copied().filter(|at| *at >= from && *at <= until);
-        let outages = self.outages.iter().filter(|outage| outage.from <= until && outage.until >= from);
-        refused.chain(outages.map(|outage| outage.until)).max()
+        let refused = owing.iter().flat_map(|id| self.instances_of(*id)).map(|instance| &instance.refused);
+        let gaps = refused.chain([&self.outages]).flat_map(|gaps| gaps.overlapping(from, until));
+        gaps.map(|gap| gap.until).max()
     }
 
     /// Deadlines pause during a gap, until each owing instance had the time to send again what it kept.

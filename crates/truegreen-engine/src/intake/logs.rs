@@ -7,6 +7,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_otlp::{LogRecord, LogSink, Resource};
 
 use super::{Intake, Told};
+use crate::counters;
 use crate::matcher::key::{hash, mix};
 use crate::matcher::names::Found;
 use crate::matcher::pattern::Record;
@@ -28,6 +29,10 @@ impl<'a> LogSink<'a> for Intake<'_> {
         let event_id = find(matcher.event_id);
         let signal = if event_id.is_some() { Signal::Event } else { Signal::Log };
         self.desk.coverage.delivered(sender.service, signal, self.desk.now);
+        if signal == Signal::Event {
+            // Of an event it was the receiver that left them out.
+            self.desk.counters.add(counters::EVENT_BOUND, u64::from(log.dropped_attributes));
+        }
 
         let told_time = if log.time != 0 { log.time } else { log.observed_time };
         if told_time != 0 && Timestamp(told_time) + self.retention >= self.desk.now {

@@ -234,8 +234,13 @@ fn own_key(plan: &Plan, record: &Record<'_, '_>) -> Option<(u8, Box<[u8]>)> {
     bound.filter_map(|(index, name)| Some((index as u8 + 1, value(name)?))).next()
 }
 
+/// A longer key keeps its beginning and the hash of the whole, so that no two become one.
 fn cut(text: &[u8]) -> Box<[u8]> {
-    text[..text.len().min(MAX_KEY_BYTES)].into()
+    if text.len() <= MAX_KEY_BYTES {
+        return text.into();
+    }
+    let beginning = String::from_utf8_lossy(&text[..MAX_KEY_BYTES]);
+    format!("{beginning}…{:016x}", key::hash(text)).into_bytes().into()
 }
 
 fn identity(record: u64, role: Role) -> Identity {
@@ -296,3 +301,16 @@ fn items(record: &Record<'_, '_>, name: NameId, counters: &mut Counters, mut tak
 }
 
 const _: () = assert!(Signal::Event as usize == 2, "coverage keeps one place for each signal");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_keys_with_one_beginning_stay_apart() {
+        let long = |end: &str| format!("{}{end}", "k".repeat(2 * MAX_KEY_BYTES));
+        assert_ne!(cut(long("a").as_bytes()), cut(long("b").as_bytes()));
+        assert!(cut(long("a").as_bytes()).len() < MAX_KEY_BYTES + 32);
+        assert_eq!(&*cut(b"short"), b"short");
+    }
+}

@@ -183,7 +183,7 @@ impl<'a> Coverage<'a> {
         let (lag, limit) = self.patience(wait, &services);
         let earliest = if leeway.anew { wait.passage.key_changed_at } else { Timestamp::default() };
         let mut moments = vec![wait.deadline + lag, wait.deadline + limit + leeway.poll, earliest, now];
-        moments.extend(self.gaps.iter().map(|gap| gap.to + lag + limit));
+        moments.extend(self.gaps.iter().flat_map(|gap| [gap.to + lag, gap.to + lag + limit]));
         moments.extend(
             services.iter().filter_map(|service| self.hearings.get(service)).flatten().map(|hearing| hearing.at),
         );
@@ -203,7 +203,8 @@ impl<'a> Coverage<'a> {
             return Some(Meaning::CannotTell(Why::Sampled));
         }
         if let Some(gap_end) = self.gap_end(wait, &services, lag, now) {
-            let heard_again = self.heard_since(wait, &services, gap_end + lag, now);
+            // Also where nobody was relevant: what senders kept meanwhile may still be on its way.
+            let heard_again = now >= gap_end + lag && self.heard_since(wait, &services, gap_end + lag, now);
             let in_vain = now >= gap_end.max(wait.deadline) + lag + limit;
             return (heard_again || in_vain).then_some(Meaning::CannotTell(Why::IntakeGap));
         }

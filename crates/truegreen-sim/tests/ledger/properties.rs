@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use proptest::test_runner::TestCaseError;
 use truegreen_sim::compare::differences;
 use truegreen_sim::reference::Reference;
@@ -39,8 +40,16 @@ fn none(differences: &[String]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The same worlds in every run, so that a red run means a change; PROPTEST_RNG_SEED explores others.
+fn worlds() -> RngSeed {
+    match ProptestConfig::default().rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        chosen => chosen,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 200, rng_seed: worlds(), ..ProptestConfig::default() })]
 
     #[test]
     fn in_the_end_every_verdict_and_the_books_are_the_references(shape in shape(any_trouble(), 24)) {
@@ -52,7 +61,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 100, rng_seed: worlds(), ..ProptestConfig::default() })]
 
     #[test]
     fn on_the_way_every_verdict_is_the_references(shape in shape(any_trouble(), 12)) {

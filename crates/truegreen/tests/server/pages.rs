@@ -105,3 +105,20 @@ fn a_foreign_name_is_not_answered() {
     }
     assert_eq!(server.metric("truegreen_refused_requests_total{reason=\"foreign_host\"}"), 3);
 }
+
+/// Guarantee: no sample stands twice on /metrics, which scrapers refuse as a whole.
+#[test]
+fn every_sample_stands_once() {
+    let server = TestServer::start();
+    let text = server.get("/metrics").text();
+    let mut samples: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(name, _)| name)
+        .collect();
+    let all = samples.len();
+    samples.sort_unstable();
+    samples.dedup();
+    assert!(all > 20 && samples.len() == all, "{text}");
+}
