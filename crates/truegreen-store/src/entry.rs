@@ -15,11 +15,13 @@ pub enum Kind {
     Refused,
     /// We listen again after an outage of our own.
     Resumed,
+    /// We stopped in order: until then we listened, and everything that was taken stands before this.
+    Stopped,
 }
 
 impl Kind {
     /// Every kind, each once.
-    pub const ALL: [Kind; 5] = [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed];
+    pub const ALL: [Kind; 6] = [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed, Kind::Stopped];
 
     /// Its byte on disk; never reused for another meaning.
     pub(crate) const fn byte(self) -> u8 {
@@ -29,6 +31,7 @@ impl Kind {
             Kind::Metrics => 3,
             Kind::Refused => 4,
             Kind::Resumed => 5,
+            Kind::Stopped => 6,
         }
     }
 

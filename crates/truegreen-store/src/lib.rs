@@ -6,11 +6,15 @@
 //! sequence, and what a body means is known elsewhere. It starts no thread, needs no runtime and reads no clock:
 //! every call does its work on the caller's thread, and [`Log::commit`] waits for the disk.
 //!
-//! Read in this order: [`entry`], [`error`], [`embedded`] (the log), `embedded::format` (the bytes on disk).
+//! Read in this order: [`entry`], [`error`], [`embedded`] (the log), `embedded::format` (the bytes on disk), [`order`]
+//! (when an entry is appended, synced, acknowledged, applied and checkpointed).
 
 pub mod embedded;
 pub mod entry;
 pub mod error;
+pub mod order;
+#[cfg(any(test, feature = "simulated"))]
+pub mod simulated;
 
 pub use embedded::disk::{Directory, Disk};
 pub use embedded::reader::{Entries, Reader};

@@ -207,6 +207,7 @@ pub(crate) fn replay(log: &mut Log, engine: &mut Engine) -> Result<Option<Replay
             Kind::Logs => drop(engine.apply(entry.received_at, Input::Logs(request))),
             Kind::Metrics => drop(engine.apply(entry.received_at, Input::Metrics(request))),
             Kind::Resumed => resume(engine, &entry.body, entry.received_at),
+            Kind::Stopped => drop(engine.apply(entry.received_at, Input::Tick)),
             Kind::Refused => {
                 for sender in gap_senders(&entry.body) {
                     let gap = Input::Refused { service: &sender.service, instance: sender.instance.as_deref() };

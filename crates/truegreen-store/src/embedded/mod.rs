@@ -199,9 +199,17 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// [`Error::Io`]: some may be dropped; call again. [`Error::Poisoned`]: nothing was dropped.
     pub fn enforce_retention(&mut self, now: Timestamp) -> Result<Dropped, Error> {
+        self.enforce_retention_through(now, u64::MAX)
+    }
+
+    /// As [`Log::enforce_retention`], but no segment with an entry after the sequence `through`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn enforce_retention_through(&mut self, now: Timestamp, through: u64) -> Result<Dropped, Error> {
         self.check_poison()?;
         let Options { max_age, max_bytes, .. } = self.options;
-        let limits = Limits { max_age, max_bytes };
+        let limits = Limits { max_age, max_bytes, through };
         retention::enforce(&*self.disk, &self.catalog, limits, now, &mut self.is_removal_unsynced)
     }
 

@@ -25,6 +25,8 @@ pub struct Dropped {
 pub(crate) struct Limits {
     pub(crate) max_age: Duration,
     pub(crate) max_bytes: u64,
+    /// Later entries are needed whatever their age.
+    pub(crate) through: u64,
 }
 
 /// Drops segments beyond the limits, one at a time: after a crash only the oldest can be back, so no gap is left.
@@ -64,6 +66,9 @@ fn take_oldest(shared: &Shared, limits: Limits, now: Timestamp) -> Option<Segmen
         return None;
     }
     let oldest = catalog.segments.front()?;
+    if oldest.end_sequence > limits.through.saturating_add(1) {
+        return None;
+    }
     let too_old = now.since(oldest.totals.latest) > limits.max_age;
     let too_much = catalog.disk_bytes() > limits.max_bytes;
     if too_old || too_much { catalog.segments.pop_front() } else { None }

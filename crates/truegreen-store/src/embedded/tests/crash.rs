@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::simulated::{Faults, SimulatedDisk};
 use super::*;
 use crate::error::Error;
+use crate::simulated::{Faults, SimulatedDisk};
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -1,10 +1,10 @@
 //! Bytes that are not what was written.
 
-use super::simulated::SimulatedDisk;
 use super::*;
 use crate::embedded::format::{BLOCK_HEADER_BYTES, BlockHeader, SEGMENT_HEADER_BYTES, checksum};
 use crate::embedded::verify::verify_on;
 use crate::error::Error;
+use crate::simulated::SimulatedDisk;
 
 /// Two full segments and a third with three commits.
 fn three_segments() -> (Vec<(String, Vec<u8>)>, Vec<Entry>) {

@@ -5,15 +5,14 @@ mod damage;
 mod poison;
 mod real;
 mod retention;
-mod simulated;
 
 use std::time::Duration;
 
 use truegreen_model::time::Timestamp;
 
-use self::simulated::SimulatedDisk;
 use super::{Disk, Log, Options};
 use crate::entry::{Entry, Kind};
+use crate::simulated::SimulatedDisk;
 
 /// Small enough that a few entries make a block and a few blocks a segment.
 const SMALL: Options = Options {

@@ -1,8 +1,8 @@
 //! Disks that fail or are full while something is written.
 
-use super::simulated::{Faults, SimulatedDisk};
 use super::*;
 use crate::error::Error;
+use crate::simulated::{Faults, SimulatedDisk};
 
 #[test]
 fn after_a_failed_write_or_sync_nothing_is_written_until_the_log_is_opened_again() {

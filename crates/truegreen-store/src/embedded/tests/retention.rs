@@ -1,8 +1,8 @@
 //! What is dropped, and when.
 
-use super::simulated::{Faults, SimulatedDisk};
 use super::*;
 use crate::embedded::retention::Dropped;
+use crate::simulated::{Faults, SimulatedDisk};
 
 #[test]
 fn the_oldest_segments_go_by_size_and_the_newest_stays() {
@@ -65,4 +65,18 @@ fn a_removal_that_fails_is_finished_before_the_next() {
         let reopened = Log::open_on(disk, SMALL).unwrap();
         assert_eq!(reopened.first_sequence(), log.first_sequence());
     }
+}
+
+/// Scenario: a checkpoint is as of the middle of the log. Guarantee: no entry after it is dropped, however old.
+#[test]
+fn entries_that_are_still_needed_are_kept_whatever_their_age() {
+    let options = Options { max_bytes: 0, ..SMALL };
+    let mut log = Log::open_on(SimulatedDisk::new(1), options).unwrap();
+    fill(&mut log, 60, 300);
+    let end = log.next_sequence();
+    for through in (0..end).step_by(7) {
+        log.enforce_retention_through(Timestamp(0), through).unwrap();
+        assert!(log.first_sequence() <= through + 1, "through {through}: {}", log.first_sequence());
+    }
+    assert!(log.first_sequence() > end / 2, "and the others are dropped: {}", log.first_sequence());
 }

@@ -1,15 +1,16 @@
-//! A disk in memory that forgets, tears and lies as real ones do.
+//! A disk in memory that forgets, tears and lies as real ones do. For tests, here and in the simulator: behind the
+//! feature `simulated`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Disk;
+use crate::embedded::disk::Disk;
 
 /// Shared by all its clones, so that a test keeps hold of what a log writes to.
 #[derive(Clone, Debug)]
-pub(super) struct SimulatedDisk(Arc<Mutex<World>>);
+pub struct SimulatedDisk(Arc<Mutex<World>>);
 
 #[derive(Debug)]
 struct World {
@@ -24,11 +25,15 @@ struct World {
 
 /// What goes wrong, once each.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Faults {
-    pub(super) write: bool,
-    pub(super) sync: bool,
-    pub(super) sync_names: bool,
-    pub(super) remove: bool,
+pub struct Faults {
+    /// A write puts down a part, and fails.
+    pub write: bool,
+    /// A sync fails, and what it did not write is lost.
+    pub sync: bool,
+    /// A sync of the directory fails.
+    pub sync_names: bool,
+    /// A file is not removed.
+    pub remove: bool,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -131,7 +136,8 @@ fn fault(flag: &mut bool) -> io::Result<()> {
 }
 
 impl SimulatedDisk {
-    pub(super) fn new(seed: u64) -> Self {
+    /// An empty disk whose accidents are drawn from this seed.
+    pub fn new(seed: u64) -> Self {
         SimulatedDisk(Arc::new(Mutex::new(World {
             random: fastrand::Rng::with_seed(seed),
             files: Vec::new(),
@@ -143,21 +149,22 @@ impl SimulatedDisk {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn fail(&self, faults: Faults) {
+    /// What goes wrong next.
+    pub fn fail(&self, faults: Faults) {
         self.world().faults = faults;
     }
 
     /// Lets this many bytes be free.
-    pub(super) fn leave_free(&self, bytes: u64) {
+    pub fn leave_free(&self, bytes: u64) {
         let mut world = self.world();
         world.capacity = world.used() + bytes;
     }
 
     /// The power fails and comes back.
-    pub(super) fn crash(&self) {
+    pub fn crash(&self) {
         let world = &mut *self.world();
         for file in &mut world.files {
             file.crash(&mut world.random);
@@ -182,20 +189,25 @@ impl SimulatedDisk {
     }
 
     /// The files as processes see them.
-    pub(super) fn files(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let world = self.world();
         world.live.iter().map(|(name, id)| (name.clone(), world.files[*id].cached.clone())).collect()
     }
 
-    /// A disk with these files.
-    pub(super) fn with(files: &[(String, Vec<u8>)]) -> Self {
+    /// A disk with these files, all durable.
+    pub fn with(files: &[(String, Vec<u8>)]) -> Self {
         let disk = SimulatedDisk::new(0);
-        for (name, bytes) in files {
-            disk.create(name).unwrap();
-            disk.append(name, bytes).unwrap();
-            disk.sync(name).unwrap();
+        {
+            let world = &mut *disk.world();
+            for (name, bytes) in files {
+                let mut file = File::default();
+                file.write(0, bytes);
+                file.sync();
+                world.live.insert(name.clone(), world.files.len());
+                world.files.push(file);
+            }
+            world.durable = world.live.clone();
         }
-        disk.sync_names().unwrap();
         disk
     }
 }
