@@ -1,9 +1,9 @@
-//! Why the log did not do what was asked. A variant for each thing a caller does differently.
+//! Why the store did not do what was asked. A variant for each thing a caller does differently.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why the log did not do what was asked.
+/// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing was appended and the log is sound: the same append passes once there is room. Refuse retryably.
@@ -46,7 +46,7 @@ pub enum Error {
     /// Bytes that were once durable are not what was written. Nothing was changed.
     #[error("{file}: damaged at byte {offset}: {what}\nhint: {hint}")]
     Damaged {
-        /// The segment file.
+        /// The file.
         file: PathBuf,
         /// Where in it, in bytes from its start.
         offset: u64,
@@ -55,17 +55,26 @@ pub enum Error {
         /// How to go on.
         hint: &'static str,
     },
-    /// A newer Truegreen wrote this log. Nothing was changed.
-    #[error(
-        "{file}: written in format {found}, but this program knows formats up to {known}\nhint: start the newer Truegreen again, or give this one an empty directory"
-    )]
+    /// A newer Truegreen wrote this. Nothing was changed.
+    #[error("{file}: written in format {found}, but this program knows formats up to {known}\nhint: {hint}")]
     NewerVersion {
-        /// The segment file.
+        /// The file, or the folder of a checkpoint.
         file: PathBuf,
         /// The format it is written in.
         found: u32,
         /// The newest format known here.
         known: u32,
+        /// How to go on.
+        hint: &'static str,
+    },
+    /// Nothing more is added to the index. What it knows is still found; it goes on where it is opened anew, from
+    /// [`Index::next_sequence`](crate::index::Index::next_sequence).
+    #[error("{dir}: the index takes nothing more: {cause}\nhint: mend the disk, then open the index again (restart)")]
+    IndexStopped {
+        /// The index's directory.
+        dir: PathBuf,
+        /// The failure that began it.
+        cause: String,
     },
     /// Another process, or another part of this one, holds the log.
     #[error("{dir}: in use by {by}\nhint: stop it first, or give this one a directory of its own")]

@@ -2,9 +2,10 @@
 //! INV-REPLAY-1).
 //!
 //! It is a sequence of entries, appended in order, read in order or one by one, dropped oldest first in whole
-//! segments. It is *not* a key-value store: no entry is ever changed or removed alone, nothing is indexed but the
-//! sequence, and what a body means is known elsewhere. It starts no thread, needs no runtime and reads no clock:
-//! every call does its work on the caller's thread, and [`Log::commit`] waits for the disk.
+//! segments. It is *not* a key-value store: no entry is ever changed or removed alone, and what a body means is known
+//! elsewhere. The log starts no thread, needs no runtime and reads no clock: every call does its work on the caller's
+//! thread, and [`Log::commit`] waits for the disk. Beside it stands what is derived from it, and can be built again:
+//! the [`index`].
 //!
 //! Read in this order: [`entry`], [`error`], [`embedded`] (the log), `embedded::format` (the bytes on disk), [`order`]
 //! (when an entry is appended, synced, acknowledged, applied and checkpointed).
@@ -12,6 +13,7 @@
 pub mod embedded;
 pub mod entry;
 pub mod error;
+pub mod index;
 pub mod order;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;

@@ -21,6 +21,8 @@ struct World {
     durable: BTreeMap<String, usize>,
     capacity: u64,
     faults: Faults,
+    /// So many more changes are made; then the disk answers no more, until the power comes back.
+    changes_left: Option<u64>,
 }
 
 /// What goes wrong, once each.
@@ -126,6 +128,18 @@ impl World {
         self.live.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    /// Takes one change; where the power has failed, none is made.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            Some(0) => Err(io::Error::other("the power failed")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn used(&self) -> u64 {
         self.live.values().map(|id| self.files[*id].cached.len() as u64).sum()
     }
@@ -145,6 +159,7 @@ impl SimulatedDisk {
             durable: BTreeMap::new(),
             capacity: 1 << 40,
             faults: Faults::default(),
+            changes_left: None,
         })))
     }
 
@@ -186,6 +201,12 @@ impl SimulatedDisk {
             }
         }
         world.faults = Faults::default();
+        world.changes_left = None;
+    }
+
+    /// Lets the power fail at the change after so many more; [`SimulatedDisk::crash`] brings it back.
+    pub fn fail_after(&self, changes: u64) {
+        self.world().changes_left = Some(changes);
     }
 
     /// The files as processes see them.
@@ -228,6 +249,7 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, name: &str) -> io::Result<()> {
         let mut world = self.world();
+        world.change()?;
         if world.live.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -240,6 +262,12 @@ impl Disk for SimulatedDisk {
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let world = &mut *self.world();
         let id = world.id(name)?;
+        if let Err(failure) = world.change() {
+            let most = world.random.usize(..=bytes.len());
+            let file = &mut world.files[id];
+            file.write(file.cached.len(), &bytes[..most]);
+            return Err(failure);
+        }
         let free = world.capacity.saturating_sub(world.used());
         let (most, failure) = if std::mem::take(&mut world.faults.write) {
             (world.random.usize(..=bytes.len()), Some(io::Error::other("the disk does not answer")))
@@ -256,6 +284,7 @@ impl Disk for SimulatedDisk {
     fn rewrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let world = &mut *self.world();
         let id = world.id(name)?;
+        world.change()?;
         world.files[id].write(offset as usize, bytes);
         Ok(())
     }
@@ -263,7 +292,7 @@ impl Disk for SimulatedDisk {
     fn sync(&self, name: &str) -> io::Result<()> {
         let world = &mut *self.world();
         let id = world.id(name)?;
-        if std::mem::take(&mut world.faults.sync) {
+        if std::mem::take(&mut world.faults.sync) || world.change().is_err() {
             world.files[id].fail_sync(&mut world.random);
             return Err(io::Error::other("the disk does not answer"));
         }
@@ -274,6 +303,7 @@ impl Disk for SimulatedDisk {
     fn sync_names(&self) -> io::Result<()> {
         let world = &mut *self.world();
         fault(&mut world.faults.sync_names)?;
+        world.change()?;
         world.durable = world.live.clone();
         Ok(())
     }
@@ -289,6 +319,7 @@ impl Disk for SimulatedDisk {
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
         let world = &mut *self.world();
         let id = world.id(name)?;
+        world.change()?;
         let (file, length) = (&mut world.files[id], length as usize);
         file.cached.truncate(length);
         file.dirty.truncate(length);
@@ -299,6 +330,7 @@ impl Disk for SimulatedDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let world = &mut *self.world();
         fault(&mut world.faults.remove)?;
+        world.change()?;
         world.live.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 

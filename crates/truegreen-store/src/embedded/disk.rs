@@ -36,7 +36,7 @@ pub trait Disk: Send + Sync {
 }
 
 /// How many files are kept open between calls.
-const MOST_OPEN_FILES: usize = 16;
+const MOST_OPEN_FILES: usize = 64;
 
 /// A directory of the file system.
 #[derive(Debug)]

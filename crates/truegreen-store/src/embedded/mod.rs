@@ -6,7 +6,7 @@
 mod block;
 mod catalog;
 pub mod disk;
-mod format;
+pub(crate) mod format;
 mod lock;
 pub mod reader;
 pub mod recovery;
@@ -14,9 +14,9 @@ pub mod retention;
 mod segment;
 pub mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod verify;
-mod walk;
+pub(crate) mod walk;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -18,6 +18,9 @@ pub(crate) const HINT_OLDER: &str = "restore this file from a copy; or, to go on
 pub(crate) const HINT_NEWEST: &str = "restore this file from a copy; or cut it to this length (truncate --size): every \
      entry behind is then lost, those before stay readable";
 
+/// Told where a newer program wrote a segment.
+const HINT_NEWER: &str = "start the newer Truegreen again, or give this one an empty directory";
+
 /// An error of the disk as the caller is told of it.
 pub(crate) fn failed<'a, D: Disk>(
     disk: &'a D,
@@ -56,7 +59,7 @@ pub(crate) fn read_header<D: Disk>(disk: &D, sequence: u64, name: &str) -> Resul
         Ok(header) if header.first_sequence == sequence => Ok(Ok(header)),
         Ok(_) => Ok(Err(Stop { offset: 16, what: "the file is named by another sequence than it begins with" })),
         Err(HeaderFault::Newer(found)) => {
-            Err(Error::NewerVersion { file: disk.path(Some(name)), found, known: VERSION })
+            Err(Error::NewerVersion { file: disk.path(Some(name)), found, known: VERSION, hint: HINT_NEWER })
         }
         Err(HeaderFault::Broken) => Ok(Err(Stop { offset: 0, what: "the segment's header is not whole" })),
     }
