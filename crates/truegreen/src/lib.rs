@@ -1,15 +1,17 @@
 //! Truegreen as a server and a command line.
 //!
 //! Read in this order: [`commands`] (what a user can ask for), [`server`] (the parts put together), [`ingest`]
-//! (telemetry in), `durable` (the log that accepted requests are in before they are answered), [`run_loop`] (the
-//! thread that owns the engine), [`api`] and [`web`] (what is shown), [`alert`]
-//! (what is sent). The rules themselves live in `truegreen-engine`; nothing here decides a verdict.
+//! (telemetry in), [`durable`] (the log that accepted requests are in before they are answered), [`run_loop`] (the
+//! thread that owns the engine), [`alert`] (what is sent), [`api`] and [`web`] (what is shown). From `ingest` to `alert`
+//! each hands on to the next and never looks back; what they share stands in [`request`] and [`clock`]. The rules
+//! themselves live in `truegreen-engine`; nothing here decides a verdict.
 
 pub mod alert;
 pub mod api;
+pub mod clock;
 pub mod commands;
 pub mod config;
-mod durable;
+pub mod durable;
 pub mod flows;
 pub mod ingest;
 pub mod listen;
@@ -17,6 +19,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod quantity;
 pub mod record;
+pub mod request;
 pub mod run_loop;
 pub mod server;
 pub mod web;

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use truegreen_model::report::CounterReport;
-
-use crate::ingest::Signal;
+use truegreen_otlp::Signal;
 
 /// A number that only grows.
 #[derive(Default, Debug)]

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{
-    Limits, LogRecord, LogSink, Resource, Span, SpanKind, Status, TraceSink, Value, scan_logs, scan_traces,
+    Limits, LogRecord, LogSink, Resource, Signal, Span, SpanKind, Status, TraceSink, Value, scan_logs, scan_traces,
 };
 
-use crate::ingest::Signal;
 use crate::run_loop::Tap;
 
 /// Services told apart; telemetry of more is counted under `other`.

@@ -6,8 +6,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use truegreen_model::time::Timestamp;
+use truegreen_otlp::Signal;
 
-use crate::ingest::Signal;
 use crate::run_loop::Tap;
 
 /// A file that grows by a line for each accepted request.

@@ -1,29 +1,24 @@
-//! The one thread that owns the engine: it takes durable requests in their order, fires timers ten times a second,
+//! The one thread that owns the engine: it takes what is durable in its order, lets time pass where it is told to,
 //! performs what the engine asks for, and answers questions between two requests.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use truegreen_engine::{Effect, Engine, Input, Request};
 use truegreen_model::time::Timestamp;
-use truegreen_store::Log;
+use truegreen_otlp::Signal;
 
 use crate::alert;
-use crate::durable::{self, NotTaken, Offer, Writer};
-use crate::ingest::{Refusal, Reservation, Sender, Signal};
+use crate::request::{Reservation, Sender};
 
-const TICK: Duration = Duration::from_millis(100);
 /// Questions waiting for an answer; more are refused.
 const MAX_QUERIES: usize = 256;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Senders whose gaps wait to be told to the engine; more are merged into what the next refusal tells.
-const MAX_GAPS: usize = 10_000;
 
 /// Someone else who wants to see what was accepted, in the engine's order.
 pub trait Tap: Send {
@@ -33,19 +28,24 @@ pub trait Tap: Send {
 
 type Query = Box<dyn FnOnce(&Engine) + Send>;
 
-pub(crate) enum Message {
+enum Message {
     Accepted(Accepted),
-    /// Requests of these senders were refused.
     Gaps {
         at: Timestamp,
         senders: Vec<Sender>,
     },
+    Resumed {
+        at: Timestamp,
+        down_since: Timestamp,
+    },
+    Time(Timestamp),
     /// A question waits.
     Asked,
     /// Nothing comes after this.
     Stop,
 }
 
+/// A durable request.
 pub(crate) struct Accepted {
     pub(crate) at: Timestamp,
     pub(crate) sequence: u64,
@@ -55,27 +55,58 @@ pub(crate) struct Accepted {
     pub(crate) _slot: OwnedSemaphorePermit,
 }
 
-/// What the threads and the handlers share.
-#[derive(Default)]
-pub(crate) struct Shared {
-    full: AtomicBool,
-    /// The log takes no writes.
-    pub(crate) log_failing: AtomicBool,
-    /// Entries that retention dropped from the log.
-    pub(crate) dropped_entries: AtomicU64,
-    stopping: AtomicBool,
-    queries: Mutex<VecDeque<Query>>,
-    gaps: Mutex<BTreeSet<Sender>>,
-    dropped_gaps: AtomicU64,
+/// What the engine sees, in order; told by whoever owns the log. Each time is at or after the one before.
+pub(crate) struct Feed(mpsc::Sender<Message>);
+
+impl Feed {
+    pub(crate) fn accepted(&self, accepted: Accepted) {
+        self.send(Message::Accepted(accepted));
+    }
+
+    /// Requests of these senders were refused.
+    pub(crate) fn gaps(&self, at: Timestamp, senders: Vec<Sender>) {
+        self.send(Message::Gaps { at, senders });
+    }
+
+    /// We listen again.
+    pub(crate) fn resumed(&self, at: Timestamp, down_since: Timestamp) {
+        self.send(Message::Resumed { at, down_since });
+    }
+
+    /// Nothing but time passed. The thread has no time of its own: it would run ahead of what is accepted but not yet
+    /// durable, and a replay would come to other verdicts.
+    pub(crate) fn time(&self, now: Timestamp) {
+        self.send(Message::Time(now));
+    }
+
+    /// The thread ends once it has taken what came before.
+    pub(crate) fn stop(&self) {
+        self.send(Message::Stop);
+    }
+
+    fn send(&self, message: Message) {
+        // A thread that ended by a bug is told by `Handle::ended`.
+        drop(self.0.send(message));
+    }
 }
 
-/// The way to the run loop.
+/// What the thread and the handlers share.
+#[derive(Default)]
+struct Shared {
+    is_full: AtomicBool,
+    queries: Mutex<VecDeque<Query>>,
+}
+
+impl Shared {
+    fn queries(&self) -> MutexGuard<'_, VecDeque<Query>> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The engine, to be asked.
 #[derive(Clone)]
 pub struct Handle {
-    offers: mpsc::Sender<durable::Message>,
     messages: mpsc::Sender<Message>,
-    slots: Arc<Semaphore>,
-    capacity: usize,
     shared: Arc<Shared>,
     ended: watch::Receiver<bool>,
 }
@@ -85,46 +116,25 @@ pub struct Handle {
 #[error("the engine cannot be asked now; try again")]
 pub struct Unavailable;
 
-/// The threads of a running engine.
-pub(crate) struct Threads {
-    engine: JoinHandle<()>,
-    writer: JoinHandle<()>,
-}
-
-impl Threads {
-    /// Waits until both have ended; fails if one panicked.
-    pub(crate) fn join(self) -> std::thread::Result<()> {
-        let written = self.writer.join();
-        self.engine.join().and(written)
-    }
-}
-
-/// Starts the threads of an engine that stands as its log says. `queue` bounds the requests that wait.
+/// Starts the thread of an engine that stands as its log says.
 pub(crate) fn start(
     engine: Engine,
-    log: Option<Log>,
-    queue: usize,
     alerts: alert::Handle,
     taps: Vec<Box<dyn Tap>>,
-) -> std::io::Result<(Handle, Threads)> {
-    let (offers, offered) = mpsc::channel();
+) -> std::io::Result<(Handle, Feed, JoinHandle<()>)> {
     let (messages, receiver) = mpsc::channel();
     let (ended_sender, ended) = watch::channel(false);
     let shared = Arc::new(Shared::default());
-    let capacity = queue.min(Semaphore::MAX_PERMITS);
-    let slots = Arc::new(Semaphore::new(capacity));
-    let writer = Writer::new(log, shared.clone(), messages.clone(), Clock::default());
-    let handle = Handle { offers, messages, slots, capacity, shared: shared.clone(), ended };
-    let run = RunLoop { engine, shared, alerts, taps, clock: Clock::default() };
+    let handle = Handle { messages: messages.clone(), shared: shared.clone(), ended };
+    let run = RunLoop { engine, shared, alerts, taps };
     let guard = Ended(ended_sender);
     let work = move || {
         // Told also when the engine panics.
         let _guard = guard;
         run.run(&receiver);
     };
-    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(work)?;
-    let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&offered))?;
-    Ok((handle, Threads { engine, writer }))
+    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(work)?;
+    Ok((handle, Feed(messages), thread))
 }
 
 struct Ended(watch::Sender<bool>);
@@ -136,44 +146,6 @@ impl Drop for Ended {
 }
 
 impl Handle {
-    /// Hands over a checked request, and waits until it is durable; or says why it is not taken.
-    pub(crate) async fn offer(
-        &self,
-        signal: Signal,
-        body: Vec<u8>,
-        mut reservation: Reservation,
-    ) -> Result<(), NotTaken> {
-        let refused = if self.is_stopping() {
-            Err(Refusal::ShuttingDown)
-        } else if self.is_full() {
-            Err(Refusal::EngineFull)
-        } else {
-            self.slots.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)
-        };
-        let slot = match refused {
-            Ok(slot) => slot,
-            Err(refusal) => return Err(NotTaken { refusal, body }),
-        };
-        reservation.shrink_to(body.capacity());
-        let (answer, answered) = oneshot::channel();
-        let offer = Offer { at: wall_clock(), signal, body, reservation, slot, answer };
-        let stopped = || NotTaken { refusal: Refusal::ShuttingDown, body: Vec::new() };
-        self.offers.send(durable::Message::Offer(offer)).map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
-    }
-
-    /// Tells the engine that something of these senders was refused.
-    pub fn refused(&self, senders: Vec<Sender>) {
-        let mut gaps = lock(&self.shared.gaps);
-        for sender in senders {
-            if gaps.len() >= MAX_GAPS && !gaps.contains(&sender) {
-                self.shared.dropped_gaps.fetch_add(1, Ordering::Relaxed);
-            } else {
-                gaps.insert(sender);
-            }
-        }
-    }
-
     /// Asks the engine something, between two requests.
     pub async fn ask<T: Send + 'static>(
         &self,
@@ -181,7 +153,7 @@ impl Handle {
     ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
         {
-            let mut queries = lock(&self.shared.queries);
+            let mut queries = self.shared.queries();
             if queries.len() >= MAX_QUERIES {
                 return Err(Unavailable);
             }
@@ -199,46 +171,15 @@ impl Handle {
 
     /// Whether a bound on the engine's memory is reached.
     pub fn is_full(&self) -> bool {
-        self.shared.full.load(Ordering::Relaxed)
+        self.shared.is_full.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing is taken any more.
-    pub fn is_stopping(&self) -> bool {
-        self.shared.stopping.load(Ordering::Relaxed) || *self.ended.borrow()
+    /// Whether the thread has ended, for whatever reason.
+    pub fn has_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
-    /// Requests that wait.
-    pub fn queued(&self) -> usize {
-        self.capacity.saturating_sub(self.slots.available_permits())
-    }
-
-    /// Refused senders beyond the bound on gaps.
-    pub fn dropped_gaps(&self) -> u64 {
-        self.shared.dropped_gaps.load(Ordering::Relaxed)
-    }
-
-    /// From now on nothing is taken.
-    pub fn refuse_new(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the log takes no writes, so that nothing can be accepted.
-    pub fn is_log_failing(&self) -> bool {
-        self.shared.log_failing.load(Ordering::Relaxed)
-    }
-
-    /// Entries that retention dropped from the log.
-    pub fn dropped_entries(&self) -> u64 {
-        self.shared.dropped_entries.load(Ordering::Relaxed)
-    }
-
-    /// The threads end once they have taken all that waits.
-    pub fn stop(&self) {
-        self.refuse_new();
-        drop(self.offers.send(durable::Message::Stop));
-    }
-
-    /// Resolves when the thread has ended, for whatever reason.
+    /// Resolves when it has.
     pub async fn ended(&self) {
         drop(self.ended.clone().wait_for(|ended| *ended).await);
     }
@@ -249,38 +190,31 @@ struct RunLoop {
     shared: Arc<Shared>,
     alerts: alert::Handle,
     taps: Vec<Box<dyn Tap>>,
-    clock: Clock,
 }
 
 impl RunLoop {
     fn run(mut self, messages: &mpsc::Receiver<Message>) {
-        let mut next_tick = Instant::now() + TICK;
-        loop {
-            self.answer_queries();
-            let wait = next_tick.saturating_duration_since(Instant::now());
-            match messages.recv_timeout(wait) {
-                Ok(Message::Accepted(accepted)) => self.take(&accepted),
-                Ok(Message::Gaps { at, senders }) => self.note_gaps(at, &senders),
-                Ok(Message::Asked) => {}
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.last_words(),
-                // Ticks are for when nothing arrives: a request fires the timers itself, at its own time of receipt,
-                // and what waits must be seen before the time after it.
-                Err(RecvTimeoutError::Timeout) => {
-                    self.apply(wall_clock(), Input::Tick);
-                    next_tick = Instant::now() + TICK;
-                }
+        while let Ok(message) = messages.recv() {
+            match message {
+                Message::Accepted(accepted) => self.take(&accepted),
+                Message::Gaps { at, senders } => self.note_gaps(at, &senders),
+                Message::Resumed { at, down_since } => self.apply(at, Input::Resumed { down_since }),
+                Message::Time(now) => self.apply(now, Input::Tick),
+                Message::Asked => {}
+                Message::Stop => break,
             }
+            self.answer_queries();
         }
+        self.answer_queries();
     }
 
     fn take(&mut self, accepted: &Accepted) {
-        let now = self.clock.at(accepted.at);
         for tap in &mut self.taps {
-            tap.accepted(now, accepted.signal, &accepted.body);
+            tap.accepted(accepted.at, accepted.signal, &accepted.body);
         }
         let request = Request { sequence: accepted.sequence, body: &accepted.body };
         self.apply(
-            now,
+            accepted.at,
             match accepted.signal {
                 Signal::Traces => Input::Traces(request),
                 Signal::Logs => Input::Logs(request),
@@ -295,11 +229,10 @@ impl RunLoop {
         }
     }
 
-    fn apply(&mut self, at: Timestamp, input: Input<'_>) {
-        let now = self.clock.at(at);
+    fn apply(&mut self, now: Timestamp, input: Input<'_>) {
         let effects = self.engine.apply(now, input);
         self.perform(effects);
-        self.shared.full.store(self.engine.is_full(), Ordering::Relaxed);
+        self.shared.is_full.store(self.engine.is_full(), Ordering::Relaxed);
     }
 
     fn perform(&self, effects: Vec<Effect>) {
@@ -318,54 +251,9 @@ impl RunLoop {
     }
 
     fn answer_queries(&mut self) {
-        let waiting = std::mem::take(&mut *lock(&self.shared.queries));
+        let waiting = std::mem::take(&mut *self.shared.queries());
         for query in waiting {
             query(&self.engine);
         }
-    }
-
-    fn last_words(&mut self) {
-        self.apply(wall_clock(), Input::Tick);
-        self.answer_queries();
-    }
-}
-
-impl Shared {
-    pub(crate) fn take_gaps(&self) -> Vec<Sender> {
-        std::mem::take(&mut *lock(&self.gaps)).into_iter().collect()
-    }
-}
-
-/// The wall clock made monotonic: a clock that is set back stands still until it is past where it was.
-#[derive(Default)]
-pub(crate) struct Clock(Timestamp);
-
-impl Clock {
-    pub(crate) fn at(&mut self, wall: Timestamp) -> Timestamp {
-        self.0 = self.0.max(wall);
-        self.0
-    }
-}
-
-/// The time of day as this machine tells it.
-pub fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_set_back_stands_still() {
-        let mut clock = Clock::default();
-        assert_eq!(clock.at(Timestamp(50)), Timestamp(50));
-        assert_eq!(clock.at(Timestamp(20)), Timestamp(50));
-        assert_eq!(clock.at(Timestamp(60)), Timestamp(60));
     }
 }

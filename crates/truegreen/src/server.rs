@@ -10,10 +10,11 @@ use truegreen_model::flow::Flow;
 use truegreen_store::Log;
 
 use crate::config::{Config, Data};
+use crate::durable::Replayed;
 use crate::ingest::Intake;
 use crate::listen::{self, Floor};
 use crate::metrics::Metrics;
-use crate::run_loop::{self, Tap, Threads};
+use crate::run_loop::{self, Tap};
 use crate::{alert, api, durable, web};
 
 /// Why a server cannot start.
@@ -51,7 +52,9 @@ pub struct Addresses {
 pub struct Server {
     addresses: Addresses,
     run: run_loop::Handle,
-    threads: Threads,
+    log: durable::Handle,
+    /// Of the log, then of the engine.
+    threads: [std::thread::JoinHandle<()>; 2],
     alerts: alert::Alerts,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -62,6 +65,8 @@ pub struct Server {
 pub struct Seen {
     /// The engine, to be asked.
     pub run: run_loop::Handle,
+    /// The log, for what waits and whether it takes writes.
+    pub log: durable::Handle,
     /// Own counters.
     pub metrics: Arc<Metrics>,
     /// For the bytes in flight.
@@ -83,20 +88,21 @@ impl Server {
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
         let engine = Engine::new(flows, engine_options(config));
         let data = config.data.clone();
-        let (engine, log) = tokio::task::spawn_blocking(move || recover(engine, data)).await??;
+        let (engine, log, replayed) = tokio::task::spawn_blocking(move || recover(engine, data)).await??;
         for finding in
             engine.report().findings.into_iter().filter(|finding| ["open", "quiet"].contains(&&*finding.status))
         {
             alerts.handle().opened(finding);
         }
-        let (run, threads) = run_loop::start(engine, log, config.limits.queued_requests, alerts.handle(), taps)?;
-        let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), run.clone()));
+        let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), taps)?;
+        let (log, log_thread) = durable::start(log, replayed, config.limits.queued_requests, run.clone(), feed)?;
+        let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), log.clone()));
 
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = intake.clone().router();
-        let seen = Seen { run: run.clone(), metrics, intake };
+        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
@@ -105,7 +111,8 @@ impl Server {
             tokio::spawn(listen::serve(http, otlp, floor.clone())),
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
-        Ok(Server { addresses, run, threads, alerts, stop, listeners })
+        let threads = [log_thread, engine_thread];
+        Ok(Server { addresses, run, log, threads, alerts, stop, listeners })
     }
 
     /// Where it listens.
@@ -120,17 +127,17 @@ impl Server {
 
     /// Takes nothing more, finishes what was taken, sends the last alerts. Fails if the engine had panicked.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.run.refuse_new();
+        self.log.refuse_new();
         self.stop.send_replace(true);
         for listener in self.listeners {
             listener.await?;
         }
-        self.run.stop();
+        self.log.stop();
         let (threads, alerts) = (self.threads, self.alerts);
         let ended = tokio::task::spawn_blocking(move || {
-            let ended = threads.join();
+            let [written, ended] = threads.map(std::thread::JoinHandle::join);
             alerts.stop();
-            ended
+            ended.and(written)
         });
         ended.await?.map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
     }
@@ -145,16 +152,19 @@ fn engine_options(config: &Config) -> Options {
     }
 }
 
+/// An engine where it stood, the log that says so, and what was found there.
+type Recovered = (Engine, Option<Log>, Option<Replayed>);
+
 /// Opens the log, and brings the engine to where it stood.
-fn recover(mut engine: Engine, data: Option<Data>) -> Result<(Engine, Option<Log>), truegreen_store::Error> {
-    let Some(data) = data else { return Ok((engine, None)) };
+fn recover(mut engine: Engine, data: Option<Data>) -> Result<Recovered, truegreen_store::Error> {
+    let Some(data) = data else { return Ok((engine, None, None)) };
     let options = truegreen_store::Options {
         max_age: data.max_age,
         max_bytes: data.max_bytes,
         min_free_bytes: data.min_free_bytes,
         ..truegreen_store::Options::default()
     };
-    let mut log = Log::open(&data.dir, options)?;
+    let log = Log::open(&data.dir, options)?;
     let recovery = log.recovery();
     if recovery.cut_bytes > 0 {
         tracing::warn!(
@@ -162,8 +172,10 @@ fn recover(mut engine: Engine, data: Option<Data>) -> Result<(Engine, Option<Log
             "a crash cut the last write to the log short; nobody was told it was taken"
         );
     }
-    if let Some(replayed) = durable::replay(&mut log, &mut engine)? {
-        tracing::info!(entries = replayed.entries, "the log was replayed");
+    let replayed = durable::replay(&log, &mut engine)?;
+    if let Some(Replayed { entries, in_order, .. }) = replayed {
+        let end = if in_order { "it was stopped in order" } else { "it was not stopped in order" };
+        tracing::info!(entries, "the log was replayed; {end}");
     }
-    Ok((engine, Some(log)))
+    Ok((engine, Some(log), replayed))
 }

@@ -179,7 +179,7 @@ async fn livez(State(seen): State<Seen>) -> Response {
 }
 
 async fn readyz(State(seen): State<Seen>) -> Response {
-    let why_not = match (seen.run.is_stopping(), seen.run.is_full(), seen.run.is_log_failing()) {
+    let why_not = match (seen.log.is_stopping(), seen.run.is_full(), seen.log.is_failing()) {
         (true, ..) => "stopping\n",
         (_, true, _) => "memory for journeys is full\n",
         (.., true) => "the log takes no writes\n",

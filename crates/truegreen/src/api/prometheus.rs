@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use truegreen_model::report::{CounterReport, Report};
+use truegreen_otlp::Signal;
 
 use super::Problem;
-use crate::ingest::Signal;
 use crate::metrics::{BySignal, Exposition, Metrics};
 use crate::server::Seen;
 use crate::wording;
@@ -99,12 +99,12 @@ fn intake(text: &mut Exposition, seen: &Seen) {
     let help = "Connections closed unserved because limits.connections were open.";
     text.single("refused_connections_total", "counter", help, metrics.refused_connections.get());
     let help = "Refused senders whose gap could not be noted because too many waited.";
-    text.single("dropped_gaps_total", "counter", help, seen.run.dropped_gaps());
-    text.single("queued_requests", "gauge", "Requests that wait for the log and the engine.", seen.run.queued());
+    text.single("dropped_gaps_total", "counter", help, seen.log.dropped_gaps());
+    text.single("queued_requests", "gauge", "Requests that wait for the log and the engine.", seen.log.queued());
     let help = "1 while the log of accepted requests takes no writes, so that nothing is accepted.";
-    text.single("log_failing", "gauge", help, u64::from(seen.run.is_log_failing()));
+    text.single("log_failing", "gauge", help, u64::from(seen.log.is_failing()));
     let help = "Entries dropped from the log because they were too old or too many.";
-    text.single("log_dropped_entries_total", "counter", help, seen.run.dropped_entries());
+    text.single("log_dropped_entries_total", "counter", help, seen.log.dropped_entries());
     text.single("in_flight_bytes", "gauge", "Bytes of bodies in flight.", seen.intake.bytes_in_flight());
 }
 

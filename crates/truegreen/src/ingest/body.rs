@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use truegreen_otlp::{Limits, Signal, check, senders};
 
 use super::decompress::{self, Encoding};
-use super::refusal::Refusal;
-use super::reservation::Reservation;
+use crate::request::{Refusal, Reservation, Sender};
 
 /// What a body is written in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,15 +16,6 @@ pub enum Form {
     Json,
     /// CloudEvents.
     Events(super::events::Mode),
-}
-
-/// Who sent something that was refused.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Sender {
-    /// `service.name`.
-    pub service: String,
-    /// `service.instance.id`, where it could be read.
-    pub instance: Option<String>,
 }
 
 /// A refusal, and whom it leaves a gap for.

@@ -3,8 +3,7 @@
 
 use std::io::{BufReader, Read};
 
-use super::refusal::Refusal;
-use super::reservation::Reservation;
+use crate::request::{Refusal, Reservation};
 
 /// How a body is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,5 @@
 //! Telemetry in: OTLP over gRPC and HTTP, and CloudEvents. One path for all of them: [`receive`](Intake) the body
-//! within bounds, bring it to plain protobuf, check it, hand it to the run loop, answer. What cannot be taken is
+//! within bounds, bring it to plain protobuf, check it, hand it to [`durable`], answer. What cannot be taken is
 //! refused, counted, and opens a coverage gap for its sender; nothing is dropped silently (INV-DROP-1).
 
 mod body;
@@ -7,8 +7,6 @@ mod decompress;
 mod events;
 mod grpc;
 mod http;
-mod refusal;
-mod reservation;
 mod status;
 
 use std::sync::Arc;
@@ -20,13 +18,13 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
 use crate::config::Limits;
+use crate::durable;
 use crate::metrics::Metrics;
-use crate::run_loop;
-pub use body::{Form, Refused, Sender};
+use crate::request::ByteBudget;
+pub use crate::request::{Refusal, Reservation, Sender};
+pub use body::{Form, Refused};
 pub use decompress::Encoding;
 pub use events::Mode;
-pub use refusal::Refusal;
-pub use reservation::{ByteBudget, Reservation};
 pub use truegreen_otlp::Signal;
 
 /// What was taken of a request.
@@ -55,14 +53,14 @@ pub struct Intake {
     limits: Limits,
     budget: ByteBudget,
     metrics: Arc<Metrics>,
-    run: run_loop::Handle,
+    log: durable::Handle,
 }
 
 impl Intake {
-    /// An intake that feeds this run loop.
-    pub fn new(limits: Limits, metrics: Arc<Metrics>, run: run_loop::Handle) -> Intake {
+    /// An intake that feeds this log.
+    pub fn new(limits: Limits, metrics: Arc<Metrics>, log: durable::Handle) -> Intake {
         let budget = ByteBudget::new(limits.in_flight_bytes);
-        Intake { limits, budget, metrics, run }
+        Intake { limits, budget, metrics, log }
     }
 
     /// Bytes of bodies in flight.
@@ -86,7 +84,7 @@ impl Intake {
         let limit = self.limits.body_bytes.saturating_add(framing);
         let mut received =
             Receiving { body, bytes: Vec::new(), reservation: self.budget.reserve(), limit, refused: None };
-        if self.run.is_stopping() {
+        if self.log.is_stopping() {
             received.refused = Some(Refusal::ShuttingDown);
         }
         let done = tokio::time::timeout(self.limits.body_timeout, received.all()).await;
@@ -113,7 +111,7 @@ impl Intake {
         drop(tokio::time::timeout(self.limits.body_timeout, received.discard(0)).await);
     }
 
-    /// Brings a received body to plain protobuf, checks it and hands it to the run loop.
+    /// Brings a received body to plain protobuf, checks it and hands it to the log.
     async fn take(
         &self,
         signal: Signal,
@@ -133,7 +131,7 @@ impl Intake {
             tokio::task::spawn_blocking(prepare).await.map_err(stopped)?
         }?;
         let body::Prepared { body, reservation, tally } = prepared;
-        let offered = self.run.offer(signal, body, reservation).await;
+        let offered = self.log.offer(signal, body, reservation).await;
         offered.map_err(|not_taken| body::refused(not_taken.refusal, signal, &not_taken.body))?;
         self.metrics.accepted_requests.of(signal).add(1);
         self.metrics.accepted_records.of(signal).add(tally.accepted);
@@ -144,7 +142,7 @@ impl Intake {
             for (reason, n) in &tally.reasons {
                 self.metrics.refused_records.add(reason, *n);
             }
-            self.run.refused(tally.senders);
+            self.log.refused(tally.senders);
         }
         Ok(Taken { rejected: tally.rejected, message: tally.message })
     }
@@ -156,7 +154,7 @@ impl Intake {
         if senders.is_empty() {
             self.metrics.refused_without_sender.add(1);
         } else {
-            self.run.refused(senders);
+            self.log.refused(senders);
         }
         tracing::debug!(reason = refusal.reason(), "refused: {}", refusal.message());
         refusal

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::Signal;
-use super::refusal::Refusal;
+use super::{Refusal, Signal};
 
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 

@@ -222,7 +222,7 @@ pub(crate) fn text(key: &str, value: &str) -> KeyValue {
 }
 
 pub(crate) fn now_nanos() -> u64 {
-    truegreen::run_loop::wall_clock().0
+    truegreen::clock::wall_clock().0
 }
 
 /// A span of `shop` for one order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refusal::Refusal;
+use super::Refusal;
 
 /// The bound that all bodies share.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl Reservation {
     }
 
     #[cfg(test)]
-    pub(super) fn unbounded_for_tests() -> Reservation {
+    pub(crate) fn unbounded_for_tests() -> Reservation {
         ByteBudget::new(usize::MAX).reserve()
     }
 }

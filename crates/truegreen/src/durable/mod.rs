@@ -1,0 +1,164 @@
+//! Between the intake and the engine: makes accepted inputs durable in the order in which the engine will see them, and
+//! only then lets their senders be answered (INV-ACK-1). When what is done is decided by [`truegreen_store::order`];
+//! here it is done.
+//!
+//! Read in this order: this file (the way in, for handlers), `writer` (the thread that owns the log), `gaps` (whose
+//! requests were refused), `replay` (what a restart does).
+
+mod gaps;
+mod replay;
+mod writer;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use truegreen_model::time::Timestamp;
+use truegreen_otlp::Signal;
+use truegreen_store::Log;
+
+use self::gaps::Gaps;
+pub(crate) use self::replay::{Replayed, replay};
+use self::writer::Writer;
+use crate::clock::wall_clock;
+use crate::request::{Refusal, Reservation, Sender};
+use crate::run_loop;
+
+/// The way to the log.
+#[derive(Clone)]
+pub struct Handle {
+    messages: mpsc::Sender<Message>,
+    slots: Arc<Semaphore>,
+    capacity: usize,
+    shared: Arc<Shared>,
+    engine: run_loop::Handle,
+}
+
+/// What is sent to the thread.
+enum Message {
+    Offer(Offer),
+    /// What comes after this is not taken.
+    Stop,
+}
+
+/// A request that was checked, on its way to be accepted.
+struct Offer {
+    at: Timestamp,
+    signal: Signal,
+    body: Vec<u8>,
+    reservation: Reservation,
+    slot: OwnedSemaphorePermit,
+    /// Until it is answered.
+    answer: Option<oneshot::Sender<Result<(), NotTaken>>>,
+}
+
+/// Why an offered request was not taken, with its body, from which its sender can be read.
+pub(crate) struct NotTaken {
+    pub(crate) refusal: Refusal,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What the thread and the handlers share.
+#[derive(Default)]
+struct Shared {
+    /// The log takes no writes.
+    is_failing: AtomicBool,
+    is_stopping: AtomicBool,
+    /// Entries that retention dropped from the log.
+    dropped_entries: AtomicU64,
+    gaps: Mutex<Gaps>,
+    dropped_gaps: AtomicU64,
+}
+
+impl Shared {
+    fn gaps(&self) -> MutexGuard<'_, Gaps> {
+        self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts the thread of a log that was replayed. `queue` bounds the requests that wait.
+pub(crate) fn start(
+    log: Option<Log>,
+    replayed: Option<Replayed>,
+    queue: usize,
+    engine: run_loop::Handle,
+    feed: run_loop::Feed,
+) -> std::io::Result<(Handle, JoinHandle<()>)> {
+    let (messages, received) = mpsc::channel();
+    let shared = Arc::new(Shared::default());
+    let capacity = queue.min(Semaphore::MAX_PERMITS);
+    let writer = Writer::new(log, replayed, shared.clone(), feed);
+    let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&received))?;
+    Ok((Handle { messages, slots: Arc::new(Semaphore::new(capacity)), capacity, shared, engine }, thread))
+}
+
+impl Handle {
+    /// Hands over a checked request, and waits until it is durable; or says why it is not taken.
+    pub(crate) async fn offer(
+        &self,
+        signal: Signal,
+        body: Vec<u8>,
+        mut reservation: Reservation,
+    ) -> Result<(), NotTaken> {
+        let refused = if self.is_stopping() {
+            Err(Refusal::ShuttingDown)
+        } else if self.engine.is_full() {
+            Err(Refusal::EngineFull)
+        } else {
+            self.slots.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)
+        };
+        let slot = match refused {
+            Ok(slot) => slot,
+            Err(refusal) => return Err(NotTaken { refusal, body }),
+        };
+        reservation.shrink_to(body.capacity());
+        let (answer, answered) = oneshot::channel();
+        let offer = Offer { at: wall_clock(), signal, body, reservation, slot, answer: Some(answer) };
+        let stopped = || NotTaken { refusal: Refusal::ShuttingDown, body: Vec::new() };
+        self.messages.send(Message::Offer(offer)).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// Something of these senders was refused: the engine must know before it sees what is accepted after it.
+    pub(crate) fn refused(&self, senders: Vec<Sender>) {
+        let dropped = self.shared.gaps().add(senders);
+        self.shared.dropped_gaps.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is taken any more.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping.load(Ordering::Relaxed) || self.engine.has_ended()
+    }
+
+    /// Requests that wait.
+    pub fn queued(&self) -> usize {
+        self.capacity.saturating_sub(self.slots.available_permits())
+    }
+
+    /// Refused senders beyond the bounds on gaps.
+    pub fn dropped_gaps(&self) -> u64 {
+        self.shared.dropped_gaps.load(Ordering::Relaxed)
+    }
+
+    /// Whether the log takes no writes, so that nothing can be accepted.
+    pub fn is_failing(&self) -> bool {
+        self.shared.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Entries that retention dropped from the log.
+    pub fn dropped_entries(&self) -> u64 {
+        self.shared.dropped_entries.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is taken.
+    pub(crate) fn refuse_new(&self) {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The threads of log and engine end once all that waits was taken.
+    pub(crate) fn stop(&self) {
+        self.refuse_new();
+        drop(self.messages.send(Message::Stop));
+    }
+}
