@@ -76,6 +76,18 @@ pub enum Error {
         /// The failure that began it.
         cause: String,
     },
+    /// The checkpoints cannot be read or written. The log is not touched by that.
+    #[error("{dir}: cannot {action} the checkpoint: {cause}\nhint: {hint}")]
+    Checkpoint {
+        /// The checkpoints' directory.
+        dir: PathBuf,
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// What the key-value store said.
+        cause: String,
+        /// How to go on.
+        hint: &'static str,
+    },
     /// Another process, or another part of this one, holds the log.
     #[error("{dir}: in use by {by}\nhint: stop it first, or give this one a directory of its own")]
     Locked {

@@ -5,11 +5,12 @@
 //! segments. It is *not* a key-value store: no entry is ever changed or removed alone, and what a body means is known
 //! elsewhere. The log starts no thread, needs no runtime and reads no clock: every call does its work on the caller's
 //! thread, and [`Log::commit`] waits for the disk. Beside it stands what is derived from it, and can be built again:
-//! the [`index`].
+//! the [`index`]; and what the engine derived from it as of a sequence, the [`checkpoint`].
 //!
 //! Read in this order: [`entry`], [`error`], [`embedded`] (the log), `embedded::format` (the bytes on disk), [`order`]
 //! (when an entry is appended, synced, acknowledged, applied and checkpointed).
 
+pub mod checkpoint;
 pub mod embedded;
 pub mod entry;
 pub mod error;
