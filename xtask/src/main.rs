@@ -1,6 +1,7 @@
 //! One command for what CI runs, the same on a desk.
 
 mod mutants;
+mod peers;
 mod tidy;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ cargo xtask <command>
   tidy      the rules of the house that no lint knows: which crate may know which
   test      every test, on real parts
   bench     scan, match and ledger beside prost decoding the same bytes; the last line is the ratio
+            --peers: the whole server and the engine beside other systems on the same data; installs what is missing
   mutants   breaks the engine in ten ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
@@ -23,12 +25,12 @@ cargo xtask <command>
 const CARGO_DENY: &str = "0.20";
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    let done = match command.as_deref() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.first().map(String::as_str) {
         Some("ci") => ci(),
         Some("tidy") => tidy::check(),
         Some("test") => test(),
-        Some("bench") => bench(),
+        Some("bench") => bench(&arguments[1..]),
         Some("mutants") => mutants::run(),
         Some("deny") => deny(),
         _ => {
@@ -59,7 +61,14 @@ fn test() -> Result<()> {
     cargo(&["test", "--workspace", "--locked", "--lib", "--bins", "--tests"])
 }
 
-fn bench() -> Result<()> {
+fn bench(arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => {}
+        [peers, rest @ ..] if peers == "--peers" => return peers::run(rest),
+        [other, ..] => {
+            bail!("{other} is no option of bench\nhint: `cargo xtask bench`, or `cargo xtask bench --peers`")
+        }
+    }
     cargo(&["bench", "--package", "truegreen-otlp", "--bench", "scan"])?;
     cargo(&["bench", "--package", "truegreen-engine", "--bench", "engine"])
 }

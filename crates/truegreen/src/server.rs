@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use truegreen_engine::{Engine, Options};
@@ -76,6 +77,17 @@ pub struct Seen {
 impl Server {
     /// Takes the ports and starts. `taps` see what is accepted.
     pub async fn start(config: &Config, flows: Vec<Flow>, taps: Vec<Box<dyn Tap>>) -> Result<Server, Error> {
+        Server::mounting(config, flows, taps, Intake::router).await
+    }
+
+    /// As [`start`](Server::start), with other routes to the intake. For benchmarks.
+    #[doc(hidden)]
+    pub async fn mounting(
+        config: &Config,
+        flows: Vec<Flow>,
+        taps: Vec<Box<dyn Tap>>,
+        routes: impl FnOnce(Arc<Intake>) -> Router,
+    ) -> Result<Server, Error> {
         config.check_reach()?;
         // Ports first: whoever cannot have them should hear that and nothing else.
         let grpc = listen::bind("grpc", config.listen.grpc).await?;
@@ -101,7 +113,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
-        let otlp = intake.clone().router();
+        let otlp = routes(intake.clone());
         let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::body::Refused;
-use super::{Encoding, Form, Intake, Refusal, Signal, Taken, http, status};
+use super::{Encoding, Form, Intake, Refusal, Reservation, Signal, Taken, http, status};
 
 /// A flag that says compressed or not, and the message's length as a big-endian number.
 const FRAMING: usize = 5;
@@ -45,7 +45,21 @@ pub(super) async fn export(State(intake): State<Arc<Intake>>, signal: Signal, re
     }
 }
 
+/// Reads a call and answers it without looking into it.
+pub(super) async fn answer_unread(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    match read(&intake, Signal::Traces, request).await {
+        Ok(_) => accepted(&Taken { rejected: 0, message: String::new() }),
+        Err(refused) => refuse(&intake.note(refused)),
+    }
+}
+
 async fn try_export(intake: &Intake, signal: Signal, request: Request) -> Result<Taken, Refused> {
+    let (encoding, bytes, reservation) = read(intake, signal, request).await?;
+    intake.take(signal, Form::Protobuf, encoding, bytes, reservation).await
+}
+
+/// The one message of a call, still compressed.
+async fn read(intake: &Intake, signal: Signal, request: Request) -> Result<(Encoding, Vec<u8>, Reservation), Refused> {
     let (head, body) = request.into_parts();
     let named = match readable(&head) {
         Ok(encoding) => encoding,
@@ -69,7 +83,7 @@ async fn try_export(intake: &Intake, signal: Signal, request: Request) -> Result
         return Err(Refusal::Malformed("a compressed message without grpc-encoding".to_owned()).into());
     }
     let encoding = if compressed { named } else { Encoding::Identity };
-    intake.take(signal, Form::Protobuf, encoding, bytes, reservation).await
+    Ok((encoding, bytes, reservation))
 }
 
 /// The encoding of compressed messages, if this is a call at all.

@@ -79,6 +79,14 @@ impl Intake {
         router.route("/v1/events", any(events::take)).fallback(http::unknown_path).with_state(self)
     }
 
+    /// Reads calls as [`router`](Intake::router) does and answers them at once, with nothing behind: what receiving
+    /// alone can reach. For benchmarks.
+    #[doc(hidden)]
+    pub fn router_to_nowhere(self: Arc<Intake>) -> Router {
+        let unread = any(grpc::answer_unread);
+        Router::new().route(grpc::path(Signal::Traces), unread).fallback(http::unknown_path).with_state(self)
+    }
+
     /// Reads a body of at most `limits.body` and `framing` bytes.
     async fn receive(&self, body: Body, framing: usize) -> Result<(Vec<u8>, Reservation), Refused> {
         let limit = self.limits.body_bytes.saturating_add(framing);
