@@ -17,13 +17,26 @@ pub enum Kind {
     Resumed,
     /// We stopped in order: until then we listened, and everything that was taken stands before this.
     Stopped,
+    /// The texts of the contracts, which hold for what stands behind this.
+    Contracts,
 }
 
 impl Kind {
     /// Every kind, each once.
-    pub const ALL: [Kind; 6] = [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed, Kind::Stopped];
+    pub const ALL: [Kind; 7] =
+        [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed, Kind::Stopped, Kind::Contracts];
 
-    /// Its byte on disk; never reused for another meaning.
+    /// Whether it is a note of our own rather than what a sender sent. Notes are small, and must be taken where requests
+    /// no longer are: for them half of [`Options::min_free_bytes`](crate::Options::min_free_bytes) may be used.
+    pub const fn is_note(self) -> bool {
+        match self {
+            Kind::Traces | Kind::Logs | Kind::Metrics => false,
+            Kind::Refused | Kind::Resumed | Kind::Stopped | Kind::Contracts => true,
+        }
+    }
+
+    /// Its byte on disk; never reused for another meaning. A further one takes a further format: a program that does
+    /// not know it must say so, and neither misread it nor take it for damage.
     pub(crate) const fn byte(self) -> u8 {
         match self {
             Kind::Traces => 1,
@@ -32,6 +45,7 @@ impl Kind {
             Kind::Refused => 4,
             Kind::Resumed => 5,
             Kind::Stopped => 6,
+            Kind::Contracts => 7,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The bytes on disk, format 1. All numbers are little-endian; times are nanoseconds since 1970.
+//! The bytes on disk, format 2. All numbers are little-endian; times are nanoseconds since 1970.
 //!
 //! A log is a directory of segment files named by the sequence of their first entry, `00000000000000000001.segment`,
 //! and a file `LOCK`. A segment is a header, blocks one behind the other, and, once it is full, a seal. It is only
@@ -7,7 +7,7 @@
 //! | segment header | bytes | |
 //! | --- | --- | --- |
 //! | magic | 8 | `TGSEGMNT` |
-//! | format | 4 | 1 |
+//! | format | 4 | 1 or 2 |
 //! | checksum | 4 | of the 12 bytes before; these 16 stay as they are in every format to come |
 //! | first sequence | 8 | of its first entry; the same as in the file's name |
 //! | created at | 8 | when its first entry was received |
@@ -36,6 +36,10 @@
 //! | offset, synced to | 16 | as in a block |
 //! | checksum | 4 | of the 52 bytes before |
 //!
+//! Kinds of entries: 1 traces, 2 logs, 3 metrics, 4 refused, 5 resumed; since format 2 also 6 stopped and 7 contracts.
+//! Nothing else differs between the formats. A program that knows format 1 alone refuses a log with a segment of format
+//! 2, and names both; so nothing is appended to a segment of an older format.
+//!
 //! Checksums are CRC-32 (IEEE). Behind the segment's header they start from its seed and cover their own offset, so
 //! that a block within a hostile body, from another segment or from an earlier use of the disk never passes for one.
 //! *Synced to* is what tells a torn write from damage: bytes that a later block vouches for were durable once.
@@ -44,7 +48,9 @@ use crc32fast::Hasher;
 use truegreen_model::time::Timestamp;
 
 /// The format this program writes, and the newest it reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// The oldest it reads.
+const OLDEST_VERSION: u32 = 1;
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 36;
 pub(crate) const BLOCK_HEADER_BYTES: usize = 68;
 pub(crate) const SEAL_BYTES: usize = 56;
@@ -111,6 +117,7 @@ fn checks(seed: u32, bytes: &[u8]) -> bool {
 /// The first bytes of a segment file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SegmentHeader {
+    pub(crate) version: u32,
     pub(crate) first_sequence: u64,
     pub(crate) created_at: Timestamp,
     /// What every checksum behind the header starts from; set by [`SegmentHeader::encode`].
@@ -135,7 +142,7 @@ impl SegmentHeader {
         bytes.extend_from_slice(&created_at.0.to_le_bytes());
         let seed = checksum(0, &bytes);
         bytes.extend_from_slice(&seed.to_le_bytes());
-        (SegmentHeader { first_sequence, created_at, seed }, bytes)
+        (SegmentHeader { version: VERSION, first_sequence, created_at, seed }, bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<SegmentHeader, HeaderFault> {
@@ -146,17 +153,22 @@ impl SegmentHeader {
         // The format is judged before anything behind the prologue is looked at: a newer one may differ in all of it.
         let mut fields = Fields(bytes);
         let _magic = fields.u64();
-        match fields.u32() {
-            Some(VERSION) => {}
+        let version = match fields.u32() {
+            Some(known @ OLDEST_VERSION..=VERSION) => known,
             Some(found) if found > VERSION => return Err(HeaderFault::Newer(found)),
             _ => return Err(HeaderFault::Broken),
-        }
+        };
         if !bytes.get(..SEGMENT_HEADER_BYTES).is_some_and(|header| checks(0, header)) {
             return Err(HeaderFault::Broken);
         }
         let _prologue_checksum = fields.u32();
         let decoded = (|| {
-            Some(SegmentHeader { first_sequence: fields.u64()?, created_at: fields.time()?, seed: fields.u32()? })
+            Some(SegmentHeader {
+                version,
+                first_sequence: fields.u64()?,
+                created_at: fields.time()?,
+                seed: fields.u32()?,
+            })
         })();
         decoded.ok_or(HeaderFault::Broken)
     }
@@ -351,11 +363,11 @@ mod tests {
     #[test]
     fn a_newer_format_is_told_apart_from_damage() {
         let (_, mut bytes) = SegmentHeader::encode(1, Timestamp(0));
-        bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
         assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Broken), "a flipped bit");
         let sum = checksum(0, &bytes[..12]);
         bytes[12..16].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Newer(2)), "a newer program");
+        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Newer(VERSION + 1)), "a newer program");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use truegreen_model::time::Timestamp;
 use self::block::OpenBlock;
 use self::catalog::Shared;
 use self::disk::{Directory, Disk, create_directory};
-use self::format::{BLOCK_HEADER_BYTES, ENTRY_HEADER_BYTES, MAX_BODY_BYTES, SEAL_BYTES, SEGMENT_HEADER_BYTES};
+use self::format::{BLOCK_HEADER_BYTES, ENTRY_HEADER_BYTES, MAX_BODY_BYTES, SEAL_BYTES, SEGMENT_HEADER_BYTES, VERSION};
 use self::lock::Lock;
 use self::reader::{Entries, Reader};
 use self::recovery::{Recovery, survey};
@@ -50,7 +50,8 @@ pub struct Options {
     pub max_age: Duration,
     /// The oldest entries are dropped while the segments take more than this many bytes.
     pub max_bytes: u64,
-    /// Nothing is appended that would leave fewer bytes free on the disk.
+    /// Nothing is appended that would leave fewer bytes free on the disk; of our own notes ([`Kind::is_note`]) nothing
+    /// that would leave fewer than half of it, so that what must be said about a full disk can be.
     pub min_free_bytes: u64,
 }
 
@@ -146,7 +147,7 @@ impl<D: Disk> Log<D> {
             return Err(Error::TooLarge { bytes: body.len(), most: MAX_BODY_BYTES });
         }
         let bytes = ENTRY_HEADER_BYTES + body.len();
-        self.take_room((bytes + BLOCK_HEADER_BYTES) as u64)?;
+        self.take_room((bytes + BLOCK_HEADER_BYTES) as u64, kind)?;
         if self.block.plain_bytes() + bytes > self.options.block_bytes {
             self.close_block()?;
         }
@@ -249,20 +250,22 @@ impl<D: Disk> Log<D> {
         })
     }
 
-    /// Takes `bytes` of the free space, measured now and then.
-    fn take_room(&mut self, bytes: u64) -> Result<(), Error> {
+    /// Takes `bytes` of the free space, measured now and then; for a note each time.
+    fn take_room(&mut self, bytes: u64, kind: Kind) -> Result<(), Error> {
         if self.room < bytes {
             let free = self.disk.free_bytes().map_err(failed(&*self.disk, "measure the free space of", None))?;
+            let reserve = self.options.min_free_bytes;
+            let least = if kind.is_note() { reserve / 2 } else { reserve };
             let pending = self.block.plain_bytes() + self.active.as_ref().map_or(0, Active::pending_bytes);
-            let least = self.options.min_free_bytes;
-            let taken = pending + SEGMENT_HEADER_BYTES + SEAL_BYTES;
-            let room = free.saturating_sub(least).saturating_sub(taken as u64);
-            if room < bytes {
+            let taken = (pending + SEGMENT_HEADER_BYTES + SEAL_BYTES) as u64;
+            if free.saturating_sub(least).saturating_sub(taken) < bytes {
                 return Err(Error::NoSpace { dir: self.disk.path(None), free, least });
             }
+            // What is left over is for requests: it does not reach into the reserve.
+            let room = free.saturating_sub(reserve).saturating_sub(taken);
             self.room = room.min(ROOM_BYTES.max(bytes));
         }
-        self.room -= bytes;
+        self.room = self.room.saturating_sub(bytes);
         Ok(())
     }
 
@@ -300,8 +303,8 @@ impl<D: Disk> Log<D> {
     fn is_full(&self) -> bool {
         self.active.as_ref().is_some_and(|active| {
             let age = self.block.latest().since(active.header.created_at);
-            active.totals.entries > 0
-                && (active.length() >= self.options.segment_bytes || age > self.options.max_age / 4)
+            let is_full = active.length() >= self.options.segment_bytes || age > self.options.max_age / 4;
+            active.totals.entries > 0 && (is_full || active.header.version < VERSION)
         })
     }
 

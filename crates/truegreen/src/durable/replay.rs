@@ -29,7 +29,7 @@ pub(crate) fn replay(log: &Log, engine: &mut Engine) -> Result<Option<Replayed>,
             Kind::Logs => drop(engine.apply(at, Input::Logs(request))),
             Kind::Metrics => drop(engine.apply(at, Input::Metrics(request))),
             Kind::Resumed => drop(engine.apply(at, Input::Resumed { down_since: down_since(&entry.body, at) })),
-            Kind::Stopped => drop(engine.apply(at, Input::Tick)),
+            Kind::Stopped | Kind::Contracts => drop(engine.apply(at, Input::Tick)),
             Kind::Refused => {
                 for sender in gaps::senders(&entry.body) {
                     let instance = sender.instance.as_deref();

@@ -169,11 +169,41 @@ fn a_newer_format_is_refused_by_name_of_both() {
     }
     let disk = SimulatedDisk::with(&files);
     let error = Log::open_on(disk.clone(), SMALL).unwrap_err();
-    assert!(matches!(error, Error::NewerVersion { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerVersion { found: 7, known: 2, .. }), "{error}");
     assert!(matches!(verify_on(&disk), Err(Error::NewerVersion { .. })));
     assert_eq!(disk.files(), files);
     // So is one that a crash may have left without a block.
     files.drain(..2);
     files[0].1.truncate(SEGMENT_HEADER_BYTES);
     assert!(matches!(Log::open_on(SimulatedDisk::with(&files), SMALL), Err(Error::NewerVersion { .. })));
+}
+
+/// A log as the program of format 1 left it: read as it is, never appended to.
+#[test]
+fn a_segment_of_an_older_format_is_read_and_sealed() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Log::open_on(disk.clone(), SMALL).unwrap();
+    let kinds = [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed];
+    let mut samples: Vec<Entry> = (1..=5).map(|sequence| sample(sequence, 60)).collect();
+    for (entry, kind) in samples.iter_mut().zip(kinds) {
+        entry.kind = kind;
+        append(&mut log, entry);
+    }
+    log.commit().unwrap();
+    let (name, mut older) = disk.files().remove(0);
+    older[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    let sum = checksum(0, &older[..12]);
+    older[12..16].copy_from_slice(&sum.to_le_bytes());
+    // The header's checksum, the seed of all others, stays: a CRC of bytes with their own CRC behind is always the same.
+    assert_eq!(checksum(0, &older[..32]).to_le_bytes(), older[32..36]);
+
+    let disk = SimulatedDisk::with(&[(name, older.clone())]);
+    let mut log = Log::open_on(disk.clone(), SMALL).unwrap();
+    assert_eq!(all(&log), samples);
+    samples.extend(fill(&mut log, 3, 60));
+    assert_eq!((all(&log), log.stats().segments), (samples, 2));
+    let files = disk.files();
+    assert_eq!(files[0].1[..older.len()], older);
+    assert_eq!(files[1].1[8], 2, "what is new is of the new format");
+    assert_eq!(verify_on(&disk).unwrap().damage, None);
 }

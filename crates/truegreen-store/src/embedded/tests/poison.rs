@@ -60,6 +60,34 @@ fn a_disk_that_is_nearly_full_refuses_and_the_log_goes_on_when_there_is_room() {
     fill(&mut log, 3, 50);
 }
 
+/// Scenario: requests are refused because the disk is full. Guarantee: that is still written down, in half of the
+/// reserve and no more, and it opens no door for requests.
+#[test]
+fn notes_are_taken_where_requests_no_longer_are() {
+    let disk = SimulatedDisk::new(1);
+    let options = Options { min_free_bytes: 10_000, segment_bytes: 1 << 20, ..SMALL };
+    let mut log = Log::open_on(disk.clone(), options).unwrap();
+    fill(&mut log, 1, 50);
+    disk.leave_free(10_000);
+    let mut notes = 0;
+    let full = loop {
+        for kind in [Kind::Traces, Kind::Logs, Kind::Metrics] {
+            let refused = log.append(Timestamp(0), kind, b"request");
+            assert!(matches!(refused, Err(Error::NoSpace { least: 10_000, .. })), "{refused:?}");
+        }
+        let kinds = [Kind::Refused, Kind::Resumed, Kind::Stopped, Kind::Contracts];
+        match log.append(Timestamp(0), kinds[notes % 4], &[notes as u8; 30]) {
+            Ok(_) => log.commit().unwrap(),
+            Err(error) => break error,
+        }
+        notes += 1;
+    };
+    assert!(matches!(full, Error::NoSpace { least: 5000, .. }), "{full}");
+    assert!(notes > 30 && disk.free_bytes().unwrap() >= 5000, "{notes} notes, {:?} free", disk.free_bytes());
+    disk.leave_free(20_000);
+    fill(&mut log, 1, 50);
+}
+
 /// What is buffered counts: a disk must not be promised to many appends at once.
 #[test]
 fn buffered_entries_count_as_taken() {
