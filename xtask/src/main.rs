@@ -2,6 +2,7 @@
 
 mod mutants;
 mod peers;
+mod sim;
 mod tidy;
 
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ cargo xtask <command>
   test      every test, on real parts
   bench     scan, match and ledger beside prost decoding the same bytes; the last line is the ratio
             --peers: the whole server and the engine beside other systems on the same data; installs what is missing
+  sim       [--seeds N] [--from S]: simulated worlds of crashes and torn writes, and of ledgers beside the reference;
+            the last line is a summary
   mutants   breaks the engine in ten ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
@@ -31,6 +34,10 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::check(),
         Some("test") => test(),
         Some("bench") => bench(&arguments[1..]),
+        Some("sim") => match sim::run(&arguments[1..]) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Some("mutants") => mutants::run(),
         Some("deny") => deny(),
         _ => {

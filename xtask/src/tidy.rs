@@ -15,7 +15,7 @@ const MAY_KNOW: &[(&str, &[&str], &[&str])] = &[
     ("truegreen-store", &["truegreen-model"], &[]),
     ("truegreen-demo", &["truegreen-model"], &[]),
     ("truegreen", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen-store", "truegreen-demo"], &[]),
-    ("truegreen-sim", &["truegreen-model", "truegreen-otlp", "truegreen-engine"], &[]),
+    ("truegreen-sim", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen-store"], &[]),
     // Beside the server, so that neither it nor the simulation carries a sender of load.
     ("truegreen-load", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen"], &[]),
     ("xtask", &[], &[]),

@@ -6,9 +6,10 @@
 //! Read in this order: [`telemetry`] (records as plain data), [`mod@reference`] (the rules, recomputed from the whole
 //! history each time), [`world`] (services, journeys and troubles from a seed), [`script`] (a world written by hand),
 //! [`otlp`] (records to bytes), [`run`] (an engine driven through a world, its books checked after every input),
-//! [`compare`] (its word against the reference's).
+//! [`compare`] (its word against the reference's), [`durability`] (nothing acknowledged is lost, whatever crashes).
 
 pub mod compare;
+pub mod durability;
 pub mod otlp;
 pub mod reference;
 pub mod run;
