@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use self::folder::{Folder, HINT, disk_bytes, told};
@@ -40,6 +41,7 @@ impl Default for Options {
 const CACHE_BYTES: u64 = 8 << 20;
 /// Changes in memory beyond this are written as sorted files; up to four times as many wait for that.
 const MEMTABLE_BYTES: u64 = 16 << 20;
+const BLOCK_BYTES: u32 = 32 << 10;
 const JOURNAL_BYTES: u64 = 128 << 20;
 /// One flushes and compacts; with a second, a long compaction holds up no flush.
 const WORKERS: usize = 2;
@@ -196,7 +198,11 @@ impl Checkpoints {
         let dir = &self.folder.path;
         let Some(open) = &self.open else { return Ok(()) };
         open.records.rotate_memtable_and_wait().map_err(failed(dir, "compact"))?;
-        open.records.major_compact().map_err(failed(dir, "compact"))
+        open.records.major_compact().map_err(failed(dir, "compact"))?;
+        // What is superseded is removed when the files are opened.
+        self.open = None;
+        self.open = Some(open_database(&self.folder.records(), dir)?);
+        Ok(())
     }
 
     /// The sequence, and what the folder takes on disk.
@@ -212,7 +218,14 @@ fn open_database(path: &Path, dir: &Path) -> Result<Open, Error> {
         .worker_threads(WORKERS)
         .manual_journal_persist(true);
     let database = builder.open().map_err(failed(dir, "open"))?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES).manual_journal_persist(true);
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(MEMTABLE_BYTES)
+            .manual_journal_persist(true)
+            // Records are read in their order and all at once: no filter saves a look, and large blocks are quicker.
+            .filter_policy(FilterPolicy::disabled())
+            .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+    };
     let records = database.keyspace(KEYSPACE, options).map_err(failed(dir, "open"))?;
     Ok(Open { database, records })
 }
