@@ -70,6 +70,20 @@ impl Counters {
         }
     }
 
+    /// Those that ever counted, to be kept.
+    pub(crate) fn kept(&self) -> Vec<(String, String, u64)> {
+        self.counts.iter().map(|(counter, n)| (counter.name.to_owned(), counter.reason.to_owned(), *n)).collect()
+    }
+
+    /// Takes kept counters back.
+    pub(crate) fn restore(&mut self, kept: &[(String, String, u64)]) {
+        for (name, reason, n) in kept {
+            if let Some(counter) = ALL.iter().find(|counter| counter.name == name && counter.reason == reason) {
+                self.add(*counter, *n);
+            }
+        }
+    }
+
     /// Every counter, also those at zero, so that a rate can be taken from the first event on.
     pub(crate) fn report(&self) -> Vec<CounterReport> {
         ALL.iter()

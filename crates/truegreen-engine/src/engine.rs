@@ -1,22 +1,28 @@
 //! The engine as a whole: one function in, a few to read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use truegreen_model::flow::Flow;
+use truegreen_model::flow::{Flow, FlowId};
+use truegreen_model::observation::KeyHash;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Limits;
 
 use crate::accounts::{Accounts, Turn};
 use crate::counters::Counters;
 use crate::coverage::{Coverage, LIMIT_BEYOND_LAG};
-use crate::input::{Effect, Input, Request};
-use crate::intake::{Intake, place_bound};
-use crate::ledger::{Desk, Ledger};
+use crate::input::{Effect, Input};
+use crate::intake::digest::Digest;
+use crate::intake::{Lamp, Reading, Stranger};
+use crate::ledger::event::Event;
+use crate::ledger::{Learned, Ledger};
 use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
-use crate::matcher::resource::Resources;
+use crate::matcher::resource::{Resource, Resources};
+use crate::matcher::scopes::Scopes;
+use crate::side_by_side::side_by_side;
 use crate::symbols::Symbols;
-use crate::timers::{Timer, Timers};
+use crate::timers::Tick;
 use crate::trace::Binder;
 
 /// Bounds and windows; every one has a counter for when it is reached.
@@ -27,12 +33,15 @@ pub struct Options {
     /// How long a trace is kept at the least for records that inherit a key from it. Where flows give their steps
     /// more time, so long.
     pub bind_window: Duration,
-    /// Most journeys in memory. Ended ones make room for new ones; where all are open, [`Engine::is_full`].
+    /// Most journeys in memory, about 150 bytes each. Ended ones make room for new ones; where all are open,
+    /// [`Engine::is_full`].
     pub max_journeys: usize,
     /// Most traces held for binding.
     pub max_traces: usize,
     /// The limits that the receiver applied to what it accepted.
     pub limits: Limits,
+    /// Threads that share the work on large batches. No verdict depends on it.
+    pub threads: usize,
 }
 
 impl Default for Options {
@@ -43,25 +52,37 @@ impl Default for Options {
             max_journeys: 1_000_000,
             max_traces: 500_000,
             limits: Limits::default(),
+            threads: 1,
         }
     }
 }
 
 /// The pure state machine.
+///
+/// A batch goes through it in four steps. All bodies are *read*, side by side. One by one they are *taken in*: coverage
+/// hears of their senders, records are bound to keys. The ledger *settles* what arrived, side by side by key. The
+/// accounts act on what that changed, in order. On every tick (of 100 ms, by the time of receipt) the ledger *wakes*
+/// journeys that are due, while coverage stands still.
 #[derive(Debug)]
 pub struct Engine {
-    options: Options,
+    pub(crate) options: Options,
     /// The latest `now`; time never runs backwards in here.
     pub(crate) now: Timestamp,
+    /// The last tick that was looked at.
+    pub(crate) ticked: Tick,
+    /// When unaccounted journeys are judged anew, since telemetry turned out to be a sample.
+    pub(crate) doubts: Tick,
     pub(crate) matcher: Matcher,
     pub(crate) symbols: Symbols,
+    pub(crate) scopes: Scopes,
     pub(crate) counters: Counters,
-    resources: Resources,
+    pub(crate) resources: Resources,
     pub(crate) coverage: Coverage,
-    binder: Binder,
+    pub(crate) binder: Binder,
     pub(crate) ledger: Ledger,
+    pub(crate) learned: Learned,
     pub(crate) accounts: Accounts,
-    timers: Timers,
+    events: Vec<Event>,
 }
 
 impl Engine {
@@ -71,42 +92,57 @@ impl Engine {
         let matcher = Matcher::new(flows, &mut symbols);
         Engine {
             now: Timestamp(0),
+            ticked: Tick(0),
+            doubts: Tick::NEVER,
+            scopes: Scopes::default(),
             counters: Counters::default(),
             resources: Resources::default(),
             coverage: Coverage::default(),
             binder: Binder::new(trace_window(&matcher, &options), options.max_traces),
-            ledger: Ledger::new(&matcher, options.retention, options.max_journeys),
+            ledger: Ledger::new(&matcher, options.retention, options.max_journeys, options.threads),
+            learned: Learned::new(&matcher),
             accounts: Accounts::new(&matcher),
-            timers: Timers::default(),
+            events: Vec::new(),
             matcher,
             symbols,
             options,
         }
     }
 
-    /// Fires all timers due at `now` (made monotonic), each at its own time, then takes the input.
+    /// Lets time pass until `now` (made monotonic), each timer firing at its own time, then takes the input.
     pub fn apply(&mut self, now: Timestamp, input: Input<'_>) -> Vec<Effect> {
-        // What came due while we did not listen is judged knowing that we did not.
-        if let Input::Resumed { down_since } = input {
-            self.coverage.outage(down_since, self.now.max(now));
-        }
-        self.fire(now);
-        self.now = self.now.max(now);
-        match input {
-            Input::Traces(request) => self.intake(&request).traces(request.body),
-            Input::Logs(request) => self.intake(&request).logs(request.body),
-            Input::Metrics(request) => self.intake(&request).metrics(request.body),
-            Input::Refused { service, instance } => {
-                if let Some(service) = self.symbols.find(service) {
-                    self.coverage.refused(service, instance, self.now);
-                }
+        self.apply_batch(&[(now, input)])
+    }
+
+    /// Applies inputs in order, as if one by one, but shares the work among [`Options::threads`].
+    pub fn apply_batch(&mut self, inputs: &[(Timestamp, Input<'_>)]) -> Vec<Effect> {
+        let digests = self.read(inputs);
+        for ((now, input), digest) in inputs.iter().zip(digests) {
+            // What came due while we did not listen is judged knowing that we did not.
+            if let Input::Resumed { down_since } = input {
+                self.coverage.outage(*down_since, self.now.max(*now));
             }
-            Input::Resumed { .. } | Input::Tick => {}
+            self.pass(*now);
+            match input {
+                Input::Traces(request) | Input::Logs(request) | Input::Metrics(request) => {
+                    let digest = match digest {
+                        Some(Ok(digest)) => digest,
+                        _ => self.read_stranger(input),
+                    };
+                    self.take_in(digest, request.sequence);
+                }
+                Input::Refused { service, instance } => {
+                    if let Some(service) = self.symbols.find(service) {
+                        self.coverage.refused(service, *instance, self.now);
+                    }
+                }
+                Input::Resumed { .. } | Input::Tick => {}
+            }
+            if std::mem::take(&mut self.coverage.newly_sampled) {
+                self.doubts = self.doubts.min(Tick::at_or_after(self.now));
+            }
         }
-        if std::mem::take(&mut self.coverage.newly_sampled) {
-            let (mut desk, ledger, _) = self.desk();
-            ledger.rejudge_unaccounted(&mut desk);
-        }
+        self.settle();
         self.effects()
     }
 
@@ -125,57 +161,99 @@ impl Engine {
         self.ledger.open()
     }
 
-    fn fire(&mut self, now: Timestamp) {
-        while let Some((at, due)) = self.timers.pop_due(now) {
-            self.now = self.now.max(at);
-            let (mut desk, ledger, binder) = self.desk();
-            for timer in due {
-                match timer {
-                    Timer::Journey(flow, key) => ledger.wake(flow, key, &mut desk),
-                    Timer::HoldOver(trace) => {
-                        let mut bound = Vec::new();
-                        binder.hold_over(trace, desk.matcher, desk.now, desk.counters, &mut bound);
-                        place_bound(bound, ledger, &mut desk);
-                    }
+    /// Makes digests of all bodies whose senders are known.
+    fn read(&self, inputs: &[(Timestamp, Input<'_>)]) -> Vec<Option<Result<Digest, Stranger>>> {
+        let mut latest = self.now;
+        let mut work = Vec::with_capacity(inputs.len());
+        for (now, input) in inputs {
+            latest = latest.max(*now);
+            work.push((latest, *input));
+        }
+        let threads = if work.len() < 2 { 1 } else { self.options.threads };
+        side_by_side(threads, work, |(now, input), digests| digests.push(read(self.lamp(now), &input, &[])))
+    }
+
+    /// Introduces the senders of a body, and reads it then.
+    fn read_stranger(&mut self, input: &Input<'_>) -> Digest {
+        let introduced = self.introduce(input);
+        let digest = read(self.lamp(self.now), input, &introduced);
+        digest.and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn lamp(&self, now: Timestamp) -> Lamp<'_> {
+        Lamp {
+            matcher: &self.matcher,
+            symbols: &self.symbols,
+            resources: &self.resources,
+            coverage: &self.coverage,
+            limits: &self.options.limits,
+            retention: self.options.retention,
+            now,
+        }
+    }
+
+    /// Lets time pass: everything due is looked at on its own tick, after what arrived before it.
+    fn pass(&mut self, now: Timestamp) {
+        let last = Tick::at_or_before(now);
+        if last > self.ticked {
+            self.settle();
+            loop {
+                let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts);
+                if next > last {
+                    break;
                 }
+                self.tick(next);
             }
+            self.ticked = last;
         }
         self.now = self.now.max(now);
-        let (mut desk, ledger, binder) = self.desk();
-        binder.expire(desk.now, desk.counters);
-        ledger.expire(&mut desk);
     }
 
-    fn desk(&mut self) -> (Desk<'_>, &mut Ledger, &mut Binder) {
-        let desk = Desk {
-            matcher: &self.matcher,
-            coverage: &mut self.coverage,
-            accounts: &mut self.accounts,
-            timers: &mut self.timers,
-            counters: &mut self.counters,
-            now: self.now,
-        };
-        (desk, &mut self.ledger, &mut self.binder)
+    fn tick(&mut self, tick: Tick) {
+        self.now = self.now.max(tick.time());
+        let mut bound = Vec::new();
+        self.binder.wake(tick, &self.matcher, &mut self.counters, &mut bound);
+        self.place_bound(bound);
+        self.settle();
+        let doubts = std::mem::replace(&mut self.doubts, Tick::NEVER);
+        let newly_sampled = doubts <= tick;
+        if !newly_sampled {
+            self.doubts = doubts;
+        }
+        let known = (&self.matcher, &self.coverage, &self.learned);
+        self.ledger.wake(tick, known, newly_sampled, &mut self.events);
+        self.account();
     }
 
-    fn intake(&mut self, request: &Request<'_>) -> Intake<'_> {
-        Intake {
-            desk: Desk {
-                matcher: &self.matcher,
-                coverage: &mut self.coverage,
-                accounts: &mut self.accounts,
-                timers: &mut self.timers,
-                counters: &mut self.counters,
-                now: self.now,
-            },
-            ledger: &mut self.ledger,
-            binder: &mut self.binder,
-            resources: &mut self.resources,
-            symbols: &mut self.symbols,
-            retention: self.options.retention,
-            limits: &self.options.limits,
-            sequence: request.sequence,
-            sender: None,
+    /// The ledger judges what arrived, and the accounts act on it.
+    pub(crate) fn settle(&mut self) {
+        self.ledger.settle(&self.matcher, &self.learned, &mut self.events);
+        self.account();
+    }
+
+    /// Moves what was seen under a second name of a journey to it.
+    pub(crate) fn merge(&mut self, flow: FlowId, owner: KeyHash, other: KeyHash) {
+        self.settle();
+        self.ledger.merge(flow, (owner, other), self.now, (&self.matcher, &self.learned), &mut self.events);
+        self.account();
+    }
+
+    fn account(&mut self) {
+        for event in self.events.drain(..) {
+            match event {
+                Event::Moved(moved) => self.accounts.move_journey(self.matcher.plan(moved.flow), &moved),
+                Event::Orphans(flow, by) => self.accounts.orphan(flow, by),
+                Event::Duplicates(flow, by) => self.accounts.duplicates(flow, by),
+                Event::CameDue(due) => {
+                    let services = self.learned.owing(self.matcher.plan(due.flow), due.step);
+                    self.coverage.came_due(&due, services);
+                }
+                Event::Learned(flow, step, service) => {
+                    self.learned.learn(self.matcher.plan(flow), step, service);
+                }
+                Event::Unnamed(flow, names) => self.ledger.unname(flow, &names),
+                Event::Counted(counter) => self.counters.count(counter),
+            }
         }
     }
 
@@ -187,9 +265,15 @@ impl Engine {
         };
         turns.into_iter().map(effect).collect()
     }
+}
 
-    pub(crate) fn resource_overflows(&self) -> u64 {
-        self.resources.emptied
+fn read(lamp: Lamp<'_>, input: &Input<'_>, introduced: &[(u64, Arc<Resource>)]) -> Option<Result<Digest, Stranger>> {
+    let reading = Reading::new(lamp, introduced);
+    match input {
+        Input::Traces(request) => Some(reading.traces(request.body)),
+        Input::Logs(request) => Some(reading.logs(request.body)),
+        Input::Metrics(request) => Some(reading.metrics(request.body)),
+        _ => None,
     }
 }
 

@@ -6,11 +6,11 @@
 //!
 //! 1. [`flow`]: contract text to compiled flow.
 //! 2. `matcher`: all contracts as one index from records to steps.
-//! 3. `intake`: requests record by record; what a record shows, and for whom.
+//! 3. `intake`: requests record by record; what a record shows, and for whom. Read side by side, taken in one by one.
 //! 4. `trace`: records without a key inherit it within their trace.
-//! 5. `ledger`: journeys, deadlines, verdicts; `coverage` says what a silence proves.
+//! 5. `ledger`: journeys, deadlines, verdicts, in shards; `coverage` says what a silence proves.
 //! 6. `accounts`: verdicts to books, findings and health.
-//! 7. `engine`: all of it behind one function; `report`: how it is read.
+//! 7. `engine`: all of it behind one function; `report`: how it is read; `state`: how it is kept across restarts.
 
 mod accounts;
 mod counters;
@@ -23,9 +23,12 @@ mod intake;
 mod ledger;
 mod matcher;
 mod report;
+mod side_by_side;
+mod state;
 mod symbols;
 mod timers;
 mod trace;
 
 pub use engine::{Engine, Options};
 pub use input::{Effect, Input, Request};
+pub use state::{Keep, RestoreError};

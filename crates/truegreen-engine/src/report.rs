@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use truegreen_model::books::Tally;
 use truegreen_model::finding::{Finding, Health};
-use truegreen_model::observation::{Role, Symbol, TraceId};
+use truegreen_model::observation::{KeyHash, Role, Symbol, TraceId};
 use truegreen_model::report::{
     CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, MinuteReport, Report, SeenReport,
     ServiceReport,
@@ -55,25 +55,35 @@ impl Engine {
             return Vec::new();
         };
         let names = 0..=plan.bind_names.len() as u8;
-        let keys = names.flat_map(|name| {
-            self.ledger.scopes(plan.id).iter().map(move |scope| key::key(*scope, name, text.as_bytes()))
-        });
-        let cases = keys.filter_map(|key| self.ledger.case(plan.id, key));
-        let mut passages: Vec<(&Passage, &Case)> =
-            cases.flat_map(|case| case.passages.iter().map(move |passage| (passage, case))).collect();
-        passages.sort_by_key(|(passage, _)| passage.entered_at);
-        // Two names of one journey lead to the same passage.
-        passages.dedup_by(|a, b| std::ptr::eq(a.0, b.0));
-        passages.into_iter().map(|(passage, case)| self.journey_detail(plan, case, passage)).collect()
+        let of_name = |name| self.scopes.hashes().iter().map(move |scope| key::key(*scope, name, text.as_bytes()));
+        // Two names of one journey lead to the same case.
+        let mut owners: Vec<KeyHash> = names.flat_map(of_name).map(|key| self.ledger.owner(plan.id, key)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let mut passages: Vec<(Timestamp, JourneyDetail)> = Vec::new();
+        for owner in owners {
+            self.ledger.read(plan.id, owner, |case| {
+                let detail = |passage: &Passage| (passage.entered_at, self.journey_detail(plan, case, passage));
+                passages.extend(case.passages.iter().map(detail));
+            });
+        }
+        passages.sort_by_key(|(entered_at, _)| *entered_at);
+        passages.into_iter().map(|(_, detail)| detail).collect()
     }
 
-    /// Every journey in memory, in no order.
-    pub fn journeys(&self) -> impl Iterator<Item = JourneyReport> + '_ {
-        self.matcher.plans.iter().flat_map(move |plan| {
-            let cases = self.ledger.cases(plan.id);
-            cases
-                .flat_map(move |case| case.passages.iter().map(move |passage| self.journey_report(plan, case, passage)))
-        })
+    /// Hands every journey in memory to `read`, in no order.
+    pub fn each_journey(&self, mut read: impl FnMut(JourneyReport)) {
+        self.ledger.read_all(|flow, case| {
+            let plan = self.matcher.plan(flow);
+            case.passages.iter().for_each(|passage| read(self.journey_report(plan, case, passage)));
+        });
+    }
+
+    /// Every journey in memory, in no order. For millions of them [`Engine::each_journey`] needs less room.
+    pub fn journeys(&self) -> impl Iterator<Item = JourneyReport> + use<> {
+        let mut journeys = Vec::new();
+        self.each_journey(|journey| journeys.push(journey));
+        journeys.into_iter()
     }
 
     /// Who is heard, by service name.
@@ -104,7 +114,7 @@ impl Engine {
         let mut counters = self.counters.report();
         let kept_elsewhere = [
             ("instances", self.coverage.overflowed),
-            ("resource_cache", self.resource_overflows()),
+            ("resource_cache", self.resources.emptied),
             ("symbols", self.symbols.overflowed),
             ("closed_findings", self.accounts.findings.forgotten),
         ];
@@ -193,7 +203,7 @@ impl Engine {
         let (verdict, reason) = self.verdict_words(passage.standing);
         JourneyReport {
             flow: plan.flow.name.clone(),
-            key: case.text.clone().into(),
+            key: case.text.clone(),
             verdict: verdict.to_owned(),
             reason,
             after: Some(plan.step_name(passage.hop.map_or(passage.after, |hop| hop.after)).to_owned()),

@@ -2,6 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use truegreen_model::observation::Symbol;
 
 /// An exit that gave no reason.
@@ -13,7 +14,7 @@ const MAX_SYMBOLS: usize = 20_000;
 const MAX_TEXT_BYTES: usize = 256;
 
 /// The table of interned texts.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Symbols {
     texts: Vec<Box<str>>,
     by_text: HashMap<Box<str>, Symbol, FixedState>,
@@ -49,6 +50,11 @@ impl Symbols {
     /// The symbol of this text, if it was ever interned.
     pub(crate) fn find(&self, text: &str) -> Option<Symbol> {
         self.by_text.get(text).copied()
+    }
+
+    /// The symbol of this text as [`Symbols::intern`] would take it, if it was ever interned.
+    pub(crate) fn find_bytes(&self, text: &[u8]) -> Option<Symbol> {
+        self.find(&String::from_utf8_lossy(&text[..text.len().min(MAX_TEXT_BYTES)]))
     }
 
     pub(crate) fn text(&self, symbol: Symbol) -> &str {

@@ -1,42 +1,67 @@
-//! Timers in buckets of 100 ms. Nothing is ever removed before its time: who set a timer checks, when it fires,
-//! whether it still matters (lazy cancel).
+//! Time in ticks of 100 ms. Whatever waits for time is looked at on a tick, at its own time and not at that of the
+//! input which happens to come next: so a replay without ticks decides the same (INV-REPLAY-1). Nothing is ever removed
+//! before its time: who set a timer checks, when it fires, whether it still matters (lazy cancel).
 
 use std::collections::BTreeMap;
 
-use truegreen_model::flow::FlowId;
-use truegreen_model::observation::{KeyHash, TraceId};
+use serde::{Deserialize, Serialize};
 use truegreen_model::time::Timestamp;
 
-const BUCKET_NANOS: u64 = 100_000_000;
+const NANOS: u64 = 100_000_000;
 
-/// What a timer wakes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Timer {
-    /// A journey wants to be judged again.
-    Journey(FlowId, KeyHash),
-    /// A trace's waiting records were held long enough.
-    HoldOver(TraceId),
+/// Whole tenths of a second since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Tick(pub(crate) u64);
+
+impl Tick {
+    /// Stands for "never".
+    pub(crate) const NEVER: Tick = Tick(u64::MAX);
+
+    /// The first tick that is not before this time.
+    pub(crate) fn at_or_after(time: Timestamp) -> Tick {
+        if time == Timestamp::NEVER { Tick::NEVER } else { Tick(time.0.div_ceil(NANOS)) }
+    }
+
+    /// The last tick that is not after this time.
+    pub(crate) fn at_or_before(time: Timestamp) -> Tick {
+        Tick(time.0 / NANOS)
+    }
+
+    pub(crate) fn time(self) -> Timestamp {
+        Timestamp(self.0.saturating_mul(NANOS))
+    }
 }
 
-/// What was asked to be woken, by bucket.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    buckets: BTreeMap<u64, Vec<Timer>>,
+/// What was asked to be woken, by tick.
+#[derive(Debug)]
+pub(crate) struct Timers<T> {
+    ticks: BTreeMap<Tick, Vec<T>>,
 }
 
-impl Timers {
-    /// Wakes `what` at the end of the bucket in which `at` lies: never before `at`.
-    pub(crate) fn set(&mut self, at: Timestamp, what: Timer) {
-        if at != Timestamp::NEVER {
-            self.buckets.entry(at.0.div_ceil(BUCKET_NANOS)).or_default().push(what);
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Timers { ticks: BTreeMap::new() }
+    }
+}
+
+impl<T> Timers<T> {
+    pub(crate) fn set(&mut self, at: Tick, what: T) {
+        if at != Tick::NEVER {
+            self.ticks.entry(at).or_default().push(what);
         }
     }
 
-    /// The earliest bucket that is over at `now`, with its time. Timers act at their own time, not at that of the
-    /// input which happens to come next: so a replay without ticks decides the same (INV-REPLAY-1).
-    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<(Timestamp, Vec<Timer>)> {
-        let first = self.buckets.first_entry()?;
-        let at = Timestamp(first.key().saturating_mul(BUCKET_NANOS));
-        (at <= now).then(|| (at, first.remove()))
+    /// The first tick that something waits for.
+    pub(crate) fn next(&self) -> Tick {
+        self.ticks.first_key_value().map_or(Tick::NEVER, |(tick, _)| *tick)
+    }
+
+    /// All that waits for `tick` or one before it.
+    pub(crate) fn take_due(&mut self, tick: Tick) -> Vec<T> {
+        let mut due = Vec::new();
+        while let Some(first) = self.ticks.first_entry().filter(|first| *first.key() <= tick) {
+            due.append(&mut first.remove());
+        }
+        due
     }
 }

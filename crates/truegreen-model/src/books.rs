@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::observation::Symbol;
 use crate::verdict::{Standing, Verdict, Why};
 
 /// One line of the books: one flow in one minute of event time, or summed over many.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Tally {
     /// Journeys that entered.
     pub entered: u64,

@@ -1,11 +1,13 @@
 //! A finding: many alike deviations as one thing to look at.
 
+use serde::{Deserialize, Serialize};
+
 use crate::flow::FlowId;
 use crate::time::Timestamp;
 use crate::verdict::Hop;
 
 /// What kind of deviation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum FindingKind {
     /// Journeys that vanished in a hop.
     Loss,
@@ -47,7 +49,7 @@ impl FindingKind {
 }
 
 /// Where a finding stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum FindingStatus {
     /// Going on.
     Open,
@@ -72,11 +74,11 @@ impl FindingStatus {
 }
 
 /// Hash of flow, hop, kind and ordinal; never of its onset.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct FindingId(pub u64);
 
 /// Many alike deviations as one thing to look at.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// See [`FindingId`].
     pub id: FindingId,

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Index of a flow among all flows of one engine.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct FlowId(pub u16);
 
 /// Index into [`Flow::steps`]. Step 0 is the start.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct StepId(pub u8);
 
 /// Index into [`Flow::exits`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ExitId(pub u8);
 
 impl StepId {
@@ -30,7 +32,7 @@ pub const MAX_EXITS: usize = 32;
 pub const MAX_CONDITIONS: usize = 64;
 
 /// A business promise: what enters must come out, or be refused with a reason.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Flow {
     /// Unique among the flows of a server; lower-case words with dashes.
     pub name: String,
@@ -59,7 +61,7 @@ pub struct Flow {
 }
 
 /// What names one passage through a flow.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Key {
     /// The W3C trace id.
     TraceId,
@@ -69,7 +71,7 @@ pub enum Key {
 
 /// A second name for a journey: where a record matches `on` and carries both the key and `attribute`, the value
 /// of `attribute` names that journey too.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Bind {
     /// The attribute whose values name the journey too.
     pub attribute: String,
@@ -78,7 +80,7 @@ pub struct Bind {
 }
 
 /// One step that a journey owes.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// Unique in the flow.
     pub name: String,
@@ -99,7 +101,7 @@ pub struct Step {
 }
 
 /// How many observations a step needs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FanOut {
     /// One for each distinct value of `attribute` (array elements count one by one) seen on the journey's earlier
     /// steps; an observation of this step tells which by `item`.
@@ -117,7 +119,7 @@ pub enum FanOut {
 }
 
 /// A lawful way out of a flow.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Exit {
     /// Unique among steps and exits of the flow.
     pub name: String,
@@ -130,7 +132,7 @@ pub struct Exit {
 }
 
 /// How an exit ends a journey.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum ExitOutcome {
     /// Refused with a reason.
     Rejected,
@@ -139,7 +141,7 @@ pub enum ExitOutcome {
 }
 
 /// Where the reason of an exit is read from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ReasonSource {
     /// The first of these attributes that is present.
     Attributes(Vec<String>),
@@ -148,7 +150,7 @@ pub enum ReasonSource {
 }
 
 /// Which telemetry signal a pattern reads.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Signal {
     /// An OTLP span.
     Span,
@@ -159,7 +161,7 @@ pub enum Signal {
 }
 
 /// Which records match. Everything given must hold; what is not given matches anything.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Pattern {
     /// Spans, log records or events.
     pub signal: Signal,
@@ -178,7 +180,7 @@ pub struct Pattern {
 }
 
 /// OTLP's span kinds.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum SpanKind {
     /// Not said.
     Unspecified,
@@ -195,7 +197,7 @@ pub enum SpanKind {
 }
 
 /// A test on one attribute.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Condition {
     /// Attribute name.
     pub attribute: String,
@@ -204,7 +206,7 @@ pub struct Condition {
 }
 
 /// What an attribute's value must be. Values are compared as text: `17`, `true`, `0.5`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Test {
     /// Matches one of these.
     AnyOf(Vec<Text>),
@@ -224,7 +226,7 @@ pub enum Test {
 }
 
 /// Text in which `*` stands for any run of characters, also none.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Text(pub String);
 
 impl Text {
@@ -259,7 +261,7 @@ impl Text {
 }
 
 /// What a second start of the same key means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Reentry {
     /// The same journey: counted and shown as a duplicate.
     Once,
@@ -268,7 +270,7 @@ pub enum Reentry {
 }
 
 /// Shares of decided journeys (0 to 1) beyond which an end becomes a finding. `None`: its own baseline decides.
-#[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Rejected.
     pub rejected: Option<f64>,
@@ -281,7 +283,7 @@ pub struct Limits {
 }
 
 /// How many journeys are expected to enter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Expect {
     /// So many at the least…
     pub at_least: u64,

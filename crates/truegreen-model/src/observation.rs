@@ -1,31 +1,32 @@
 //! One step of one flow, seen for one key at one event time, with a pointer to its evidence.
 
-use crate::flow::{ExitId, FlowId, StepId};
-use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::flow::{ExitId, StepId};
 
 /// 128-bit hash of (scope, which name of the key, value). Stable across restarts and machines.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct KeyHash(pub u128);
 
 /// W3C trace id, as a big-endian number. Zero means: none.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct TraceId(pub u128);
 
 /// Text interned by the engine (a reason, a service's name).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Symbol(pub u32);
 
 /// One process that sends telemetry: `service.name` with its `service.instance.id` (or host and process id).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct InstanceId(pub u32);
 
 /// What makes two observations the same one: (trace, span, step), for a CloudEvent (source, id), for a log record
 /// its content. The same one twice counts once (INV-SET-1).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Identity(pub u64);
 
 /// Where the record that shows it stands: the accepted request, and the record's offset in its body.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// Sequence number of the accepted request.
     pub sequence: u64,
@@ -34,7 +35,7 @@ pub struct Evidence {
 }
 
 /// What an observation is of.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Role {
     /// A step.
     Step(StepId),
@@ -44,7 +45,7 @@ pub enum Role {
 
 /// What one record says about a flow's `when`/`unless` conditions: bit *n* is the flow's n-th condition, counted
 /// over the steps in order, each step's `when` before its `unless`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Conditions {
     /// The attribute was present on this record or its resource.
     pub known: u64,
@@ -53,7 +54,7 @@ pub struct Conditions {
 }
 
 /// What one record adds to a step's fan-out.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Share {
     /// An item that `step` will owe one observation for (hash of its text).
     Expected(StepId, u64),
@@ -61,31 +62,4 @@ pub enum Share {
     Count(StepId, u32),
     /// The item that this observation of its own step is for.
     Item(u64),
-}
-
-/// One step or exit seen for one key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Observation {
-    /// Which flow.
-    pub flow: FlowId,
-    /// Which step or exit of it.
-    pub role: Role,
-    /// For whom.
-    pub key: KeyHash,
-    /// See [`Identity`].
-    pub identity: Identity,
-    /// Event time: a start counts from the beginning of its span, every other step from its end.
-    pub at: Timestamp,
-    /// A span with status ERROR: an attempt, never fulfilment.
-    pub attempt: bool,
-    /// Who sent it.
-    pub instance: InstanceId,
-    /// In which trace, if any.
-    pub trace: TraceId,
-    /// What it says about the flow's conditions.
-    pub conditions: Conditions,
-    /// What it adds to fan-outs; mostly empty.
-    pub shares: Vec<Share>,
-    /// Where it stands written.
-    pub evidence: Evidence,
 }

@@ -1,10 +1,12 @@
 //! How a journey stands: open, or ended with exactly one verdict (INV-BOOKS-2).
 
+use serde::{Deserialize, Serialize};
+
 use crate::flow::StepId;
 use crate::observation::Symbol;
 
 /// A journey's state as of now.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Standing {
     /// Not decided. `due`: a deadline has passed, the proof that nothing was lost on the way to us is outstanding.
     Open {
@@ -16,7 +18,7 @@ pub enum Standing {
 }
 
 /// A journey's end.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Verdict {
     /// Every step it owed was seen in time.
     Completed,
@@ -33,7 +35,7 @@ pub enum Verdict {
 }
 
 /// How an unaccounted journey was lost.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Loss {
     /// Nothing more was seen of it.
     Vanished,
@@ -42,7 +44,7 @@ pub enum Loss {
 }
 
 /// Why a missing step proves nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Why {
     /// An instance of the owing service stopped reporting.
     InstanceGone,
@@ -73,7 +75,7 @@ impl Why {
 }
 
 /// The gap in which a journey was lost: after this step, before that one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Hop {
     /// Last step seen before the gap.
     pub after: StepId,

@@ -97,7 +97,9 @@ fn agrees(
             && (journey.ruling == Ruling::Unknown(truegreen_model::verdict::Why::IntakeGap)
                 || now.since(before.judged_at) <= POLL)
     });
-    let just_amended = now.since(journey.last_received) <= POLL && journey.hop.is_some();
+    // Whether a clock explains a step past its deadline is said on the next tick.
+    let waits_for_a_tick = journey.hop.is_some() || journey.ruling == Ruling::Late;
+    let just_amended = now.since(journey.last_received) <= POLL && waits_for_a_tick;
     !quiet && standing.verdict == "open" && (was_open || just_amended)
 }
 

@@ -1,5 +1,6 @@
 //! An engine driven through what happens, its books checked after every input.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truegreen_engine::{Effect, Engine, Input, Options, Request};
@@ -21,6 +22,9 @@ pub struct Run {
     pub engine: Engine,
     /// All that it asked for, with the time.
     pub effects: Vec<(Timestamp, Effect)>,
+    /// What was kept of it, by key, as of its last checkpoint.
+    pub kept: BTreeMap<Vec<u8>, Vec<u8>>,
+    watched: Vec<Flow>,
     flows: Vec<String>,
     taken: usize,
     sequence: u64,
@@ -49,8 +53,10 @@ impl Run {
     pub fn new(flows: Vec<Flow>) -> Run {
         Run {
             flows: flows.iter().map(|flow| flow.name.clone()).collect(),
-            engine: Engine::new(flows, Options::default()),
+            engine: Engine::new(flows.clone(), Options::default()),
             effects: Vec::new(),
+            kept: BTreeMap::new(),
+            watched: flows,
             taken: 0,
             sequence: 0,
             now: EPOCH,
@@ -104,6 +110,26 @@ impl Run {
                 self.apply(at, Input::Resumed { down_since })
             }
         }
+    }
+
+    /// Keeps what changed since the last time.
+    pub fn checkpoint(&mut self) {
+        let kept = &mut self.kept;
+        self.engine.checkpoint(&mut |key, value| match value {
+            Some(value) => drop(kept.insert(key.to_vec(), value.to_vec())),
+            None => drop(kept.remove(key)),
+        });
+    }
+
+    /// The engine is gone, and another takes its place by what was kept of it.
+    ///
+    /// # Errors
+    /// Where that gives no engine.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let records = self.kept.clone().into_iter();
+        let restored = Engine::restore(self.watched.clone(), Options::default(), records);
+        self.engine = restored.map_err(|error| error.to_string())?;
+        Ok(())
     }
 
     /// Nothing but time passes.

@@ -74,6 +74,11 @@ impl Script {
         self
     }
 
+    /// What happens, in the order of writing.
+    pub fn written(&self) -> &[(Timestamp, Happening)] {
+        &self.happenings
+    }
+
     /// What happens, in order.
     pub fn happenings(&self) -> Vec<(Timestamp, Happening)> {
         let mut happenings = self.happenings.clone();

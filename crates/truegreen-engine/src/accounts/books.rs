@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use truegreen_model::books::Tally;
 use truegreen_model::flow::FlowId;
 use truegreen_model::time::Minute;
 
-use super::Line;
+use crate::ledger::event::Line;
 
 /// Minutes kept apart per flow (eight days); older ones are added up in one line.
 const MAX_MINUTES: usize = 8 * 24 * 60;
 
 /// The books of all flows.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Books {
     flows: Vec<FlowBooks>,
 }
 
 /// The books of one flow.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FlowBooks {
     pub(crate) total: Tally,
     pub(crate) minutes: BTreeMap<Minute, Tally>,

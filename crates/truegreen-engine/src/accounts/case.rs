@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use truegreen_model::finding::{Finding, FindingStatus};
 use truegreen_model::time::Timestamp;
 
-use super::Line;
 use super::books::FlowBooks;
+use crate::ledger::event::Line;
 use crate::matcher::plan::Plan;
 
 const MAX_EXAMPLES: usize = 20;
@@ -23,7 +24,7 @@ pub(super) struct Context<'c> {
 }
 
 /// A finding that is not closed, with what it takes to close it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Case {
     pub(super) finding: Finding,
     /// Failing share at the last deviation.

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use serde::{Deserialize, Serialize};
 use truegreen_model::finding::{Finding, FindingId, FindingKind, FindingStatus};
 use truegreen_model::flow::FlowId;
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Verdict, Why};
 
-use super::Line;
 use super::case::{Case, Context};
 use super::share::{self, Share};
+use crate::ledger::event::Line;
 use crate::matcher::Matcher;
 use crate::matcher::key::{hash, mix};
 use crate::matcher::plan::Plan;
@@ -20,13 +21,13 @@ use crate::symbols::NO_REASON;
 const MAX_CLOSED: usize = 10_000;
 
 /// A finding opened or closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Turn {
     Opened(Finding),
     Closed(Finding),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 struct Folder {
     flow: FlowId,
     kind: FindingKind,
@@ -34,7 +35,7 @@ struct Folder {
 }
 
 /// All findings.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Findings {
     open: BTreeMap<Folder, Case>,
     closed: Vec<Finding>,

@@ -9,40 +9,20 @@ mod rate;
 mod share;
 pub(crate) mod words;
 
+use serde::{Deserialize, Serialize};
 use truegreen_model::flow::FlowId;
-use truegreen_model::time::Timestamp;
-use truegreen_model::verdict::{Hop, Standing, Verdict};
 
 pub(crate) use books::Books;
 use case::Context;
 pub(crate) use finding::{Findings, Turn};
 pub(crate) use health::health;
 
+use crate::ledger::event::Moved;
 use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
 
-/// One journey as the accounts see it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
-    pub(crate) entered_at: Timestamp,
-    pub(crate) standing: Standing,
-    /// Where it waits or was lost.
-    pub(crate) hop: Option<Hop>,
-    /// Bit n: step n is owed.
-    pub(crate) owed: u64,
-}
-
-impl Line {
-    fn verdict(&self) -> Option<Verdict> {
-        match self.standing {
-            Standing::Ended(verdict) => Some(verdict),
-            Standing::Open { .. } => None,
-        }
-    }
-}
-
 /// Books and findings.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Accounts {
     pub(crate) books: Books,
     pub(crate) findings: Findings,
@@ -53,14 +33,15 @@ impl Accounts {
         Accounts { books: Books::new(matcher.plans.len()), findings: Findings::new(matcher) }
     }
 
-    /// A journey moves from one line to another; `None` on either side: it enters, or was merged into another.
-    pub(crate) fn amend(&mut self, plan: &Plan, key: &str, from: Option<Line>, to: Option<Line>, now: Timestamp) {
-        self.books.amend(plan.id, from.as_ref(), to.as_ref());
-        let context = Context { plan, books: self.books.flow(plan.id), key, now };
-        self.findings.amend(&context, from.as_ref(), to.as_ref());
+    /// A journey entered, or stands differently.
+    pub(crate) fn move_journey(&mut self, plan: &Plan, moved: &Moved) {
+        let (from, to) = (moved.from.as_ref(), moved.to.as_ref());
+        self.books.amend(plan.id, from, to);
+        let context = Context { plan, books: self.books.flow(plan.id), key: &moved.key, now: moved.at };
+        self.findings.amend(&context, from, to);
     }
 
-    /// A key was seen without a start (+1), or its start came (-1).
+    /// A key was seen without a start (1), or its start came (-1).
     pub(crate) fn orphan(&mut self, flow: FlowId, by: i64) {
         let orphans = &mut self.books.flow_mut(flow).orphans;
         *orphans = orphans.saturating_add_signed(by);

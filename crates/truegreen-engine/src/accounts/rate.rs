@@ -4,6 +4,8 @@
 //! tolerated one, and the sum never falls below zero. It rings after few journeys where all of them deviate, and
 //! after many where the share is only somewhat raised.
 
+use serde::{Deserialize, Serialize};
+
 /// The sum at which it rings: about one false alarm in so many journeys' worth of e^8.
 const THRESHOLD: f64 = 8.0;
 /// No baseline is learned above this: books that balance with everything rejected are not green.
@@ -15,7 +17,7 @@ const MEMORY: f64 = 1_000.0;
 /// Journeys until the own baseline counts; before that the highest is tolerated.
 const ENOUGH: u64 = 200;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Rate {
     limit: Option<f64>,
     score: f64,

@@ -1,12 +1,13 @@
 //! The shares of a flow that are watched: how many of its journeys end so, and what a finding begins with when that
 //! is more than tolerated.
 
+use serde::{Deserialize, Serialize};
 use truegreen_model::finding::FindingKind;
 use truegreen_model::flow::Limits;
 use truegreen_model::verdict::{Verdict, Why};
 
-use super::Line;
 use super::rate::Rate;
+use crate::ledger::event::Line;
 
 /// `limits.unknown` where the contract gives none.
 const UNKNOWN_LIMIT: f64 = 0.01;
@@ -14,7 +15,7 @@ const UNKNOWN_LIMIT: f64 = 0.01;
 const MAX_RUN: usize = 1_000;
 
 /// One watched share.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Share {
     pub(super) kind: FindingKind,
     rate: Rate,

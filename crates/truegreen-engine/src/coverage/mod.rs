@@ -3,6 +3,7 @@
 //!
 //! Everything here is in times of receipt, since it is about what reached us.
 
+mod heard;
 mod lag;
 mod proof;
 mod sampling;
@@ -14,18 +15,24 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::flow::{FlowId, Signal};
 use truegreen_model::observation::{InstanceId, KeyHash, Symbol};
 use truegreen_model::time::Timestamp;
 
+pub(crate) use heard::Heard;
 pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
 pub(crate) use sampling::Sampled;
 
 use lag::Lag;
+use proof::MANY_OWING;
 use sampling::Sampling;
 use skew::Skew;
 use spells::Spells;
+
+use crate::ledger::event::CameDue;
+use crate::matcher::scopes::ScopeId;
 
 /// A silence longer than this ends a spell: what was sent meanwhile may be lost.
 pub(crate) const SILENCE: Duration = Duration::from_secs(120);
@@ -34,16 +41,16 @@ const MAX_INSTANCES: usize = 200_000;
 const MAX_GAPS: usize = 64;
 
 /// One service in one environment and namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceId(u32);
 
 /// What is known of one service.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Service {
     pub(crate) name: Symbol,
     instances: Vec<InstanceId>,
     signals: [Spells; 3],
-    /// The latest waits that came due without the service having delivered since; the newest last.
+    /// The latest waits for it that came due; the newest last.
     owing: VecDeque<(KeyHash, Timestamp)>,
     lags: [Lag; 3],
     sampling: Sampling,
@@ -54,7 +61,7 @@ pub(crate) struct Service {
 }
 
 /// What is known of one process.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) service: ServiceId,
     pub(crate) label: Box<str>,
@@ -64,14 +71,14 @@ pub(crate) struct Instance {
 }
 
 /// A stretch in which something may not have reached us.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Gap {
     from: Timestamp,
     until: Timestamp,
 }
 
 /// Such stretches, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Gaps(SmallVec<[Gap; 2]>);
 
 impl Gaps {
@@ -91,14 +98,14 @@ impl Gaps {
 }
 
 /// Who is heard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Coverage {
     services: Vec<Service>,
     instances: Vec<Instance>,
     service_ids: HashMap<(Symbol, u64), ServiceId, FixedState>,
     instance_ids: HashMap<(ServiceId, u64), InstanceId, FixedState>,
     /// Which services of a name live in the scope of a flow.
-    in_scope: HashMap<(FlowId, u64, Symbol), SmallVec<[ServiceId; 1]>, FixedState>,
+    in_scope: HashMap<(FlowId, ScopeId, Symbol), SmallVec<[ServiceId; 1]>, FixedState>,
     /// When we did not listen.
     outages: Gaps,
     /// Instances past the bound.
@@ -110,7 +117,7 @@ pub(crate) struct Coverage {
 impl Coverage {
     /// The service of this name at home in this environment and namespace. `scopes` gives, for each flow, the
     /// scope that the service's resource lies in.
-    pub(crate) fn service(&mut self, name: Symbol, home: u64, scopes: &[u64]) -> ServiceId {
+    pub(crate) fn service(&mut self, name: Symbol, home: u64, scopes: &[ScopeId]) -> ServiceId {
         let next = ServiceId(self.services.len() as u32);
         let id = *self.service_ids.entry((name, home)).or_insert(next);
         if id == next {
@@ -148,26 +155,45 @@ impl Coverage {
         Some(id)
     }
 
-    /// A request with this instance's resource in it was accepted.
-    pub(crate) fn heard(&mut self, instance: InstanceId, now: Timestamp) {
-        self.instances[instance.0 as usize].heard.extend(now);
-    }
-
-    /// The instance's service delivered a record of this signal.
-    pub(crate) fn delivered(&mut self, service: ServiceId, signal: Signal, now: Timestamp) {
-        self.services[service.0 as usize].signals[signal as usize].extend(now);
-    }
-
-    /// A record ended at `end` by its own clock, and arrived `now`.
-    pub(crate) fn arrived(&mut self, instance: InstanceId, signal: Signal, end: Timestamp, now: Timestamp) {
+    /// A request with this instance's resource in it was accepted, and this is what it says of it.
+    pub(crate) fn hear(&mut self, service: ServiceId, instance: Option<InstanceId>, heard: &Heard, now: Timestamp) {
+        let of_service = &mut self.services[service.0 as usize];
+        of_service.spans += heard.spans;
+        of_service.error_spans += heard.error_spans;
+        of_service.logs += heard.logs;
+        of_service.data_points += heard.data_points;
+        // Past the bound on instances: counted, but no proof.
+        let Some(instance) = instance else { return };
+        for signal in [Signal::Span, Signal::Log, Signal::Event] {
+            let delays = &heard.delays[signal as usize];
+            if heard.delivered[signal as usize] {
+                of_service.signals[signal as usize].extend(now);
+            }
+            of_service.lags[signal as usize].observe(delays, now);
+        }
+        self.newly_sampled |= of_service.sampling.observe(&heard.trace_ids, heard.kept_share, now);
         let instance = &mut self.instances[instance.0 as usize];
-        instance.skew.observe(end, now);
-        self.services[instance.service.0 as usize].lags[signal as usize].observe(now.since(end), now);
+        instance.heard.extend(now);
+        instance.skew.observe(heard.ahead, now);
     }
 
-    /// A span of this trace arrived, with this `tracestate`.
-    pub(crate) fn traced(&mut self, service: ServiceId, trace_id: u128, trace_state: &[u8], now: Timestamp) {
-        self.newly_sampled |= self.services[service.0 as usize].sampling.observe(trace_id, trace_state, now);
+    /// Whether the service's trace ids are worth looking at now.
+    pub(crate) fn wants_trace_ids(&self, service: ServiceId, now: Timestamp) -> bool {
+        self.services[service.0 as usize].sampling.is_looking(now)
+    }
+
+    /// A journey waits for these services past its deadline.
+    pub(crate) fn came_due(&mut self, due: &CameDue, services: &[Symbol]) {
+        for id in self.owing(due.flow, due.scope, services) {
+            let owing = &mut self.services[id.0 as usize].owing;
+            if owing.iter().any(|(journey, _)| *journey == due.key) {
+                continue;
+            }
+            owing.push_back((due.key, due.deadline));
+            if owing.len() > MANY_OWING {
+                owing.pop_front();
+            }
+        }
     }
 
     /// A request of this instance was refused, or of every instance of the service where it is not known which.
@@ -256,12 +282,6 @@ impl Service {
 
     pub(crate) fn sampled(&self) -> Option<Sampled> {
         self.sampling.verdict()
-    }
-}
-
-impl std::ops::IndexMut<ServiceId> for Coverage {
-    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
-        &mut self.services[id.0 as usize]
     }
 }
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use truegreen_model::flow::{FlowId, Signal};
-use truegreen_model::observation::{KeyHash, Symbol};
+use truegreen_model::observation::Symbol;
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 
 use super::lag::FLOOR as LAG_FLOOR;
 use super::spells::Spell;
 use super::{Coverage, Instance, SILENCE, Service, ServiceId};
+use crate::matcher::scopes::ScopeId;
 
 /// Without a proof, so long after a deadline plus the export lag, nothing will prove it any more: whoever was silent
 /// until then began a new spell.
@@ -20,15 +21,13 @@ const POLL: Duration = Duration::from_secs(1);
 /// A signal delivered this recently counts for a rare flow…
 const RECENT: Duration = Duration::from_secs(15 * 60);
 /// …unless so many journeys wait on it since.
-const MANY_OWING: usize = 5;
+pub(super) const MANY_OWING: usize = 5;
 
 /// A step that is missing.
 #[derive(Debug)]
 pub(crate) struct Wait<'a> {
     pub(crate) flow: FlowId,
-    pub(crate) scope: u64,
-    /// Who waits.
-    pub(crate) journey: KeyHash,
+    pub(crate) scope: ScopeId,
     /// Names of the services that owe it.
     pub(crate) services: &'a [Symbol],
     /// The signals that would show it.
@@ -39,8 +38,8 @@ pub(crate) struct Wait<'a> {
     pub(crate) deadline: Timestamp,
     /// It may have been seen and not sent.
     pub(crate) sampled: bool,
-    /// Other journeys that wait on the same step now.
-    pub(crate) others_waiting: u64,
+    /// Journeys that wait on the same step and are not due yet.
+    pub(crate) waiting: u64,
 }
 
 /// What the silence proves.
@@ -56,7 +55,7 @@ pub(crate) enum Proof {
 
 impl Coverage {
     /// Judges one missing step as of `now`.
-    pub(crate) fn prove(&mut self, wait: &Wait<'_>, now: Timestamp) -> Proof {
+    pub(crate) fn prove(&self, wait: &Wait<'_>, now: Timestamp) -> Proof {
         let owing = self.owing(wait.flow, wait.scope, wait.services);
         let lags = owing.iter().flat_map(|id| wait.signals.iter().map(|signal| self[*id].export_lag(*signal)));
         let lag = lags.max().unwrap_or(LAG_FLOOR);
@@ -86,11 +85,11 @@ impl Coverage {
     }
 
     /// Whether any of these services is told or inferred to be sampled.
-    pub(crate) fn any_sampled(&self, flow: FlowId, scope: u64, services: &[Symbol]) -> bool {
+    pub(crate) fn any_sampled(&self, flow: FlowId, scope: ScopeId, services: &[Symbol]) -> bool {
         self.owing(flow, scope, services).iter().any(|id| self[*id].sampled().is_some())
     }
 
-    fn owing(&self, flow: FlowId, scope: u64, services: &[Symbol]) -> SmallVec<[ServiceId; 2]> {
+    pub(super) fn owing(&self, flow: FlowId, scope: ScopeId, services: &[Symbol]) -> SmallVec<[ServiceId; 2]> {
         let known = |name: &Symbol| self.in_scope.get(&(flow, scope, *name));
         services.iter().filter_map(known).flatten().copied().collect()
     }
@@ -106,8 +105,8 @@ impl Coverage {
     }
 
     /// Whether the service delivers the signal that would show the step.
-    fn delivers(&mut self, id: ServiceId, wait: &Wait<'_>, limit: Timestamp) -> bool {
-        let service = &mut self[id];
+    fn delivers(&self, id: ServiceId, wait: &Wait<'_>, limit: Timestamp) -> bool {
+        let service = &self[id];
         wait.signals
             .iter()
             .any(|signal| service.signals[*signal as usize].overlapping(wait.entry, limit).next().is_some())
@@ -156,20 +155,12 @@ impl Instance {
 }
 
 impl Service {
-    /// The idle consumer of a rare flow: it delivered lately, and only a few journeys wait on it since.
-    fn was_delivering(&mut self, wait: &Wait<'_>) -> bool {
+    /// The idle consumer of a rare flow: it delivered lately, and only a few journeys wait on it since. A journey
+    /// counts among those that came due, or among those that are not due yet.
+    fn was_delivering(&self, wait: &Wait<'_>) -> bool {
         let delivered = wait.signals.iter().filter_map(|signal| self.signals[*signal as usize].last_before(wait.entry));
         let Some(last) = delivered.max() else { return false };
-        if last < wait.deadline - RECENT {
-            return false;
-        }
-        if !self.owing.iter().any(|(journey, _)| *journey == wait.journey) {
-            self.owing.push_back((wait.journey, wait.deadline));
-            if self.owing.len() > MANY_OWING {
-                self.owing.pop_front();
-            }
-        }
         let came_due = self.owing.iter().filter(|(_, due)| *due > last).count();
-        came_due + (wait.others_waiting as usize) < MANY_OWING
+        last >= wait.deadline - RECENT && came_due + (wait.waiting as usize) < MANY_OWING
     }
 }

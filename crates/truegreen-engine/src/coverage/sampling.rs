@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use serde::{Deserialize, Serialize};
 use truegreen_model::time::Timestamp;
 
 /// How we know that a service is sampled.
@@ -26,7 +27,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Samplers compare the last 56 bits of the trace id with a threshold.
 const RANDOM_BITS: u32 = 56;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sampling {
     marked: Option<f64>,
     inferred: Option<f64>,
@@ -35,16 +36,21 @@ pub(super) struct Sampling {
 }
 
 impl Sampling {
-    /// True if this trace showed that the service is sampled, which was not known before.
-    pub(super) fn observe(&mut self, trace_id: u128, trace_state: &[u8], now: Timestamp) -> bool {
+    /// Whether trace ids are looked at now.
+    pub(super) fn is_looking(&self, now: Timestamp) -> bool {
+        now >= self.next_look
+    }
+
+    /// Takes what a request shows; true if the service turned out to be sampled, which was not known before.
+    pub(super) fn observe(&mut self, trace_ids: &[u128], kept_share: Option<f64>, now: Timestamp) -> bool {
         let known = self.verdict().is_some();
-        if !trace_state.is_empty()
-            && let Some(ratio) = kept_share(trace_state)
-        {
-            self.marked = (ratio < 1.0).then_some(ratio);
+        if let Some(share) = kept_share {
+            self.marked = (share < 1.0).then_some(share);
         }
-        if now >= self.next_look && self.looked_at.insert(trace_id as u64 & ((1 << RANDOM_BITS) - 1)) {
-            self.infer(now);
+        for trace_id in trace_ids {
+            if self.is_looking(now) && self.looked_at.insert(*trace_id as u64 & ((1 << RANDOM_BITS) - 1)) {
+                self.infer(now);
+            }
         }
         !known && self.verdict().is_some()
     }
@@ -76,7 +82,7 @@ fn tail(random: &HashSet<u64, FixedState>) -> Option<f64> {
 }
 
 /// The share of traces kept by the rejection threshold in `ot=th:<up to 14 hex digits>`.
-fn kept_share(trace_state: &[u8]) -> Option<f64> {
+pub(super) fn kept_share(trace_state: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(trace_state).ok()?;
     let ot = text.split(',').find_map(|member| member.trim().strip_prefix("ot="))?;
     let threshold = ot.split(';').find_map(|field| field.strip_prefix("th:"))?;
@@ -103,9 +109,7 @@ mod tests {
 
     fn verdict(ids: &[u128]) -> Option<Sampled> {
         let mut sampling = Sampling::default();
-        for id in ids {
-            sampling.observe(*id, b"", Timestamp::from_secs(1));
-        }
+        sampling.observe(ids, None, Timestamp::from_secs(1));
         sampling.verdict()
     }
 

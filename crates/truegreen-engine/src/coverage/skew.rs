@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use truegreen_model::time::Timestamp;
 
 const WINDOW: Duration = Duration::from_secs(300);
 
 /// The worst by which an instance's event ends lay ahead of their receipt, over about five minutes and ever.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Skew {
     window: u64,
     current: Duration,
@@ -16,16 +17,14 @@ pub(super) struct Skew {
 }
 
 impl Skew {
-    /// An event ended at `end` by the instance's clock and arrived `now` by ours. Ends further ahead than five
-    /// minutes are no clock but nonsense, and are replaced elsewhere.
-    pub(super) fn observe(&mut self, end: Timestamp, now: Timestamp) {
-        let excess = end.since(now);
-        if excess.is_zero() || excess > WINDOW {
+    /// Of a request that arrived `now`, an event ended so far ahead of it.
+    pub(super) fn observe(&mut self, ahead: Duration, now: Timestamp) {
+        if ahead.is_zero() {
             return;
         }
         self.turn(now);
-        self.current = self.current.max(excess);
-        self.worst = self.worst.max(excess);
+        self.current = self.current.max(ahead);
+        self.worst = self.worst.max(ahead);
     }
 
     pub(super) fn excess(&self, now: Timestamp) -> Duration {
@@ -48,6 +47,13 @@ impl Skew {
             self.window = window;
         }
     }
+}
+
+/// By how much an event's end, by its sender's clock, lies ahead of its receipt by ours. Ends further ahead than five
+/// minutes are no clock but nonsense, and are replaced elsewhere.
+pub(super) fn ahead(end: Timestamp, now: Timestamp) -> Duration {
+    let ahead = end.since(now);
+    if ahead > WINDOW { Duration::ZERO } else { ahead }
 }
 
 fn window(now: Timestamp) -> u64 {

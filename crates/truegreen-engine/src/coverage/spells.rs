@@ -1,5 +1,6 @@
 //! Spells: runs of hearings with no silence longer than [`SILENCE`].
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::time::Timestamp;
 
@@ -8,14 +9,14 @@ use super::SILENCE;
 const MAX_SPELLS: usize = 16;
 
 /// One unbroken run of hearings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Spell {
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
 }
 
 /// The latest runs, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Spells {
     runs: SmallVec<[Spell; 2]>,
 }

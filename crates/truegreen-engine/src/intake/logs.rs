@@ -6,38 +6,39 @@ use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{LogRecord, LogSink, Resource};
 
-use super::{Intake, Told};
+use super::{Lamp, Reading, Told};
 use crate::counters;
 use crate::matcher::key::{hash, mix};
 use crate::matcher::names::Found;
 use crate::matcher::pattern::Record;
 use crate::trace::Place;
 
-impl<'a> LogSink<'a> for Intake<'_> {
+impl<'a> LogSink<'a> for Reading<'_> {
     fn resource(&mut self, resource: &Resource<'a, '_>) {
-        self.hear(resource);
+        self.enter(resource);
     }
 
     fn log(&mut self, log: &LogRecord<'a, '_>) {
         let Some(sender) = self.sender.clone() else { return };
-        self.desk.coverage[sender.service].logs += 1;
+        let Lamp { now, retention, matcher, .. } = self.lamp;
+        let Some(heard) = self.heard() else { return };
+        heard.logs += 1;
         let Some(instance) = sender.instance else { return };
-        let matcher = self.desk.matcher;
         let mut found = Found::new();
         matcher.names.gather(log.attributes, &mut found);
         let find = |name| found.iter().find(|(id, _)| *id == name).map(|(_, value)| value.text());
         let event_id = find(matcher.event_id);
         let signal = if event_id.is_some() { Signal::Event } else { Signal::Log };
-        self.desk.coverage.delivered(sender.service, signal, self.desk.now);
+        heard.delivered(signal);
+        let told_time = if log.time != 0 { log.time } else { log.observed_time };
+        if told_time != 0 && Timestamp(told_time) + retention >= now {
+            heard.arrived(signal, Timestamp(told_time), now);
+        }
         if signal == Signal::Event {
             // Of an event it was the receiver that left them out.
-            self.desk.counters.add(counters::EVENT_BOUND, u64::from(log.dropped_attributes));
+            self.count_many(counters::EVENT_BOUND, u64::from(log.dropped_attributes));
         }
 
-        let told_time = if log.time != 0 { log.time } else { log.observed_time };
-        if told_time != 0 && Timestamp(told_time) + self.retention >= self.desk.now {
-            self.desk.coverage.arrived(instance, signal, Timestamp(told_time), self.desk.now);
-        }
         // Before log records had an event name of their own, it was an attribute.
         let named = if log.event_name.is_empty() { find(matcher.event_name) } else { None };
         let record = Record {
@@ -52,7 +53,7 @@ impl<'a> LogSink<'a> for Intake<'_> {
         let place = || Place { trace: TraceId(log.trace_id), span: 0, parent: log.span_id, links: SmallVec::new() };
         let has_trace = log.trace_id != 0;
         if self.is_candidate(&record) {
-            let at = self.plausible(told_time, instance);
+            let at = self.plausible(told_time);
             // An event is the same one by (source, id); a log record by its content and sender.
             let identity = match event_id {
                 Some(id) => mix(hash(&id), find(matcher.event_source).map_or(0, |source| hash(&source))),
@@ -66,12 +67,11 @@ impl<'a> LogSink<'a> for Intake<'_> {
                 failed: false,
                 identity,
                 offset: log.offset,
-                instance,
             };
             self.match_record(&record, &told);
         }
         if has_trace {
-            self.lend(&found, place());
+            self.lend(&found, place);
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use truegreen_otlp::{DataPoint, MetricSink, Resource};
 
-use super::Intake;
+use super::Reading;
 
-impl<'a> MetricSink<'a> for Intake<'_> {
+impl<'a> MetricSink<'a> for Reading<'_> {
     fn resource(&mut self, resource: &Resource<'a, '_>) {
-        self.hear(resource);
+        self.enter(resource);
     }
 
     fn point(&mut self, _point: &DataPoint<'a, '_>) {
-        if let Some(sender) = &self.sender {
-            self.desk.coverage[sender.service].data_points += 1;
+        if let Some(heard) = self.heard() {
+            heard.data_points += 1;
         }
     }
 }

@@ -6,33 +6,36 @@ use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{Resource, Span, SpanKind as SentKind, Status, TraceSink};
 
-use super::{Intake, Told};
+use super::{Reading, Told};
 use crate::matcher::key::mix;
 use crate::matcher::names::Found;
 use crate::matcher::pattern::Record;
 use crate::trace::{Place, SpanRef};
 
-impl<'a> TraceSink<'a> for Intake<'_> {
+impl<'a> TraceSink<'a> for Reading<'_> {
     fn resource(&mut self, resource: &Resource<'a, '_>) {
-        self.hear(resource);
+        self.enter(resource);
     }
 
     fn span(&mut self, span: &Span<'a, '_>) {
         let Some(sender) = self.sender.clone() else { return };
-        let service = &mut self.desk.coverage[sender.service];
-        service.spans += 1;
-        service.error_spans += u64::from(span.status == Status::Error);
+        let (now, retention, wants_trace_ids) = (self.lamp.now, self.lamp.retention, self.wants_trace_ids);
+        let Some(heard) = self.heard() else { return };
+        heard.spans += 1;
+        heard.error_spans += u64::from(span.status == Status::Error);
         // Past the bound on instances: counted, but neither a proof nor a step.
-        let Some(instance) = sender.instance else { return };
-        self.desk.coverage.delivered(sender.service, Signal::Span, self.desk.now);
-        self.desk.coverage.traced(sender.service, span.trace_id, span.trace_state, self.desk.now);
+        if sender.instance.is_none() {
+            return;
+        }
+        heard.delivered(Signal::Span);
+        heard.traced(span.trace_id, span.trace_state, wants_trace_ids);
         let end = Timestamp(span.end.max(span.start));
-        if end.0 != 0 && end + self.retention >= self.desk.now {
-            self.desk.coverage.arrived(instance, Signal::Span, end, self.desk.now);
+        if end.0 != 0 && end + retention >= now {
+            heard.arrived(Signal::Span, end, now);
         }
 
         let mut found = Found::new();
-        self.desk.matcher.names.gather(span.attributes, &mut found);
+        self.lamp.matcher.names.gather(span.attributes, &mut found);
         let place = || Place {
             trace: TraceId(span.trace_id),
             span: span.span_id,
@@ -49,21 +52,18 @@ impl<'a> TraceSink<'a> for Intake<'_> {
             resource: &sender,
         };
         if self.is_candidate(&record) {
-            let began = self.plausible(span.start, instance);
             let told = Told {
                 trace: TraceId(span.trace_id),
                 place: Some(place()),
-                began,
-                // Negative durations become 0.
-                done: self.plausible(span.end, instance).max(began),
+                began: self.plausible(span.start),
+                done: self.plausible(span.end),
                 failed: span.status == Status::Error,
                 identity: mix(mix(span.trace_id as u64, (span.trace_id >> 64) as u64), span.span_id),
                 offset: span.offset,
-                instance,
             };
             self.match_record(&record, &told);
         }
-        self.lend(&found, place());
+        self.lend(&found, place);
     }
 }
 

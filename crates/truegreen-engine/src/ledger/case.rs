@@ -1,50 +1,38 @@
 //! All that is known of one key in one flow: its observations, and the passages that they make up.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::flow::{Reentry, StepId};
-use truegreen_model::observation::{
-    Conditions, Evidence, Identity, InstanceId, KeyHash, Observation, Role, Share, TraceId,
-};
+use truegreen_model::observation::{Conditions, Evidence, Identity, InstanceId, KeyHash, Role, Share, TraceId};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Standing};
 
 use crate::matcher::plan::Plan;
+use crate::matcher::scopes::ScopeId;
+use crate::timers::Tick;
 
 /// An observation within its case: what it is of is known already.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) role: Role,
     pub(crate) identity: Identity,
+    /// Event time: a start counts from the beginning of its span, every other step from its end.
     pub(crate) at: Timestamp,
+    /// A span with status ERROR: an attempt, never fulfilment.
     pub(crate) attempt: bool,
     pub(crate) instance: InstanceId,
     pub(crate) trace: TraceId,
     pub(crate) conditions: Conditions,
+    /// Mostly empty.
     pub(crate) shares: Vec<Share>,
     pub(crate) evidence: Evidence,
 }
 
-impl From<Observation> for Seen {
-    fn from(seen: Observation) -> Self {
-        Seen {
-            role: seen.role,
-            identity: seen.identity,
-            at: seen.at,
-            attempt: seen.attempt,
-            instance: seen.instance,
-            trace: seen.trace,
-            conditions: seen.conditions,
-            shares: seen.shares,
-            evidence: seen.evidence,
-        }
-    }
-}
-
 /// One key in one flow.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Case {
-    pub(crate) text: Box<str>,
-    pub(crate) scope: u64,
+    pub(crate) text: String,
+    pub(crate) scope: ScopeId,
     /// In order of arrival, which nothing depends on.
     pub(crate) seen: Vec<Seen>,
     /// By entry; none as long as no start was seen (an orphan).
@@ -52,9 +40,9 @@ pub(crate) struct Case {
     /// Other names of this journey, to be forgotten with it.
     pub(crate) aliases: Vec<KeyHash>,
     /// When its passages want to be looked at again.
-    pub(crate) next_check: Timestamp,
+    pub(crate) next_check: Tick,
     /// The earliest timer that is set for it.
-    pub(crate) timer: Timestamp,
+    pub(crate) timer: Tick,
 }
 
 /// One passage through the flow, as the books have it.
@@ -73,16 +61,27 @@ pub(crate) struct Passage {
 }
 
 impl Case {
-    pub(crate) fn new(text: &str, scope: u64) -> Self {
+    /// Nothing, to be filled.
+    pub(crate) fn empty() -> Self {
         Case {
-            text: text.into(),
-            scope,
+            text: String::new(),
+            scope: ScopeId(0),
             seen: Vec::new(),
             passages: SmallVec::new(),
             aliases: Vec::new(),
-            next_check: Timestamp::NEVER,
-            timer: Timestamp::NEVER,
+            next_check: Tick::NEVER,
+            timer: Tick::NEVER,
         }
+    }
+
+    /// Becomes a case of which nothing was seen yet.
+    pub(crate) fn begin(&mut self, text: &[u8], scope: ScopeId) {
+        let Case { seen, aliases, text: room, .. } = std::mem::replace(self, Case::empty());
+        *self = Case { seen, aliases, text: room, scope, ..Case::empty() };
+        self.seen.clear();
+        self.aliases.clear();
+        self.text.clear();
+        self.text.push_str(&String::from_utf8_lossy(text));
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -1,6 +1,8 @@
 //! Judging one passage: a pure function of the set of its observations and the contract (INV-SET-1). Whether a
 //! missing step proves anything is asked of coverage afterwards.
 
+use std::time::Duration;
+
 use smallvec::{SmallVec, smallvec};
 use truegreen_model::flow::{ExitOutcome, StepId};
 use truegreen_model::observation::{Role, Share, Symbol};
@@ -30,6 +32,8 @@ pub(crate) struct Judgement {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     Ended(Verdict),
+    /// Complete, with a step by so much past its deadline: late, unless a clock that is off explains it.
+    Overdue(Duration),
     Missing(Missing),
 }
 
@@ -43,9 +47,8 @@ pub(crate) struct Missing {
     pub(crate) loss: Loss,
 }
 
-/// Judges the observations of one passage; `None` if its start is not among them. `skew` is the bound within which
-/// an observation may seem late by its sender's clock alone.
-pub(crate) fn judge(plan: &Plan, seen: &[&Seen], skew: impl Fn(&Seen) -> std::time::Duration) -> Option<Judgement> {
+/// Judges the observations of one passage; `None` if its start is not among them.
+pub(crate) fn judge(plan: &Plan, seen: &[&Seen]) -> Option<Judgement> {
     let starts = seen.iter().filter(|one| one.role == Role::Step(StepId::START));
     let entered_at = starts.map(|start| start.at).min()?;
     let owed = owed(plan, seen);
@@ -57,7 +60,7 @@ pub(crate) fn judge(plan: &Plan, seen: &[&Seen], skew: impl Fn(&Seen) -> std::ti
 
     let missing = (1..plan.steps.len()).filter(|step| is_owed(*step) && !satisfied[*step]);
     let outcome = match missing.min_by_key(|step| deadlines[*step]) {
-        None => Outcome::Ended(completed(plan, seen, &fulfilled, &deadlines, owed, skew)),
+        None => completed(plan, &fulfilled, &deadlines, owed),
         Some(step) => match exit(plan, seen) {
             Some(verdict) => Outcome::Ended(verdict),
             None => Outcome::Missing(Missing {
@@ -168,24 +171,12 @@ fn deadlines(plan: &Plan, fulfilled: &[Option<Timestamp>], owed: u64) -> PerStep
     deadlines
 }
 
-fn completed(
-    plan: &Plan,
-    seen: &[&Seen],
-    fulfilled: &[Option<Timestamp>],
-    deadlines: &[Timestamp],
-    owed: u64,
-    skew: impl Fn(&Seen) -> std::time::Duration,
-) -> Verdict {
-    let past = |step: &usize| owed & (1 << step) != 0 && fulfilled[*step].is_some_and(|at| at > deadlines[*step]);
-    let mut late = (1..plan.steps.len()).filter(past).peekable();
-    if late.peek().is_none() {
-        return Verdict::Completed;
-    }
-    let bound = seen.iter().map(|one| skew(one)).max().unwrap_or_default();
-    if late.any(|step| fulfilled[step].is_some_and(|at| at > deadlines[step] + bound)) {
-        Verdict::Late
-    } else {
-        Verdict::Completed
+fn completed(plan: &Plan, fulfilled: &[Option<Timestamp>], deadlines: &[Timestamp], owed: u64) -> Outcome {
+    let owed_steps = (1..plan.steps.len()).filter(|step| owed & (1 << step) != 0);
+    let past = owed_steps.filter_map(|step| Some(fulfilled[step]?.since(deadlines[step])));
+    match past.max().filter(|past| !past.is_zero()) {
+        Some(past) => Outcome::Overdue(past),
+        None => Outcome::Ended(Verdict::Completed),
     }
 }
 

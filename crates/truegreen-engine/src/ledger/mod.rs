@@ -1,310 +1,294 @@
-//! The ledger: journeys, their deadlines and verdicts. Each change of an observation set, and each deadline, judges
-//! the journey anew; the difference to what stood before is handed to the accounts.
+//! The ledger: journeys, their deadlines and verdicts, in 64 shards by key. Observations arrive at their shard one by
+//! one; on a tick, when coverage stands still, the shards judge what is due. Neither looks at another shard, so both
+//! may run on as many threads as there are, and always come to the same: events in one order, for the accounts.
 
 pub(crate) mod case;
+pub(crate) mod event;
 pub(crate) mod judge;
-mod steps;
+mod knowledge;
+mod pack;
+mod shard;
+mod slots;
+mod stand;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use smallvec::SmallVec;
+use hashbrown::{HashMap, HashSet};
 use truegreen_model::flow::FlowId;
-use truegreen_model::observation::{KeyHash, Observation};
+use truegreen_model::observation::KeyHash;
 use truegreen_model::time::Timestamp;
-use truegreen_model::verdict::{Standing, Verdict};
 
-use crate::accounts::{Accounts, Line};
-use crate::counters::{self, Counters};
 use crate::coverage::Coverage;
 use crate::matcher::Matcher;
-use crate::matcher::plan::Plan;
-use crate::timers::{Timer, Timers};
-use case::{Case, Passage, Seen};
-use judge::judge;
-use steps::{Passing, Steps};
+use crate::side_by_side::side_by_side;
+use crate::timers::Tick;
+use case::Case;
+use event::Event;
+pub(crate) use knowledge::{Learned, StepSums};
+pub(crate) use shard::Arrival;
+use shard::{House, Shard};
+use stand::Known;
 
-const MAX_OBSERVATIONS: usize = 2_000;
+/// Fixed, so that nothing depends on the number of cores.
+const SHARDS: usize = 64;
 const MAX_ALIAS_HOPS: usize = 8;
-/// How many ended journeys may be looked at to make room for one new one.
-const MAX_EVICTIONS: usize = 16;
+/// Fewer observations than this are not worth waking other threads for.
+const WORTH_SHARING: usize = 2_000;
 
-/// What the ledger works with but does not own.
-pub(crate) struct Desk<'e> {
-    pub(crate) matcher: &'e Matcher,
-    pub(crate) coverage: &'e mut Coverage,
-    pub(crate) accounts: &'e mut Accounts,
-    pub(crate) timers: &'e mut Timers,
-    pub(crate) counters: &'e mut Counters,
-    pub(crate) now: Timestamp,
+/// A second name whose journey was not there yet.
+#[derive(Debug)]
+struct Unclaimed {
+    flow: FlowId,
+    name: KeyHash,
+    /// When it is forgotten if that has not changed.
+    until: Tick,
 }
 
 /// Every journey in memory.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    flows: Vec<FlowLedger>,
-    /// Every case once, by when it is next considered for forgetting.
-    by_age: VecDeque<(Timestamp, FlowId, KeyHash)>,
-    cases: usize,
-    open: u64,
+    shards: Vec<Shard>,
+    /// Observations on their way to their shards, in order.
+    arriving: Vec<Arrival>,
+    /// Second names of journeys, each leading to one that is nearer to the journey's own.
+    aliases: HashMap<(FlowId, KeyHash), KeyHash, FixedState>,
+    /// Second names that are new: their journeys must know them, to take them along when they are forgotten.
+    unclaimed: VecDeque<Unclaimed>,
+    /// Second names that came or went since the last checkpoint.
+    changed_aliases: Vec<(FlowId, KeyHash)>,
+    /// Sums of journeys that are no longer in memory.
+    former: StepSums,
     retention: Duration,
     max_cases: usize,
-}
-
-#[derive(Debug)]
-struct FlowLedger {
-    cases: HashMap<KeyHash, Case, FixedState>,
-    /// Second names of journeys, each leading to one that is nearer to the journey's own.
-    aliases: HashMap<KeyHash, KeyHash, FixedState>,
-    /// The scopes in which a key was ever seen.
-    scopes: Vec<u64>,
-    steps: Steps,
+    threads: usize,
 }
 
 impl Ledger {
-    pub(crate) fn new(matcher: &Matcher, retention: Duration, max_cases: usize) -> Self {
-        let flows = matcher.plans.iter().map(|plan| FlowLedger {
-            cases: HashMap::default(),
+    pub(crate) fn new(matcher: &Matcher, retention: Duration, max_cases: usize, threads: usize) -> Self {
+        Ledger {
+            shards: (0..SHARDS).map(|_| Shard::new(matcher)).collect(),
+            arriving: Vec::new(),
             aliases: HashMap::default(),
-            scopes: Vec::new(),
-            steps: Steps::new(plan),
-        });
-        Ledger { flows: flows.collect(), by_age: VecDeque::new(), cases: 0, open: 0, retention, max_cases }
+            unclaimed: VecDeque::new(),
+            changed_aliases: Vec::new(),
+            former: StepSums::new(matcher),
+            retention,
+            max_cases: max_cases.div_ceil(SHARDS),
+            threads: threads.clamp(1, SHARDS),
+        }
     }
 
-    /// Takes in one observation.
-    pub(crate) fn observe(&mut self, observation: Observation, text: &[u8], scope: u64, desk: &mut Desk<'_>) {
-        let flow = observation.flow;
-        let key = self.flows[flow.0 as usize].owner(observation.key);
-        let ledger = &mut self.flows[flow.0 as usize];
-        ledger.steps.learn(&observation, desk);
-        let counted = ledger.cases.len();
-        let case = ledger.cases.entry(key).or_insert_with(|| Case::new(&String::from_utf8_lossy(text), scope));
-        if case.seen.iter().any(|one| one.identity == observation.identity) {
-            return;
-        }
-        if case.seen.len() >= MAX_OBSERVATIONS {
-            return desk.counters.count(counters::JOURNEY_BOUND);
-        }
-        case.seen.push(Seen::from(observation));
-        if ledger.cases.len() > counted {
-            self.admit(flow, key, scope, desk);
-        }
-        self.rejudge(flow, key, desk);
+    /// An observation arrives; it is judged when the ledger is settled.
+    pub(crate) fn arrive(&mut self, mut arrival: Arrival) {
+        arrival.key = self.owner(arrival.flow, arrival.key);
+        self.arriving.push(arrival);
     }
 
-    /// `other` names the journey that `key` names.
-    pub(crate) fn bind(&mut self, flow: FlowId, key: KeyHash, other: KeyHash, desk: &mut Desk<'_>) {
-        let ledger = &mut self.flows[flow.0 as usize];
-        let owner = ledger.owner(key);
-        if ledger.aliases.contains_key(&other) {
-            if ledger.owner(other) != owner {
-                desk.counters.count(counters::BIND_CONFLICT);
+    /// Judges what arrived since the last time.
+    pub(crate) fn settle(&mut self, matcher: &Matcher, learned: &Learned, events: &mut Vec<Event>) {
+        let house = House { matcher, learned, retention: self.retention, max_cases: self.max_cases };
+        if self.threads == 1 || self.arriving.len() < WORTH_SHARING {
+            for arrival in self.arriving.drain(..) {
+                self.shards[shard_of(arrival.key)].observe(arrival, &house, events);
             }
             return;
+        }
+        let mut by_shard: Vec<Vec<(usize, Arrival)>> = (0..SHARDS).map(|_| Vec::new()).collect();
+        for (order, arrival) in self.arriving.drain(..).enumerate() {
+            by_shard[shard_of(arrival.key)].push((order, arrival));
+        }
+        let work = self.shards.iter_mut().zip(by_shard).collect();
+        let mut ordered: Vec<(usize, Event)> = side_by_side(self.threads, work, |(shard, arrivals), out| {
+            let mut events = Vec::new();
+            for (order, arrival) in arrivals {
+                shard.observe(arrival, &house, &mut events);
+                out.extend(events.drain(..).map(|event| (order, event)));
+            }
+        });
+        // One arrival's events stay in their order, since the sort is stable.
+        ordered.sort_by_key(|(order, _)| *order);
+        events.extend(ordered.into_iter().map(|(_, event)| event));
+    }
+
+    /// `other` names the journey that `key` names. What arrived before must be settled where this says so.
+    pub(crate) fn bind(&mut self, flow: FlowId, key: KeyHash, other: KeyHash, now: Timestamp) -> Binding {
+        let owner = self.owner(flow, key);
+        if self.aliases.contains_key(&(flow, other)) {
+            return if self.owner(flow, other) == owner { Binding::Known } else { Binding::Conflict };
         }
         if other == owner {
-            return;
+            return Binding::Known;
         }
-        ledger.aliases.insert(other, owner);
-        let Some(merged) = ledger.cases.remove(&other) else {
+        self.aliases.insert((flow, other), owner);
+        self.changed_aliases.push((flow, other));
+        let is_arriving = self.arriving.iter().any(|arrival| (arrival.flow, arrival.key) == (flow, other));
+        let is_there = is_arriving || self.shards[shard_of(other)].holds(flow, other);
+        if is_there {
+            return Binding::Merges { owner, other };
+        }
+        if !self.shards[shard_of(owner)].name(flow, owner, other) {
+            let until = Tick::at_or_after(now + self.retention);
+            self.unclaimed.push_back(Unclaimed { flow, name: other, until });
+        }
+        Binding::Known
+    }
+
+    /// Moves what was seen under another name to its journey.
+    pub(crate) fn merge(
+        &mut self,
+        flow: FlowId,
+        (owner, other): (KeyHash, KeyHash),
+        now: Timestamp,
+        (matcher, learned): (&Matcher, &Learned),
+        events: &mut Vec<Event>,
+    ) {
+        let house = House { matcher, learned, retention: self.retention, max_cases: self.max_cases };
+        let Some(mut case) = self.shards[shard_of(other)].surrender((flow, other), matcher, now, events) else {
             return;
         };
-        self.cases -= 1;
-        self.withdraw(flow, &merged, desk);
-        let ledger = &mut self.flows[flow.0 as usize];
-        let is_new = !ledger.cases.contains_key(&owner);
-        let scope = merged.scope;
-        let case = ledger.cases.entry(owner).or_insert_with(|| Case::new(&merged.text, scope));
         case.aliases.push(other);
-        case.aliases.extend(merged.aliases);
-        for one in merged.seen {
-            if !case.seen.iter().any(|known| known.identity == one.identity) {
-                case.seen.push(one);
+        self.shards[shard_of(owner)].adopt((flow, owner), case, now, &house, events);
+    }
+
+    /// The first tick on which something may have to be looked at.
+    pub(crate) fn next_timer(&self) -> Tick {
+        let unclaimed = self.unclaimed.front().map_or(Tick::NEVER, |unclaimed| unclaimed.until);
+        self.shards.iter().map(Shard::next_timer).min().unwrap_or(Tick::NEVER).min(unclaimed)
+    }
+
+    /// Judges what is due on this tick.
+    pub(crate) fn wake(
+        &mut self,
+        tick: Tick,
+        (matcher, coverage, learned): (&Matcher, &Coverage, &Learned),
+        newly_sampled: bool,
+        events: &mut Vec<Event>,
+    ) {
+        while let Some(Unclaimed { flow, name, .. }) = self.unclaimed.pop_front_if(|unclaimed| unclaimed.until <= tick)
+        {
+            let owner = self.owner(flow, name);
+            if !self.shards[shard_of(owner)].name(flow, owner, name) {
+                self.unname(flow, &[name]);
             }
         }
-        if is_new {
-            self.admit(flow, owner, scope, desk);
-        }
-        self.rejudge(flow, owner, desk);
+        let sums = self.sums();
+        let known = Known { matcher, coverage, learned, sums: &sums };
+        let retention = self.retention;
+        let due = |shard: &&mut Shard| newly_sampled || shard.next_timer() <= tick;
+        let work: Vec<&mut Shard> = self.shards.iter_mut().filter(due).collect();
+        let threads = if work.len() < SHARDS / 2 { 1 } else { self.threads };
+        events.extend(side_by_side(threads, work, |shard, events| {
+            if newly_sampled {
+                shard.judge_unaccounted_anew(tick, &known, events);
+            }
+            shard.wake(tick, &known, retention, events);
+        }));
     }
 
-    /// A timer of this case fired.
-    pub(crate) fn wake(&mut self, flow: FlowId, key: KeyHash, desk: &mut Desk<'_>) {
-        let Some(case) = self.flows[flow.0 as usize].cases.get_mut(&key) else {
-            return;
-        };
-        if case.timer > desk.now {
-            return;
-        }
-        case.timer = Timestamp::NEVER;
-        if case.next_check <= desk.now {
-            self.rejudge(flow, key, desk);
-        } else {
-            case.timer = case.next_check;
-            desk.timers.set(case.next_check, Timer::Journey(flow, key));
-        }
-    }
-
-    /// Forgets ended journeys and orphans that were kept for the retention.
-    pub(crate) fn expire(&mut self, desk: &mut Desk<'_>) {
-        while let Some((_, flow, key)) = self.by_age.front().copied().filter(|(due, ..)| *due <= desk.now) {
-            self.by_age.pop_front();
-            self.forget(flow, key, desk);
+    /// These second names are forgotten with their journey.
+    pub(crate) fn unname(&mut self, flow: FlowId, names: &[KeyHash]) {
+        for name in names {
+            self.aliases.remove(&(flow, *name));
+            self.changed_aliases.push((flow, *name));
         }
     }
 
     pub(crate) fn open(&self) -> u64 {
-        self.open
+        self.shards.iter().map(|shard| shard.open).sum()
     }
 
-    pub(crate) fn cases(&self, flow: FlowId) -> impl Iterator<Item = &Case> {
-        self.flows[flow.0 as usize].cases.values()
+    /// Hands one case to `read`, whichever of its names is asked for.
+    pub(crate) fn read<R>(&self, flow: FlowId, key: KeyHash, read: impl FnOnce(&Case) -> R) -> Option<R> {
+        let owner = self.owner(flow, key);
+        self.shards[shard_of(owner)].read(flow, owner, read)
     }
 
-    pub(crate) fn scopes(&self, flow: FlowId) -> &[u64] {
-        &self.flows[flow.0 as usize].scopes
-    }
-
-    pub(crate) fn case(&self, flow: FlowId, key: KeyHash) -> Option<&Case> {
-        let ledger = &self.flows[flow.0 as usize];
-        ledger.cases.get(&ledger.owner(key))
-    }
-
-    fn admit(&mut self, flow: FlowId, key: KeyHash, scope: u64, desk: &mut Desk<'_>) {
-        self.cases += 1;
-        self.by_age.push_back((desk.now + self.retention, flow, key));
-        desk.accounts.orphan(flow, 1);
-        let scopes = &mut self.flows[flow.0 as usize].scopes;
-        if !scopes.contains(&scope) && scopes.len() < MAX_OBSERVATIONS {
-            scopes.push(scope);
+    /// Hands over what changed since the last time: cases and second names, each gone where there are no bytes.
+    pub(crate) fn changes(&mut self, keep: &mut dyn FnMut(Kept<'_>)) {
+        for shard in &mut self.shards {
+            shard.changes(|flow, key, case| keep(Kept::Case { flow, key, case }));
         }
-        for _ in 0..MAX_EVICTIONS {
-            if self.cases <= self.max_cases {
-                break;
-            }
-            let Some((_, flow, key)) = self.by_age.pop_front() else {
-                break;
-            };
-            if self.forget(flow, key, desk) {
-                desk.counters.count(counters::JOURNEYS_BOUND);
-            }
+        for (flow, name) in std::mem::take(&mut self.changed_aliases) {
+            keep(Kept::Name { flow, name, owner: self.aliases.get(&(flow, name)).copied() });
         }
     }
 
-    /// Forgets a case, unless it is open: open journeys are never dropped.
-    fn forget(&mut self, flow: FlowId, key: KeyHash, desk: &mut Desk<'_>) -> bool {
-        let ledger = &mut self.flows[flow.0 as usize];
-        let Some(case) = ledger.cases.get(&key) else {
-            return false;
-        };
-        if case.is_open() {
-            self.by_age.push_back((desk.now + self.retention, flow, key));
-            return false;
-        }
-        if let Some(case) = ledger.cases.remove(&key) {
-            for alias in case.aliases {
-                ledger.aliases.remove(&alias);
-            }
-            self.cases -= 1;
-        }
-        true
+    /// Takes a case back as it was handed over; `None` where the bytes are none.
+    pub(crate) fn restore_case(&mut self, flow: FlowId, key: KeyHash, age: u32, bytes: &[u8]) -> Option<()> {
+        self.shards[shard_of(key)].restore(flow, key, age, bytes)
     }
 
-    /// Telemetry turned out to be a sample: what it made unaccounted is unknown.
-    pub(crate) fn rejudge_unaccounted(&mut self, desk: &mut Desk<'_>) {
-        for flow in (0..self.flows.len() as u16).map(FlowId) {
-            let lost = |passage: &Passage| matches!(passage.standing, Standing::Ended(Verdict::Unaccounted(_)));
-            let cases = self.flows[flow.0 as usize].cases.iter();
-            let mut keys: Vec<_> =
-                cases.filter(|(_, case)| case.passages.iter().any(lost)).map(|(key, _)| *key).collect();
-            keys.sort_unstable();
-            for key in keys {
-                self.rejudge(flow, key, desk);
-            }
-        }
+    pub(crate) fn restore_name(&mut self, flow: FlowId, name: KeyHash, owner: KeyHash) {
+        self.aliases.insert((flow, name), owner);
     }
 
-    /// Judges a case anew and hands the difference to the accounts.
-    fn rejudge(&mut self, flow: FlowId, key: KeyHash, desk: &mut Desk<'_>) {
-        let FlowLedger { cases, steps, .. } = &mut self.flows[flow.0 as usize];
-        let Some(case) = cases.get_mut(&key) else { return };
-        let plan = desk.matcher.plan(flow);
-        let before = std::mem::take(&mut case.passages);
-        before.iter().for_each(|passage| steps.leave(passage));
-        let mut next_check = Timestamp::NEVER;
-        let mut after: SmallVec<[Passage; 1]> = SmallVec::new();
-        for group in case.split(plan) {
-            let Some(judgement) = judge(plan, &group, |one| desk.coverage.skew_bound(one.instance)) else {
-                continue;
-            };
-            let passing = Passing { plan, key, scope: case.scope, group: &group, earlier: before.get(after.len()) };
-            let (passage, check) = steps.stand(&passing, &judgement, desk);
-            next_check = next_check.min(check);
-            steps.enter(&passage);
-            after.push(passage);
-        }
-        self.open -= open_in(&before);
-        self.open += open_in(&after);
-        settle(plan, &case.text, &before, &after, desk);
-        case.passages = after;
-        case.next_check = next_check;
-        if next_check < case.timer {
-            case.timer = next_check;
-            desk.timers.set(next_check, Timer::Journey(flow, key));
-        }
+    /// After all cases and names are restored: whatever follows from them.
+    pub(crate) fn restored(&mut self, former: StepSums, now: Timestamp) {
+        self.former = former;
+        self.shards.iter_mut().for_each(Shard::restored);
+        let mut claimed: HashSet<(FlowId, KeyHash), FixedState> = HashSet::default();
+        self.read_all(|flow, case| claimed.extend(case.aliases.iter().map(|name| (flow, *name))));
+        let until = Tick::at_or_after(now + self.retention);
+        let unclaimed = self.aliases.keys().filter(|name| !claimed.contains(*name));
+        self.unclaimed.extend(unclaimed.map(|(flow, name)| Unclaimed { flow: *flow, name: *name, until }));
     }
 
-    /// Takes a case that was merged into another out of the accounts.
-    fn withdraw(&mut self, flow: FlowId, case: &Case, desk: &mut Desk<'_>) {
-        for passage in &case.passages {
-            self.flows[flow.0 as usize].steps.leave(passage);
-        }
-        self.open -= open_in(&case.passages);
-        settle(desk.matcher.plan(flow), &case.text, &case.passages, &[], desk);
-        desk.accounts.orphan(flow, -1);
+    /// Hands every case to `read`, in no order.
+    pub(crate) fn read_all(&self, mut read: impl FnMut(FlowId, &Case)) {
+        self.shards.iter().for_each(|shard| shard.read_all(&mut read));
     }
-}
 
-impl FlowLedger {
-    fn owner(&self, mut key: KeyHash) -> KeyHash {
+    /// The name of a journey that leads to its case.
+    pub(crate) fn owner(&self, flow: FlowId, mut key: KeyHash) -> KeyHash {
         if self.aliases.is_empty() {
             return key;
         }
         for _ in 0..MAX_ALIAS_HOPS {
-            match self.aliases.get(&key) {
+            match self.aliases.get(&(flow, key)) {
                 Some(owner) => key = *owner,
                 None => break,
             }
         }
         key
     }
-}
 
-/// Hands what changed between two states of a case to the accounts.
-fn settle(plan: &Plan, text: &str, before: &[Passage], after: &[Passage], desk: &mut Desk<'_>) {
-    match (before.is_empty(), after.is_empty()) {
-        (true, false) => desk.accounts.orphan(plan.id, -1),
-        (false, true) => desk.accounts.orphan(plan.id, 1),
-        _ => {}
-    }
-    for index in 0..before.len().max(after.len()) {
-        let (from, to) = (before.get(index), after.get(index));
-        let duplicates = |passage: Option<&Passage>| passage.map_or(0, |passage| passage.duplicates as i64);
-        desk.accounts.duplicates(plan.id, duplicates(to) - duplicates(from));
-        let (from, to) = (from.map(line), to.map(line));
-        if from != to {
-            desk.accounts.amend(plan, text, from, to, desk.now);
-        }
+    /// Sums over all journeys that there ever were.
+    pub(crate) fn sums(&self) -> StepSums {
+        let mut sums = self.former.clone();
+        self.shards.iter().for_each(|shard| sums.add(&shard.sums));
+        sums
     }
 }
 
-fn open_in(passages: &[Passage]) -> u64 {
-    passages.iter().filter(|passage| matches!(passage.standing, Standing::Open { .. })).count() as u64
+/// One thing of the ledger that outlives a restart; nothing in it where it is gone.
+pub(crate) enum Kept<'k> {
+    /// With its age and its bytes.
+    Case {
+        flow: FlowId,
+        key: KeyHash,
+        case: Option<(u32, &'k [u8])>,
+    },
+    Name {
+        flow: FlowId,
+        name: KeyHash,
+        owner: Option<KeyHash>,
+    },
 }
 
-fn line(passage: &Passage) -> Line {
-    Line { entered_at: passage.entered_at, standing: passage.standing, hop: passage.hop, owed: passage.owed }
+/// What a binding of two names asks for.
+pub(crate) enum Binding {
+    Known,
+    /// The other name names another journey already.
+    Conflict,
+    /// Something was seen under the other name: settle, then merge.
+    Merges {
+        owner: KeyHash,
+        other: KeyHash,
+    },
+}
+
+fn shard_of(key: KeyHash) -> usize {
+    (key.0 >> (128 - SHARDS.ilog2())) as usize
 }

@@ -1,10 +1,14 @@
 //! Keys as 128-bit hashes, stable across restarts and machines since they are stored.
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+use smallvec::SmallVec;
 use truegreen_model::observation::KeyHash;
 
 const LOW: RapidSecrets = RapidSecrets::seed_cpp(0x7472_7565_6772_656e);
 const HIGH: RapidSecrets = RapidSecrets::seed_cpp(0x626f_6f6b_7321_2121);
+
+/// The text of a key; that of a UUID needs no memory of its own.
+pub(crate) type KeyText = SmallVec<[u8; 40]>;
 
 /// The primary name of a journey; a contract's n-th `bind` is n + 1.
 pub(crate) const PRIMARY: u8 = 0;

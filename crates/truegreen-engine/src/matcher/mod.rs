@@ -6,6 +6,7 @@ pub(crate) mod names;
 pub(crate) mod pattern;
 pub(crate) mod plan;
 pub(crate) mod resource;
+pub(crate) mod scopes;
 
 use truegreen_model::flow::{ExitId, Flow, FlowId, StepId};
 use truegreen_model::observation::Symbol;

@@ -3,11 +3,12 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_otlp::{Attribute, Value};
 
 /// An attribute name that some contract reads.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct NameId(u16);
 
 /// Names from before OpenTelemetry's conventions were stable, still sent by many; each stands for the newer one.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::flow::Signal;
-use truegreen_model::observation::InstanceId;
+use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_otlp::{Attribute, Resource as Sent, Value};
 
 use super::key::{hash, mix};
 use super::names::{Found, NameId};
+use super::plan::Plan;
+use super::scopes::{ScopeId, Scopes};
 use super::{Matcher, PatternId};
 use crate::coverage::{Coverage, ServiceId};
 use crate::symbols::Symbols;
@@ -24,13 +27,23 @@ const INSTANCE_NAMES: &[&[u8]] = &[b"service.instance.id", b"k8s.pod.name", b"co
 /// One sender, as its resource describes it.
 #[derive(Debug)]
 pub(crate) struct Resource {
+    /// `service.name`.
+    pub(crate) name: Symbol,
     pub(crate) service: ServiceId,
     /// `None` past the bound on instances.
     pub(crate) instance: Option<InstanceId>,
-    /// By flow: the hash of the scope's values.
-    pub(crate) scopes: Box<[u64]>,
+    /// By flow.
+    pub(crate) scopes: Box<[Scope]>,
     values: Vec<(NameId, Box<[u8]>)>,
     pub(crate) candidates: Arc<Candidates>,
+}
+
+/// The scope of a flow in which a sender's records lie.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Scope {
+    /// Of the values under the flow's scope names.
+    pub(crate) hash: u64,
+    pub(crate) id: ScopeId,
 }
 
 /// The patterns that can match a record of one service, by signal.
@@ -89,52 +102,66 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    pub(crate) fn of(
-        &mut self,
-        sent: &Sent<'_, '_>,
-        matcher: &Matcher,
-        coverage: &mut Coverage,
-        symbols: &mut Symbols,
-    ) -> Arc<Resource> {
-        let bytes = sent.parts.iter().fold(0, |all, part| mix(all, hash(part)));
+    /// The sender, if it was introduced.
+    pub(crate) fn find(&self, sent: &Sent<'_, '_>, introduced: &[(u64, Arc<Resource>)]) -> Option<Arc<Resource>> {
+        let bytes = hash_of(sent);
+        let just_now = || introduced.iter().find(|(known, _)| *known == bytes).map(|(_, resource)| resource);
+        self.cached.get(&bytes).or_else(just_now).cloned()
+    }
+
+    /// Works out what is to be known of a sender.
+    pub(crate) fn introduce(&mut self, sent: &Sent<'_, '_>, registers: &mut Registers<'_>) -> (u64, Arc<Resource>) {
+        let bytes = hash_of(sent);
         if let Some(resource) = self.cached.get(&bytes) {
-            return Arc::clone(resource);
+            return (bytes, Arc::clone(resource));
         }
         if self.cached.len() >= MAX_CACHED {
             self.cached.clear();
             self.by_service.clear();
             self.emptied += 1;
         }
-        let resource = Arc::new(self.work_out(sent, matcher, coverage, symbols));
+        let resource = Arc::new(self.work_out(sent, registers));
         self.cached.insert(bytes, Arc::clone(&resource));
-        resource
+        (bytes, resource)
     }
 
-    fn work_out(
-        &mut self,
-        sent: &Sent<'_, '_>,
-        matcher: &Matcher,
-        coverage: &mut Coverage,
-        symbols: &mut Symbols,
-    ) -> Resource {
+    fn work_out(&mut self, sent: &Sent<'_, '_>, registers: &mut Registers<'_>) -> Resource {
+        let Registers { matcher, coverage, symbols, scopes } = registers;
         let text = |name: &[u8]| find(sent.attributes, name).map(|value| value.text());
         let mut found = Found::new();
         matcher.names.gather(sent.attributes, &mut found);
         let values: Vec<_> = found.iter().map(|(id, value)| (*id, value.text().into())).collect();
         let service = text(b"service.name").unwrap_or_else(|| b"unknown_service"[..].into());
-        let scopes: Box<[u64]> = matcher.plans.iter().map(|plan| scope(&plan.scope_names, &values)).collect();
+        let of_flow = |plan: &Plan| {
+            let hash = scope(&plan.scope_names, &values);
+            Scope { hash, id: scopes.intern(hash) }
+        };
+        let in_flows: Box<[Scope]> = matcher.plans.iter().map(of_flow).collect();
         let home = scope(&matcher.home_names, &values);
 
         let name = symbols.intern(&service);
-        let service_id = coverage.service(name, home, &scopes);
+        let ids: SmallVec<[ScopeId; 8]> = in_flows.iter().map(|scope| scope.id).collect();
+        let service_id = coverage.service(name, home, &ids);
         let label = INSTANCE_NAMES.iter().find_map(|name| text(name)).unwrap_or_default();
         let process = text(b"process.pid").unwrap_or_default();
         let identity = mix(hash(&label), hash(&process));
         let instance = coverage.instance(service_id, identity, &String::from_utf8_lossy(&label));
         let candidates = self.by_service.entry((*service).into());
         let candidates = Arc::clone(candidates.or_insert_with(|| Arc::new(Candidates::new(matcher, &service))));
-        Resource { service: service_id, instance, scopes, values, candidates }
+        Resource { name, service: service_id, instance, scopes: in_flows, values, candidates }
     }
+}
+
+/// Where a sender is entered.
+pub(crate) struct Registers<'r> {
+    pub(crate) matcher: &'r Matcher,
+    pub(crate) coverage: &'r mut Coverage,
+    pub(crate) symbols: &'r mut Symbols,
+    pub(crate) scopes: &'r mut Scopes,
+}
+
+fn hash_of(sent: &Sent<'_, '_>) -> u64 {
+    sent.parts.iter().fold(0, |all, part| mix(all, hash(part)))
 }
 
 fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Value<'a>> {

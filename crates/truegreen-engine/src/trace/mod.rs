@@ -5,15 +5,20 @@ mod window;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use truegreen_model::observation::{Observation, TraceId};
+use truegreen_model::flow::FlowId;
+use truegreen_model::observation::{Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use crate::counters::{self, Counters};
+use crate::ledger::case::Seen;
 use crate::matcher::Matcher;
+use crate::matcher::key::KeyText;
 use crate::matcher::names::NameId;
 use crate::matcher::plan::Plan;
-use crate::timers::{Timer, Timers};
+use crate::matcher::resource::Scope;
+use crate::timers::{Tick, Timers};
 use window::{Named, Several, Trace, Window};
 
 /// How long a record waits for ancestors and linked spans that may still be on their way, before the only key of its
@@ -26,14 +31,14 @@ const MAX_LINK_HOPS: usize = 4;
 const MAX_WAITING: usize = 1024;
 
 /// A span in its trace.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct SpanRef {
     pub(crate) trace: TraceId,
     pub(crate) span: u64,
 }
 
 /// Where a record stands among the spans of its trace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) trace: TraceId,
     /// The span itself; 0 for a log record.
@@ -44,10 +49,13 @@ pub(crate) struct Place {
 }
 
 /// An observation that lacks only its key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sighting {
-    pub(crate) observation: Observation,
-    pub(crate) scope: u64,
+    pub(crate) flow: FlowId,
+    pub(crate) scope: Scope,
+    /// `service.name` of who sent it.
+    pub(crate) service: Symbol,
+    pub(crate) seen: Seen,
     /// Whether missing it is worth counting.
     pub(crate) declared: bool,
 }
@@ -57,10 +65,10 @@ pub(crate) struct Sighting {
 pub(crate) struct Bound {
     pub(crate) sighting: Sighting,
     pub(crate) name: u8,
-    pub(crate) text: Box<[u8]>,
+    pub(crate) text: KeyText,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiting {
     sighting: Sighting,
     place: Place,
@@ -68,7 +76,7 @@ struct Waiting {
 }
 
 enum Search {
-    Found(u8, Box<[u8]>),
+    Found(u8, KeyText),
     NotYet,
     Ambiguous,
 }
@@ -77,24 +85,19 @@ enum Search {
 #[derive(Debug)]
 pub(crate) struct Binder {
     window: Window,
-    /// Spans of the request at hand; kept only where their trace turns out to matter.
-    passing: Vec<Place>,
+    /// When waiting records were held long enough, by trace.
+    holds: Timers<TraceId>,
     /// Traces of the request at hand for whose waiting records something may have changed.
     stirred: Vec<TraceId>,
 }
 
 impl Binder {
     pub(crate) fn new(window: Duration, max_traces: usize) -> Self {
-        Binder { window: Window::new(window, max_traces), passing: Vec::new(), stirred: Vec::new() }
-    }
-
-    /// A span without a key passes by: it may connect others.
-    pub(crate) fn pass(&mut self, place: Place) {
-        self.passing.push(place);
+        Binder { window: Window::new(window, max_traces), holds: Timers::default(), stirred: Vec::new() }
     }
 
     /// A record carries a value under a name of some flow's key, and lends it to its trace.
-    pub(crate) fn lend(&mut self, place: Place, keys: &[(NameId, Box<[u8]>)], now: Timestamp, counters: &mut Counters) {
+    pub(crate) fn lend(&mut self, place: Place, keys: &[(NameId, KeyText)], now: Timestamp, counters: &mut Counters) {
         let id = place.trace;
         let trace = self.window.open(id, now, counters);
         trace.lend(place, keys, counters);
@@ -127,16 +130,17 @@ impl Binder {
         self.stirred.push(id);
     }
 
-    /// The request is over: what it connected may have told some waiting records their key.
+    /// The request is over, and these spans without a key passed by, kept only where their trace matters: what was
+    /// connected may have told some waiting records their key.
     pub(crate) fn settle(
         &mut self,
+        passing: Vec<Place>,
         matcher: &Matcher,
         now: Timestamp,
-        timers: &mut Timers,
         counters: &mut Counters,
         bound: &mut Vec<Bound>,
     ) {
-        for place in self.passing.drain(..) {
+        for place in passing {
             if let Some(trace) = self.window.get_mut(place.trace) {
                 if trace.is_awaited() {
                     self.stirred.push(place.trace);
@@ -152,27 +156,44 @@ impl Binder {
         stirred.dedup();
         for id in stirred.drain(..) {
             if self.retry(id, matcher, now, counters, bound) {
-                timers.set(now + HOLD, Timer::HoldOver(id));
+                self.holds.set(Tick::at_or_after(now + HOLD), id);
             }
         }
         self.stirred = stirred;
     }
 
-    /// A hold is over.
-    pub(crate) fn hold_over(
-        &mut self,
-        id: TraceId,
-        matcher: &Matcher,
-        now: Timestamp,
-        counters: &mut Counters,
-        bound: &mut Vec<Bound>,
-    ) {
-        self.retry(id, matcher, now, counters, bound);
+    /// The first tick on which something may have to be looked at.
+    pub(crate) fn next_timer(&self) -> Tick {
+        self.holds.next().min(self.window.next_timer())
     }
 
-    /// Forgets traces past the window.
-    pub(crate) fn expire(&mut self, now: Timestamp, counters: &mut Counters) {
-        self.window.expire(now, counters);
+    /// Looks again at what was held long enough, and forgets traces past the window.
+    pub(crate) fn wake(&mut self, tick: Tick, matcher: &Matcher, counters: &mut Counters, bound: &mut Vec<Bound>) {
+        let mut held = self.holds.take_due(tick);
+        held.sort_unstable();
+        held.dedup();
+        for id in held {
+            self.retry(id, matcher, tick.time(), counters, bound);
+        }
+        self.window.expire(tick.time(), counters);
+    }
+
+    /// Hands over what changed since the last time: the bytes of a trace, or nothing where it is gone.
+    pub(crate) fn changes(&mut self, keep: impl FnMut(TraceId, Option<&[u8]>)) {
+        self.window.changes(keep);
+    }
+
+    /// Takes a trace back as it was handed over; `None` where the bytes are none.
+    pub(crate) fn restore(&mut self, id: TraceId, bytes: &[u8]) -> Option<()> {
+        for since in self.window.restore(id, bytes)? {
+            self.holds.set(Tick::at_or_after(since + HOLD), id);
+        }
+        Some(())
+    }
+
+    /// After all traces are restored: puts them in order of age.
+    pub(crate) fn restored(&mut self) {
+        self.window.restored();
     }
 
     /// Looks again for the keys of a trace's waiting records; true if some were not held long enough yet.
@@ -192,7 +213,7 @@ impl Binder {
         let mut still = Vec::new();
         for waiting in waiting {
             let patient = now < waiting.since + HOLD;
-            match self.search(matcher.plan(waiting.sighting.observation.flow), &waiting.place, patient) {
+            match self.search(matcher.plan(waiting.sighting.flow), &waiting.place, patient) {
                 Search::Found(name, text) => bound.push(Bound { sighting: waiting.sighting, name, text }),
                 Search::Ambiguous => count_unbound(&waiting.sighting, counters::UNBOUND_AMBIGUOUS, counters),
                 Search::NotYet => {

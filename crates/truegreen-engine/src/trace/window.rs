@@ -5,23 +5,31 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
 
 use super::{MAX_ANCESTORS, Place, SpanRef, Waiting, count_unbound};
 use crate::counters::{self, Counters};
+use crate::matcher::key::KeyText;
 use crate::matcher::names::NameId;
 use crate::matcher::plan::Plan;
+use crate::timers::Tick;
 
 const MAX_SPANS: usize = 4096;
 const MAX_KEYS: usize = 64;
 const MAX_WATCHERS: usize = 1024;
 
 /// What is kept of one trace.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Trace {
     touched: Timestamp,
+    /// When it is next considered for forgetting, and its place among those considered then.
+    due: Timestamp,
+    turn: u64,
+    #[serde(skip)]
+    is_dirty: bool,
     spans: Vec<Node>,
     /// Every value that was lent, with where; a span may have several.
     keys: SmallVec<[Key; 1]>,
@@ -30,22 +38,22 @@ pub(super) struct Trace {
     pub(super) watchers: Watchers,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Node {
     span: u64,
     parent: u64,
     links: SmallVec<[SpanRef; 1]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Key {
     span: u64,
     name: NameId,
-    text: Box<[u8]>,
+    text: KeyText,
 }
 
 /// A key's text, and by which of the flow's names for a journey it is known.
-pub(super) type Named = (u8, Box<[u8]>);
+pub(super) type Named = (u8, KeyText);
 
 /// There are several keys where one was looked for.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +69,7 @@ pub(super) struct Climb {
 }
 
 /// A bounded list of traces.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Watchers(Vec<TraceId>);
 
 impl Watchers {
@@ -95,7 +103,7 @@ impl Trace {
         self.spans.push(Node { span: place.span, parent: place.parent, links: place.links });
     }
 
-    pub(super) fn lend(&mut self, place: Place, keys: &[(NameId, Box<[u8]>)], counters: &mut Counters) {
+    pub(super) fn lend(&mut self, place: Place, keys: &[(NameId, KeyText)], counters: &mut Counters) {
         // A log record lends to the span it was written in.
         let span = if place.span == 0 { place.parent } else { place.span };
         for (name, text) in keys {
@@ -145,11 +153,11 @@ impl Trace {
 fn only<'k>(plan: &Plan, keys: impl Iterator<Item = &'k Key> + Clone) -> Result<Option<Named>, Several> {
     let primary = keys.clone().filter(|key| plan.key_names.contains(&key.name));
     if let Some(text) = one(primary)? {
-        return Ok(Some((crate::matcher::key::PRIMARY, text.into())));
+        return Ok(Some((crate::matcher::key::PRIMARY, KeyText::from_slice(text))));
     }
     for (index, name) in plan.bind_names.iter().enumerate() {
         if let Some(text) = one(keys.clone().filter(|key| key.name == *name))? {
-            return Ok(Some((index as u8 + 1, text.into())));
+            return Ok(Some((index as u8 + 1, KeyText::from_slice(text))));
         }
     }
     Ok(None)
@@ -167,19 +175,35 @@ pub(super) struct Window {
     max_traces: usize,
     traces: HashMap<TraceId, Trace, FixedState>,
     by_age: VecDeque<(Timestamp, TraceId)>,
+    turns: u64,
+    dirty: Vec<TraceId>,
+    removed: Vec<TraceId>,
 }
 
 impl Window {
     pub(super) fn new(length: Duration, max_traces: usize) -> Self {
-        Window { length, max_traces: max_traces.max(1), traces: HashMap::default(), by_age: VecDeque::new() }
+        Window {
+            length,
+            max_traces: max_traces.max(1),
+            traces: HashMap::default(),
+            by_age: VecDeque::new(),
+            turns: 0,
+            dirty: Vec::new(),
+            removed: Vec::new(),
+        }
     }
 
     pub(super) fn get(&self, id: TraceId) -> Option<&Trace> {
         self.traces.get(&id)
     }
 
+    /// The trace, to be changed.
     pub(super) fn get_mut(&mut self, id: TraceId) -> Option<&mut Trace> {
-        self.traces.get_mut(&id)
+        let trace = self.traces.get_mut(&id)?;
+        if !std::mem::replace(&mut trace.is_dirty, true) {
+            self.dirty.push(id);
+        }
+        Some(trace)
     }
 
     /// The trace, kept from now on.
@@ -191,11 +215,20 @@ impl Window {
                 counters.count(counters::TRACES_BOUND);
                 self.remove(oldest, counters::UNBOUND_EVICTED, counters);
             }
-            self.by_age.push_back((now + self.length, id));
+            self.traces.insert(id, Trace::default());
+            self.queue(id, now + self.length);
         }
         let trace = self.traces.entry(id).or_default();
+        if !std::mem::replace(&mut trace.is_dirty, true) {
+            self.dirty.push(id);
+        }
         trace.touched = now;
         trace
+    }
+
+    /// When a trace is next considered for forgetting.
+    pub(super) fn next_timer(&self) -> Tick {
+        self.by_age.front().map_or(Tick::NEVER, |(due, _)| Tick::at_or_after(*due))
     }
 
     /// A trace goes when nothing of it came for the length of the window.
@@ -203,15 +236,56 @@ impl Window {
         while let Some((due, id)) = self.by_age.front().copied().filter(|(due, _)| *due <= now) {
             self.by_age.pop_front();
             match self.traces.get(&id).map(|trace| trace.touched + self.length) {
-                Some(later) if later > due => self.by_age.push_back((later, id)),
+                Some(later) if later > due => self.queue(id, later),
                 _ => self.remove(id, counters::UNBOUND_NO_KEY, counters),
             }
         }
     }
 
+    /// Hands over what changed since the last time: the bytes of a trace, or nothing where it is gone.
+    pub(super) fn changes(&mut self, mut keep: impl FnMut(TraceId, Option<&[u8]>)) {
+        for id in self.removed.drain(..) {
+            keep(id, None);
+        }
+        for id in std::mem::take(&mut self.dirty) {
+            if let Some(trace) = self.traces.get_mut(&id)
+                && std::mem::take(&mut trace.is_dirty)
+                && let Ok(bytes) = postcard::to_allocvec(trace)
+            {
+                keep(id, Some(&bytes));
+            }
+        }
+    }
+
+    /// Takes a trace back; since when its waiting records are held.
+    pub(super) fn restore(&mut self, id: TraceId, bytes: &[u8]) -> Option<Vec<Timestamp>> {
+        let trace: Trace = postcard::from_bytes(bytes).ok()?;
+        let held = trace.waiting.iter().map(|waiting| waiting.since).collect();
+        self.turns = self.turns.max(trace.turn);
+        self.traces.insert(id, trace);
+        Some(held)
+    }
+
+    /// After all traces are restored: puts them in order of age.
+    pub(super) fn restored(&mut self) {
+        let mut queue: Vec<_> = self.traces.iter().map(|(id, trace)| (trace.turn, trace.due, *id)).collect();
+        queue.sort_unstable();
+        self.by_age = queue.into_iter().map(|(_, due, id)| (due, id)).collect();
+    }
+
+    fn queue(&mut self, id: TraceId, due: Timestamp) {
+        self.turns += 1;
+        let turn = self.turns;
+        if let Some(trace) = self.get_mut(id) {
+            (trace.due, trace.turn) = (due, turn);
+        }
+        self.by_age.push_back((due, id));
+    }
+
     fn remove(&mut self, id: TraceId, why: counters::Counter, counters: &mut Counters) {
-        let waiting = self.traces.remove(&id).map(|trace| trace.waiting).unwrap_or_default();
-        for waiting in waiting {
+        let removed = self.traces.remove(&id);
+        self.removed.push(id);
+        for waiting in removed.map(|trace| trace.waiting).unwrap_or_default() {
             count_unbound(&waiting.sighting, why, counters);
         }
     }

@@ -6,4 +6,5 @@ mod binding;
 mod durability;
 mod properties;
 mod scenarios;
+mod shards;
 mod worlds;

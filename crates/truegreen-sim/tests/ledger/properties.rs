@@ -109,6 +109,30 @@ proptest! {
     }
 
     #[test]
+    fn restarts_from_checkpoints_change_nothing(shape in shape(any_trouble(), 16), pause in 7_u64..200) {
+        let world = World::of(&shape);
+        let never_stopped = lived(&world)?;
+        let mut run = Run::new(world.flows.clone());
+        let mut now = EPOCH;
+        let mut restarts = 0;
+        while now < world.end {
+            now = (now + Duration::from_secs(pause)).min(world.end);
+            run.through(&world.happenings, now).map_err(TestCaseError::fail)?;
+            run.checkpoint();
+            // Checkpoints are incremental: some follow one another, some are what a new engine starts from.
+            restarts += 1;
+            if restarts % 3 != 0 {
+                run.restart().map_err(TestCaseError::fail)?;
+            }
+        }
+        prop_assert_eq!(report(&never_stopped), report(&run));
+        prop_assert_eq!(never_stopped.standings(), run.standings());
+        prop_assert_eq!(never_stopped.engine.counters(), run.engine.counters());
+        prop_assert_eq!(never_stopped.engine.services(), run.engine.services());
+        prop_assert_eq!(never_stopped.effects, run.effects);
+    }
+
+    #[test]
     fn lost_telemetry_is_never_unaccounted(shape in shape(any_trouble(), 16)) {
         // INV-UNKNOWN-1: what was done is completed, late or unknown, whatever was lost of its telemetry. But of a
         // rare flow the rules judge the first four by a signal of a quarter of an hour ago: there they may err.

@@ -1,0 +1,158 @@
+//! Taking digests in, one by one and in order: coverage hears of their senders, records are bound to keys, and
+//! observations with a key go to the ledger.
+
+use std::sync::Arc;
+
+use truegreen_model::observation::{Evidence, Role, TraceId};
+use truegreen_otlp::{DataPoint, LogRecord, LogSink, MetricSink, Resource as Sent, Span, TraceSink};
+
+use super::digest::{Bind, Digest, Item, Key, Reason, Shows, Sighted, When};
+use crate::counters;
+use crate::engine::Engine;
+use crate::input::Input;
+use crate::ledger::case::Seen;
+use crate::ledger::{Arrival, Binding};
+use crate::matcher::key;
+use crate::matcher::key::KeyText;
+use crate::matcher::resource::{Registers, Resource, Resources};
+use crate::trace::{Bound, Sighting};
+
+impl Engine {
+    /// Takes in what a body says.
+    pub(crate) fn take_in(&mut self, digest: Digest, sequence: u64) {
+        let Digest { sections, items, passing, counts } = digest;
+        for (counter, n) in counts {
+            self.counters.add(counter, n);
+        }
+        let mut ends: Vec<usize> = sections.iter().skip(1).map(|section| section.items).collect();
+        ends.push(items.len());
+        let mut items = items.into_iter();
+        for (section, end) in sections.into_iter().zip(ends) {
+            let resource = section.resource;
+            self.coverage.hear(resource.service, resource.instance, &section.heard, self.now);
+            for item in items.by_ref().take(end - section.items) {
+                match item {
+                    Item::Sighted(sighted) => self.sight(sighted, &resource, sequence),
+                    Item::Lend(lend) => self.binder.lend(lend.place, &lend.keys, self.now, &mut self.counters),
+                    Item::Bind(bind) => self.bind(&bind),
+                }
+            }
+        }
+        let mut bound = Vec::new();
+        self.binder.settle(passing, &self.matcher, self.now, &mut self.counters, &mut bound);
+        self.place_bound(bound);
+    }
+
+    /// Hands observations whose key is known to the ledger.
+    pub(crate) fn place_bound(&mut self, bound: Vec<Bound>) {
+        for Bound { sighting, name, text } in bound {
+            self.place(sighting, name, text);
+        }
+    }
+
+    /// Enters the senders of a body.
+    pub(crate) fn introduce(&mut self, input: &Input<'_>) -> Vec<(u64, Arc<Resource>)> {
+        let Engine { matcher, coverage, symbols, scopes, resources, options, .. } = self;
+        let registers = Registers { matcher, coverage, symbols, scopes };
+        let mut senders = Senders { registers, resources, introduced: Vec::new() };
+        let limits = &options.limits;
+        match input {
+            Input::Traces(request) => drop(truegreen_otlp::scan_traces(request.body, limits, &mut senders)),
+            Input::Logs(request) => drop(truegreen_otlp::scan_logs(request.body, limits, &mut senders)),
+            Input::Metrics(request) => drop(truegreen_otlp::scan_metrics(request.body, limits, &mut senders)),
+            Input::Refused { .. } | Input::Resumed { .. } | Input::Tick => {}
+        }
+        senders.introduced
+    }
+
+    fn sight(&mut self, sighted: Sighted, sender: &Resource, sequence: u64) {
+        let Some(instance) = sender.instance else { return };
+        let Sighted { flow, shows, declared, key, place, trace, began, done, attempt, .. } = sighted;
+        // What the sender's clock is ahead of ours is taken back.
+        let shift = self.coverage.shift(instance, self.now);
+        let at = |when: When| match when {
+            When::Told(time) => time - shift,
+            When::Replaced => self.now,
+        };
+        // Negative durations become 0.
+        let at = done.map_or(at(began), |done| at(done).max(at(began)));
+        let role = match shows {
+            Shows::Step(step) => Role::Step(step),
+            Shows::Exit(exit, Reason::None) => Role::Exit(exit, None),
+            Shows::Exit(exit, Reason::Known(reason)) => Role::Exit(exit, Some(reason)),
+            Shows::Exit(exit, Reason::New(text)) => Role::Exit(exit, Some(self.symbols.intern(&text))),
+        };
+        let seen = Seen {
+            role,
+            identity: sighted.identity,
+            at,
+            attempt,
+            instance,
+            trace,
+            conditions: sighted.conditions,
+            shares: sighted.shares,
+            evidence: Evidence { sequence, offset: sighted.offset },
+        };
+        let scope = sender.scopes[flow.0 as usize];
+        let sighting = Sighting { flow, scope, service: sender.name, seen, declared };
+        match (key, place) {
+            (Key::Own(name, text), _) => self.place(sighting, name, text),
+            (Key::Trace, _) if trace == TraceId(0) => self.counters.count(counters::UNBOUND_NO_TRACE),
+            (Key::Trace, _) => {
+                let text = KeyText::from_slice(format!("{:032x}", trace.0).as_bytes());
+                self.place(sighting, key::PRIMARY, text);
+            }
+            (Key::None, Some(place)) => self.binder.wait(sighting, place, self.now, &mut self.counters),
+            (Key::None, None) if declared => self.counters.count(counters::UNBOUND_NO_TRACE),
+            (Key::None, None) => {}
+        }
+    }
+
+    fn place(&mut self, sighting: Sighting, name: u8, text: KeyText) {
+        let Sighting { flow, scope, service, seen, .. } = sighting;
+        let key = key::key(scope.hash, name, &text);
+        self.ledger.arrive(Arrival { now: self.now, flow, key, text, scope: scope.id, service, seen });
+    }
+
+    fn bind(&mut self, bind: &Bind) {
+        match self.ledger.bind(bind.flow, bind.owner, bind.other, self.now) {
+            Binding::Known => {}
+            Binding::Conflict => self.counters.count(counters::BIND_CONFLICT),
+            Binding::Merges { owner, other } => self.merge(bind.flow, owner, other),
+        }
+    }
+}
+
+/// Reads nothing of a body but its senders.
+struct Senders<'r> {
+    registers: Registers<'r>,
+    resources: &'r mut Resources,
+    introduced: Vec<(u64, Arc<Resource>)>,
+}
+
+impl Senders<'_> {
+    fn meet(&mut self, sent: &Sent<'_, '_>) {
+        self.introduced.push(self.resources.introduce(sent, &mut self.registers));
+    }
+}
+
+impl<'a> TraceSink<'a> for Senders<'_> {
+    fn resource(&mut self, sent: &Sent<'a, '_>) {
+        self.meet(sent);
+    }
+    fn span(&mut self, _span: &Span<'a, '_>) {}
+}
+
+impl<'a> LogSink<'a> for Senders<'_> {
+    fn resource(&mut self, sent: &Sent<'a, '_>) {
+        self.meet(sent);
+    }
+    fn log(&mut self, _log: &LogRecord<'a, '_>) {}
+}
+
+impl<'a> MetricSink<'a> for Senders<'_> {
+    fn resource(&mut self, sent: &Sent<'a, '_>) {
+        self.meet(sent);
+    }
+    fn point(&mut self, _point: &DataPoint<'a, '_>) {}
+}
