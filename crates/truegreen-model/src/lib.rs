@@ -1,12 +1,13 @@
 //! The words of Truegreen as plain data. No I/O, no clock, no logic beyond what keeps a value well-formed.
 //!
 //! Read in this order: [`time`], [`flow`] (the contract), [`observation`] (one step seen for one key),
-//! [`verdict`] (how a journey ended), [`books`] (the equation), [`finding`], [`report`] (the stable JSON).
+//! [`verdict`] (how a journey ended), [`books`] (the equation), [`finding`], [`report`] and [`passage`] (the stable JSON).
 
 pub mod books;
 pub mod finding;
 pub mod flow;
 pub mod observation;
+pub mod passage;
 pub mod report;
 pub mod time;
 pub mod verdict;

@@ -2,9 +2,9 @@
 //!
 //! Read in this order: [`commands`] (what a user can ask for), [`server`] (the parts put together), [`ingest`]
 //! (telemetry in), [`durable`] (the log that accepted requests are in before they are answered), [`run_loop`] (the
-//! thread that owns the engine), [`alert`] (what is sent), [`api`] and [`web`] (what is shown). From `ingest` to `alert`
-//! each hands on to the next and never looks back; what they share stands in [`request`] and [`clock`]. The rules
-//! themselves live in `truegreen-engine`; nothing here decides a verdict.
+//! thread that owns the engine), [`alert`] (what is sent), [`lookup`] (one order followed end to end), [`api`] and [`web`]
+//! (what is shown). From `ingest` to `alert` each hands on to the next and never looks back; what they share stands in
+//! [`request`] and [`clock`]. The rules themselves live in `truegreen-engine`; nothing here decides a verdict.
 
 pub mod alert;
 pub mod api;
@@ -15,6 +15,7 @@ pub mod durable;
 pub mod flows;
 pub mod ingest;
 pub mod listen;
+pub mod lookup;
 pub mod metrics;
 pub mod monitor;
 pub mod quantity;

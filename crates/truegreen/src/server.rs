@@ -14,6 +14,8 @@ use crate::config::{Config, Data};
 use crate::durable::Replayed;
 use crate::ingest::Intake;
 use crate::listen::{self, Floor};
+use crate::lookup::indexer::Indexer;
+use crate::lookup::{self, Lookup, Passages};
 use crate::metrics::Metrics;
 use crate::run_loop::{self, Tap};
 use crate::{alert, api, durable, web};
@@ -56,6 +58,7 @@ pub struct Server {
     log: durable::Handle,
     /// Of the log, then of the engine.
     threads: [std::thread::JoinHandle<()>; 2],
+    indexer: Option<Indexer>,
     alerts: alert::Alerts,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -72,6 +75,8 @@ pub struct Seen {
     pub metrics: Arc<Metrics>,
     /// For the bytes in flight.
     pub intake: Arc<Intake>,
+    /// For one order followed end to end.
+    pub lookup: Lookup,
 }
 
 impl Server {
@@ -98,7 +103,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let link = config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.web));
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
-        let engine = Engine::new(flows, engine_options(config));
+        let engine = Engine::new(flows.clone(), engine_options(config));
         let data = config.data.clone();
         let (engine, log, replayed) = tokio::task::spawn_blocking(move || recover(engine, data)).await??;
         for finding in
@@ -106,6 +111,9 @@ impl Server {
         {
             alerts.handle().opened(finding);
         }
+        let reader = log.as_ref().map(Log::reader);
+        let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
+        let passages = Passages::new(flows, archive, config.retention.0);
         let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), taps)?;
         let (log, log_thread) = durable::start(log, replayed, config.limits.queued_requests, run.clone(), feed)?;
         let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), log.clone()));
@@ -114,7 +122,8 @@ impl Server {
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
-        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake };
+        let lookup = Lookup::new(passages, run.clone());
+        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake, lookup };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
@@ -124,7 +133,7 @@ impl Server {
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
         let threads = [log_thread, engine_thread];
-        Ok(Server { addresses, run, log, threads, alerts, stop, listeners })
+        Ok(Server { addresses, run, log, threads, indexer, alerts, stop, listeners })
     }
 
     /// Where it listens.
@@ -145,11 +154,12 @@ impl Server {
             listener.await?;
         }
         self.log.stop();
-        let (threads, alerts) = (self.threads, self.alerts);
+        let (threads, indexer, alerts) = (self.threads, self.indexer, self.alerts);
         let ended = tokio::task::spawn_blocking(move || {
             let [written, ended] = threads.map(std::thread::JoinHandle::join);
+            let indexed = indexer.map_or(Ok(()), Indexer::stop);
             alerts.stop();
-            ended.and(written)
+            ended.and(written).and(indexed)
         });
         ended.await?.map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
     }

@@ -46,14 +46,19 @@ impl<D: Disk> Reader<D> {
     /// Reads at most the block headers of 256 KiB and one block. The first look into a segment that was there when
     /// the log was opened reads all its block headers.
     pub fn get(&self, sequence: u64) -> Result<Option<Entry>, Error> {
-        let found = self.locate(sequence).and_then(|spot| match spot {
-            None => Ok(None),
-            Some(spot) => self.block(&spot).map(Some),
-        });
+        Ok(self.get_block(sequence)?.into_iter().find(|entry| entry.sequence == sequence))
+    }
+
+    /// All entries of the block that holds this one, in order: whoever wants several of them decompresses it once. None
+    /// where the entry is dropped already or not committed yet. Reads as much as [`Reader::get`].
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn get_block(&self, sequence: u64) -> Result<Vec<Entry>, Error> {
+        let found = self.locate(sequence).and_then(|spot| spot.map(|spot| self.block(&spot)).transpose());
         match found {
-            Ok(None) => Ok(None),
-            Ok(Some((entries, _))) => Ok(entries.into_iter().find(|entry| entry.sequence == sequence)),
-            Err(error) if self.is_dropped(sequence, &error) => Ok(None),
+            Ok(found) => Ok(found.map_or_else(Vec::new, |(entries, _)| entries)),
+            Err(error) if self.is_dropped(sequence, &error) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

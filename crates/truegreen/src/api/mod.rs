@@ -14,6 +14,7 @@ use serde_json::json;
 use truegreen_engine::Engine;
 use truegreen_model::report::{FindingReport, MinuteReport};
 
+use crate::lookup;
 use crate::run_loop::Unavailable;
 use crate::server::Seen;
 
@@ -30,6 +31,7 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/services", get(services))
         .route("/api/v1/journeys/{flow}/{key}", get(journeys))
+        .route("/api/v1/trace/{asked}", get(trace))
         .route("/api/{*path}", get(unknown))
         .route("/metrics", get(prometheus::metrics))
         .route("/livez", get(livez))
@@ -54,6 +56,16 @@ impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Problem {
         let hint = "the server is busy or stopping; /readyz says when it is back".to_owned();
         Problem { status: StatusCode::SERVICE_UNAVAILABLE, error: error.to_string(), hint }
+    }
+}
+
+impl From<lookup::Error> for Problem {
+    fn from(error: lookup::Error) -> Problem {
+        match error {
+            lookup::Error::UnknownFlow(flow) => unknown_flow(&flow),
+            lookup::Error::TooLong => Problem::not_found(error.to_string(), "no key is that long"),
+            lookup::Error::Unavailable(error) => error.into(),
+        }
     }
 }
 
@@ -146,11 +158,11 @@ async fn services(State(seen): State<Seen>) -> Result<Response, Problem> {
 
 async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, String)>) -> Result<Response, Problem> {
     let asked = (flow.clone(), key.clone());
-    let (known, journeys) = seen
+    let (known, journeys, services) = seen
         .run
         .ask(move |engine| {
             let known = engine.flows().any(|flow| flow.name == asked.0);
-            (known, engine.journeys_of(&asked.0, &asked.1))
+            (known, engine.journeys_of(&asked.0, &asked.1), engine.services())
         })
         .await?;
     if !known {
@@ -160,7 +172,27 @@ async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, Str
         let hint = "keys are matched exactly, and ended journeys are forgotten after `retention`";
         return Err(Problem::not_found(format!("no journey of key {key:?} in flow {flow:?}"), hint));
     }
-    Ok(Json(json!({ "journeys": journeys })).into_response())
+    let gaps = seen.lookup.gaps(&journeys, &services);
+    Ok(Json(json!({ "journeys": journeys, "gaps": gaps })).into_response())
+}
+
+async fn trace(
+    State(seen): State<Seen>,
+    Path(asked): Path<String>,
+    Query(wanted): Query<ByFlow>,
+) -> Result<Response, Problem> {
+    let report = seen.lookup.trace(asked.clone(), wanted.flow).await?;
+    if !lookup::is_empty(&report) {
+        return Ok(Json(report).into_response());
+    }
+    let mut hint = "keys, trace ids and message ids are matched exactly, and what is older than `data.max_age` is \
+                    dropped"
+        .to_owned();
+    for note in &report.notes {
+        hint.push_str("; ");
+        hint.push_str(note);
+    }
+    Err(Problem::not_found(format!("nothing is known of {asked:?}"), hint))
 }
 
 fn unknown_flow(flow: &str) -> Problem {

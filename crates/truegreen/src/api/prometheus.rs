@@ -105,6 +105,12 @@ fn intake(text: &mut Exposition, seen: &Seen) {
     text.single("log_failing", "gauge", help, u64::from(seen.log.is_failing()));
     let help = "Entries dropped from the log because they were too old or too many.";
     text.single("log_dropped_entries_total", "counter", help, seen.log.dropped_entries());
+    if let Some(archive) = seen.lookup.archive() {
+        let help = "Requests in the log that look-ups do not find yet, since the index has not come to them.";
+        text.single("lookup_behind_requests", "gauge", help, archive.behind());
+        let help = "1 while there is no index, so that look-ups find only what showed steps.";
+        text.single("lookup_failing", "gauge", help, u64::from(archive.failure().is_some()));
+    }
     text.single("in_flight_bytes", "gauge", "Bytes of bodies in flight.", seen.intake.bytes_in_flight());
 }
 

@@ -13,6 +13,7 @@ mod shutdown;
 mod status;
 mod store;
 mod terminal;
+mod trace;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Status(status::Args),
+    Trace(trace::Args),
     Audit(audit::Args),
     Store(store::Args),
     /// Print the JSON schema of contracts, for editors
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Schema => schema::run(),

@@ -7,8 +7,8 @@ use truegreen_model::report::{FindingReport, Report};
 
 use crate::wording;
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
 /// Keys of one finding that are printed; the JSON holds more.
 const SHOWN_KEYS: usize = 8;
 /// Findings that are over and are printed.
@@ -124,9 +124,33 @@ fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowRepo
     Ok(())
 }
 
-/// What peers sent, without anything that could steer a terminal.
+/// What peers sent, without anything that could steer a terminal or turn round what is read.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// As [`printable`], line by line.
+pub(super) fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON that says the same and cannot steer a terminal. Outside of texts JSON holds no such characters but line ends.
+pub(super) fn printable_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\n' => text.push(c),
+            c if steers(c) => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// Control characters, and those that change the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -136,7 +160,8 @@ mod tests {
 
     #[test]
     fn keys_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(printable("a\x1b[2Jb\n\u{202e}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+        assert_eq!(printable_json("{\n\"a\": \"\u{9b}ä\"}"), "{\n\"a\": \"\\u009bä\"}");
     }
 
     #[test]

@@ -1,45 +1,77 @@
-//! One key followed through one flow, step by step.
+//! One key, trace or message followed end to end.
 
 use maud::{Markup, html};
+use truegreen_model::passage::{GapReport, PassageReport};
 use truegreen_model::report::{JourneyDetail, SeenReport};
 
-use super::short_time;
+use super::{encoded, short_time, trace_href, waterfall};
+use crate::wording;
 
-pub(super) fn body(flow: &str, key: &str, journeys: &[JourneyDetail]) -> Markup {
+/// `flow`: where it was looked for, if in one flow only.
+pub(super) fn body(report: &PassageReport, flow: Option<&str>) -> Markup {
     html! {
         p { a href="/" { "All flows" } }
-        @if journeys.is_empty() {
-            h1 class="cannot-tell" { "Nothing is known of " code { (key) } " in " (flow) "." }
-            p { "Keys are matched exactly, and ended journeys are forgotten after a while." }
+        @if report.journeys.is_empty() { (without_journey(report)) }
+        @for journey in &report.journeys { (verdict(journey, report)) }
+        (waterfall::table(report))
+        (waterfall::notes(report))
+        @for journey in &report.journeys { (steps(journey)) }
+        p class="quiet" {
+            @if flow.is_some() { a href=(trace_href(&report.asked)) { "In all flows" } ". " }
+            "For programs: " a href=(api_href(&report.asked, flow)) { "this as JSON" } "."
         }
-        @for journey in journeys { (one(flow, key, journey)) }
     }
 }
 
-fn one(flow: &str, key: &str, detail: &JourneyDetail) -> Markup {
+/// Nothing is known of what was asked for.
+pub(super) fn nothing(asked: &str, flow: Option<&str>, notes: &[String]) -> Markup {
+    html! {
+        p { a href="/" { "All flows" } }
+        h1 class="cannot-tell" {
+            "Nothing is known of " code { (asked) } @if let Some(flow) = flow { " in " (flow) } "."
+        }
+        p { "Keys are matched exactly, and ended journeys are forgotten after a while." }
+        @for note in notes { p { (wording::sentence(note)) } }
+    }
+}
+
+fn without_journey(report: &PassageReport) -> Markup {
+    let how: Vec<_> = report.found_as.iter().map(|how| how.replace('_', " ")).collect();
+    html! {
+        h1 class="cannot-tell" {
+            code { (report.asked) } @if !how.is_empty() { ", a " (how.join(" and a ")) } ": no journey is known"
+        }
+    }
+}
+
+fn verdict(detail: &JourneyDetail, report: &PassageReport) -> Markup {
     let journey = &detail.journey;
     let class = match journey.verdict.as_str() {
         "unaccounted" => "broken",
         "unknown" | "open" => "cannot-tell",
         _ => "working",
     };
+    let is_own =
+        |gap: &&GapReport| (&gap.flow, &gap.key, &gap.entered_at) == (&journey.flow, &journey.key, &journey.entered_at);
+    let gaps: Vec<_> = report.gaps.iter().filter(is_own).collect();
     html! {
         h1 class=(class) {
-            code { (key) } " in " (flow) ": " (journey.verdict.replace('_', "-"))
+            code { (journey.key) } " in " (journey.flow) ": " (journey.verdict.replace('_', "-"))
             @if let Some(reason) = &journey.reason { " (" (reason) ")" }
-            @if let Some(after) = journey.after.as_ref().filter(|_| !detail.owed.is_empty()) { ", last seen at " (after) }
+            @if let Some(after) = journey.after.as_ref().filter(|_| !gaps.is_empty()) { ", last seen at " (after) }
         }
         p { "Entered at " (short_time(&journey.entered_at)) "." }
-        h2 { "Seen" }
-        table {
-            thead { tr { th { "step" } th { "at" } th { "service" } th { "trace" } th { "evidence" } } }
-            tbody { @for seen in &detail.seen { (row(seen)) } }
-        }
-        @if !detail.owed.is_empty() {
-            h2 { "Owed and not seen" }
+        @for gap in gaps { p { (wording::sentence(&gap.says)) } }
+    }
+}
+
+fn steps(detail: &JourneyDetail) -> Markup {
+    html! {
+        details {
+            summary { "Steps of " code { (detail.journey.key) } " in " (detail.journey.flow) }
             table {
-                thead { tr { th { "step" } th { "was due at" } } }
-                tbody { @for (step, due) in &detail.owed { tr { td { (step) } td { (due) } } } }
+                thead { tr { th { "step" } th { "at" } th { "service" } th { "trace" } th { "evidence" } } }
+                tbody { @for seen in &detail.seen { (row(seen)) } }
             }
         }
     }
@@ -55,8 +87,39 @@ fn row(seen: &SeenReport) -> Markup {
             }
             td { (seen.at) }
             td { (seen.service) @if !seen.instance.is_empty() { " " span class="quiet" { (seen.instance) } } }
-            td { @if let Some(trace) = &seen.trace_id { code { (trace) } } }
+            td { @if let Some(trace) = &seen.trace_id { a href=(trace_href(trace)) { code { (trace) } } } }
             td { "request " (seen.sequence) ", byte " (seen.offset) }
         }
+    }
+}
+
+fn api_href(asked: &str, flow: Option<&str>) -> String {
+    let flow = flow.map(|flow| format!("?flow={}", encoded(flow))).unwrap_or_default();
+    format!("/api/v1/trace/{}{flow}", encoded(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookup::rows::samples;
+    use crate::web::whole;
+
+    #[test]
+    fn the_page_draws_the_gap_where_something_should_have_been() {
+        let text = whole("ord-42", None, &body(&samples::lost_order(), Some("order-fulfilment"))).into_string();
+        insta::assert_snapshot!(text.replace('>', ">\n"));
+    }
+
+    #[test]
+    fn what_peers_sent_is_escaped_wherever_it_stands() {
+        let hostile = "<script>alert(1)</script>\"'";
+        let text = serde_json::to_string(&samples::lost_order()).unwrap();
+        let texts = ["ord-42", "publish stock-events", "inventory", "mailbox full", "/checkout", "node-3", "vanished"];
+        let quoted = serde_json::to_string(hostile).unwrap();
+        let text = texts.iter().fold(text, |text, sent| text.replace(sent, quoted.trim_matches('"')));
+        let report: PassageReport = serde_json::from_str(&text).unwrap();
+        let page = body(&report, Some(hostile)).into_string();
+        assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
+        assert!(!nothing(hostile, None, &[hostile.to_owned()]).into_string().contains("<script"));
     }
 }

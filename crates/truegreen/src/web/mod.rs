@@ -4,6 +4,7 @@ mod bars;
 pub(crate) mod host;
 mod journey;
 mod page;
+mod waterfall;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use axum::routing::get;
 use maud::{DOCTYPE, Markup, html};
 use truegreen_model::report::{CounterReport, MinuteReport, Report, ServiceReport};
 
-use crate::api;
 use crate::server::Seen;
+use crate::{api, lookup};
 
 const REFRESH_SECONDS: u32 = 10;
 const STYLE: &str = include_str!("style.css");
@@ -43,6 +44,7 @@ pub fn router(seen: Seen) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/journeys/{flow}/{key}", get(journeys))
+        .route("/trace/{asked}", get(trace))
         .route("/style.css", get(style))
         .fallback(not_found)
         .with_state(seen)
@@ -67,13 +69,28 @@ async fn front(State(seen): State<Seen>) -> Response {
 }
 
 async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, String)>) -> Response {
-    let asked = (flow.clone(), key.clone());
-    match seen.run.ask(move |engine| engine.journeys_of(&asked.0, &asked.1)).await {
-        Ok(found) => {
-            let status = if found.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-            document(status, &format!("{key} in {flow}"), None, &journey::body(&flow, &key, &found))
+    passage(&seen, key, Some(flow)).await
+}
+
+async fn trace(State(seen): State<Seen>, Path(asked): Path<String>) -> Response {
+    passage(&seen, asked, None).await
+}
+
+async fn passage(seen: &Seen, asked: String, flow: Option<String>) -> Response {
+    let title = match &flow {
+        Some(flow) => format!("{asked} in {flow}"),
+        None => asked.clone(),
+    };
+    match seen.lookup.trace(asked.clone(), flow.clone()).await {
+        Ok(report) if lookup::is_empty(&report) => {
+            document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&asked, flow.as_deref(), &report.notes))
         }
-        Err(_) => unavailable(),
+        Ok(report) => document(StatusCode::OK, &title, None, &journey::body(&report, flow.as_deref())),
+        Err(lookup::Error::Unavailable(_)) => unavailable(),
+        Err(error) => {
+            let why = [error.to_string()];
+            document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&asked, flow.as_deref(), &why))
+        }
     }
 }
 
@@ -139,9 +156,16 @@ fn whole(title: &str, refresh_seconds: Option<u32>, body: &Markup) -> Markup {
 
 /// The page of one journey.
 fn journey_href(flow: &str, key: &str) -> String {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    format!("/journeys/{}/{}", encode(flow), encode(key))
+    format!("/journeys/{}/{}", encoded(flow), encoded(key))
+}
+
+/// The page of a key in all flows, of a trace, or of a message.
+fn trace_href(asked: &str) -> String {
+    format!("/trace/{}", encoded(asked))
+}
+
+fn encoded(text: &str) -> impl std::fmt::Display + '_ {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }
 
 /// `2026-01-02T03:04:05.678901234Z` to the second.

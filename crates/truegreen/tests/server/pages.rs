@@ -53,9 +53,9 @@ fn every_described_path_answers() {
     server.until_entered(1);
     let description = server.get("/api/v1/openapi.json").json();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 10);
+    assert_eq!(paths.len(), 11);
     for path in paths.keys() {
-        let path = path.replace("{flow}", "orders").replace("{key}", "o-1");
+        let path = path.replace("{flow}", "orders").replace("{key}", "o-1").replace("{asked}", "o-1");
         assert_eq!(server.get(&path).status, 200, "{path}");
     }
     let report = server.get("/api/v1/report").json();
