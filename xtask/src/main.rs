@@ -1,8 +1,9 @@
 //! One command for what CI runs, the same on a desk.
 
+mod campaign;
 mod mutants;
 mod peers;
-mod sim;
+
 mod tidy;
 
 use std::path::PathBuf;
@@ -13,13 +14,15 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 cargo xtask <command>
 
-  ci        all that CI checks: fmt, clippy, tidy, test, deny, doc
+  ci        all that CI checks: fmt, clippy, tidy, test, deny, doc, and a few rounds of crash
   tidy      the rules of the house that no lint knows: which crate may know which
   test      every test, on real parts
   bench     scan, match and ledger beside prost decoding the same bytes; the last line is the ratio
             --peers: the whole server and the engine beside other systems on the same data; installs what is missing
   sim       [--seeds N] [--from S]: simulated worlds of crashes and torn writes, and of ledgers beside the reference;
             the last line is a summary
+  crash     [--rounds N] [--from R] [--seed S]: kills the real server under load, and holds its books against what its
+            senders know to be acknowledged; the last line is a summary
   mutants   breaks the engine in ten ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
@@ -34,10 +37,13 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::check(),
         Some("test") => test(),
         Some("bench") => bench(&arguments[1..]),
-        Some("sim") => match sim::run(&arguments[1..]) {
-            Ok(code) => return code,
-            Err(error) => Err(error),
-        },
+        Some(which @ ("sim" | "crash")) => {
+            let run = if which == "sim" { campaign::sim } else { campaign::crash };
+            match run(&arguments[1..]) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            }
+        }
         Some("mutants") => mutants::run(),
         Some("deny") => deny(),
         _ => {
@@ -60,7 +66,8 @@ fn ci() -> Result<()> {
     tidy::check()?;
     deny()?;
     docs()?;
-    test()
+    test()?;
+    campaign::few_rounds()
 }
 
 /// One profile for everything, and few binaries: what takes long is building, not testing.

@@ -47,8 +47,10 @@ pub struct Life {
     witness: Witness,
     log: Log<SimulatedDisk>,
     engine: Engine,
-    /// Time as the engine knows it, and as entries are stamped.
+    /// The time that entries are stamped with.
     clock: Timestamp,
+    /// When the engine last acted.
+    acted_at: Timestamp,
     held: BTreeMap<Ticket, Held>,
     next_ticket: u64,
     gaps: BTreeSet<String>,
@@ -138,6 +140,7 @@ impl Server {
             engine: history::replayed(&self.flow, &found),
             log,
             clock: until.unwrap_or(now),
+            acted_at: until.unwrap_or(now),
             held: BTreeMap::new(),
             next_ticket: 0,
             gaps: BTreeSet::new(),
@@ -171,8 +174,8 @@ impl Server {
     /// The process is gone. Where the power failed too, so is what was not synced.
     pub fn die(&mut self, is_power_cut: bool) {
         if let Some(life) = self.life.take() {
-            let Life { engine, shown, clock, was_told_more, .. } = life;
-            self.ended = Some(Ended { engine, shown, now: clock, was_told_more });
+            let Life { engine, shown, acted_at, was_told_more, .. } = life;
+            self.ended = Some(Ended { engine, shown, now: acted_at, was_told_more });
         }
         if is_power_cut {
             self.disk.crash();
@@ -290,8 +293,8 @@ impl Life {
             }
             Effect::ShowUnwritten(note) => self.show_unwritten(note, wall),
             Effect::PassTime => {
-                let now = self.at(wall);
-                self.engine.apply(now, Input::Tick);
+                self.acted_at = self.at(wall);
+                self.engine.apply(self.acted_at, Input::Tick);
             }
             Effect::Drop { through } => {
                 // A failure leaves what it could not drop, to be tried again.
@@ -355,6 +358,7 @@ impl Life {
         };
         let entry = Entry { sequence, received_at, kind, body };
         history::apply(&mut self.engine, &entry);
+        self.acted_at = received_at;
         self.shown = sequence;
         if note == Note::Resumed {
             self.check_standing()?;
@@ -365,6 +369,7 @@ impl Life {
     fn show_unwritten(&mut self, note: Note, wall: Timestamp) {
         self.was_told_more = true;
         let at = self.at(wall);
+        self.acted_at = at;
         match note {
             Note::Gap => {
                 let body = if self.noted.is_empty() {

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use fastrand::Rng;
+use truegreen_engine::Input;
 use truegreen_model::time::Timestamp;
 use truegreen_store::order::Event;
 use truegreen_store::simulated::Faults;
@@ -357,7 +358,8 @@ impl World {
     /// In the end.
     fn judge(&mut self) -> Result<(), Broken> {
         let entries = self.server.settle(&self.mail.parcels)?;
-        let engine = super::history::replayed(&contract(), &entries);
+        let mut engine = super::history::replayed(&contract(), &entries);
+        engine.apply(self.now, Input::Tick);
         let report = &engine.report().flows["orders"];
         let entered = self.mail.deeds.len() as u64;
         if report.entered != entered {
