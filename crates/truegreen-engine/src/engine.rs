@@ -42,6 +42,8 @@ pub struct Options {
     pub limits: Limits,
     /// Threads that share the work on large batches. No verdict depends on it.
     pub threads: usize,
+    /// Whether what changes is remembered until [`Engine::checkpoint`] asks for it. Who never asks must not let it grow.
+    pub keeps_changes: bool,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
             max_traces: 500_000,
             limits: Limits::default(),
             threads: 1,
+            keeps_changes: false,
         }
     }
 }
@@ -98,8 +101,8 @@ impl Engine {
             counters: Counters::default(),
             resources: Resources::default(),
             coverage: Coverage::default(),
-            binder: Binder::new(trace_window(&matcher, &options), options.max_traces),
-            ledger: Ledger::new(&matcher, options.retention, options.max_journeys, options.threads),
+            binder: Binder::new(trace_window(&matcher, &options), options.max_traces, options.keeps_changes),
+            ledger: Ledger::new(&matcher, &options),
             learned: Learned::new(&matcher),
             accounts: Accounts::new(&matcher),
             events: Vec::new(),

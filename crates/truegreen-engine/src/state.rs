@@ -86,7 +86,7 @@ struct Whole {
 
 impl Engine {
     /// Hands over what changed since the last call, as records: a key, and a value or nothing where it is gone. All of
-    /// it together is one step; half of it is worth nothing.
+    /// it together is one step; half of it is worth nothing. Changes are remembered by [`Options::keeps_changes`].
     pub fn checkpoint(&mut self, keep: &mut Keep<'_>) {
         let mut value = Vec::new();
         self.ledger.changes(&mut |kept| match kept {

@@ -31,6 +31,11 @@ pub struct Run {
     now: Timestamp,
 }
 
+/// What the engine keeps of itself may be asked for.
+fn options() -> Options {
+    Options { keeps_changes: true, ..Options::default() }
+}
+
 /// How a journey stands by the engine's report.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Standing {
@@ -53,7 +58,7 @@ impl Run {
     pub fn new(flows: Vec<Flow>) -> Run {
         Run {
             flows: flows.iter().map(|flow| flow.name.clone()).collect(),
-            engine: Engine::new(flows.clone(), Options::default()),
+            engine: Engine::new(flows.clone(), options()),
             effects: Vec::new(),
             kept: BTreeMap::new(),
             watched: flows,
@@ -127,7 +132,7 @@ impl Run {
     /// Where that gives no engine.
     pub fn restart(&mut self) -> Result<(), String> {
         let records = self.kept.clone().into_iter();
-        let restored = Engine::restore(self.watched.clone(), Options::default(), records);
+        let restored = Engine::restore(self.watched.clone(), options(), records);
         self.engine = restored.map_err(|error| error.to_string())?;
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Log records, and CloudEvents, which the receiver hands on as log records that carry the event's id.
 
-use smallvec::SmallVec;
 use truegreen_model::flow::{Signal, SpanKind};
 use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
@@ -50,7 +49,7 @@ impl<'a> LogSink<'a> for Reading<'_> {
             found: &found,
             resource: &sender,
         };
-        let place = || Place { trace: TraceId(log.trace_id), span: 0, parent: log.span_id, links: SmallVec::new() };
+        let place = || Place { trace: TraceId(log.trace_id), span: 0, parent: log.span_id, links: Vec::new() };
         let has_trace = log.trace_id != 0;
         if self.is_candidate(&record) {
             let at = self.plausible(told_time);

@@ -1,6 +1,5 @@
 //! Spans.
 
-use smallvec::SmallVec;
 use truegreen_model::flow::{Signal, SpanKind};
 use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
@@ -67,7 +66,7 @@ impl<'a> TraceSink<'a> for Reading<'_> {
     }
 }
 
-fn links(span: &Span<'_, '_>) -> SmallVec<[SpanRef; 1]> {
+fn links(span: &Span<'_, '_>) -> Vec<SpanRef> {
     span.links.iter().map(|link| SpanRef { trace: TraceId(link.trace_id), span: link.span_id }).collect()
 }
 

@@ -33,13 +33,13 @@ impl Engine {
             for item in items.by_ref().take(end - section.items) {
                 match item {
                     Item::Sighted(sighted) => self.sight(sighted, &resource, sequence),
-                    Item::Lend(lend) => self.binder.lend(lend.place, &lend.keys, self.now, &mut self.counters),
+                    Item::Lend(lend) => self.binder.lend(&lend.place, &lend.keys, self.now, &mut self.counters),
                     Item::Bind(bind) => self.bind(&bind),
                 }
             }
         }
         let mut bound = Vec::new();
-        self.binder.settle(passing, &self.matcher, self.now, &mut self.counters, &mut bound);
+        self.binder.settle(&passing, &self.matcher, self.now, &mut self.counters, &mut bound);
         self.place_bound(bound);
     }
 

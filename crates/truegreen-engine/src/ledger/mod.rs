@@ -21,6 +21,7 @@ use truegreen_model::observation::KeyHash;
 use truegreen_model::time::Timestamp;
 
 use crate::coverage::Coverage;
+use crate::engine::Options;
 use crate::matcher::Matcher;
 use crate::side_by_side::side_by_side;
 use crate::timers::Tick;
@@ -63,20 +64,23 @@ pub(crate) struct Ledger {
     retention: Duration,
     max_cases: usize,
     threads: usize,
+    /// Whether anyone asks for what changed.
+    is_kept: bool,
 }
 
 impl Ledger {
-    pub(crate) fn new(matcher: &Matcher, retention: Duration, max_cases: usize, threads: usize) -> Self {
+    pub(crate) fn new(matcher: &Matcher, options: &Options) -> Self {
         Ledger {
-            shards: (0..SHARDS).map(|_| Shard::new(matcher)).collect(),
+            shards: (0..SHARDS).map(|_| Shard::new(matcher, options.keeps_changes)).collect(),
             arriving: Vec::new(),
             aliases: HashMap::default(),
             unclaimed: VecDeque::new(),
             changed_aliases: Vec::new(),
             former: StepSums::new(matcher),
-            retention,
-            max_cases: max_cases.div_ceil(SHARDS),
-            threads: threads.clamp(1, SHARDS),
+            retention: options.retention,
+            max_cases: options.max_journeys.div_ceil(SHARDS),
+            threads: options.threads.clamp(1, SHARDS),
+            is_kept: options.keeps_changes,
         }
     }
 
@@ -122,7 +126,7 @@ impl Ledger {
             return Binding::Known;
         }
         self.aliases.insert((flow, other), owner);
-        self.changed_aliases.push((flow, other));
+        self.note_alias(flow, other);
         let is_arriving = self.arriving.iter().any(|arrival| (arrival.flow, arrival.key) == (flow, other));
         let is_there = is_arriving || self.shards[shard_of(other)].holds(flow, other);
         if is_there {
@@ -191,7 +195,7 @@ impl Ledger {
     pub(crate) fn unname(&mut self, flow: FlowId, names: &[KeyHash]) {
         for name in names {
             self.aliases.remove(&(flow, *name));
-            self.changed_aliases.push((flow, *name));
+            self.note_alias(flow, *name);
         }
     }
 
@@ -238,6 +242,12 @@ impl Ledger {
     /// Hands every case to `read`, in no order.
     pub(crate) fn read_all(&self, mut read: impl FnMut(FlowId, &Case)) {
         self.shards.iter().for_each(|shard| shard.read_all(&mut read));
+    }
+
+    fn note_alias(&mut self, flow: FlowId, name: KeyHash) {
+        if self.is_kept {
+            self.changed_aliases.push((flow, name));
+        }
     }
 
     /// The name of a journey that leads to its case.

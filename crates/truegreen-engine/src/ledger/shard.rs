@@ -63,6 +63,8 @@ pub(super) struct Shard {
     by_age: VecDeque<Generation>,
     pub(super) open: u64,
     pub(super) sums: StepSums,
+    /// Whether anyone asks for what changed.
+    is_kept: bool,
     dirty: Vec<u32>,
     removed: Vec<(FlowId, KeyHash)>,
     scratch: Case,
@@ -85,7 +87,7 @@ enum When<'w> {
 }
 
 impl Shard {
-    pub(super) fn new(matcher: &Matcher) -> Self {
+    pub(super) fn new(matcher: &Matcher, is_kept: bool) -> Self {
         Shard {
             table: HashTable::new(),
             slots: Slots::default(),
@@ -93,6 +95,7 @@ impl Shard {
             by_age: VecDeque::new(),
             open: 0,
             sums: StepSums::new(matcher),
+            is_kept,
             dirty: Vec::new(),
             removed: Vec::new(),
             scratch: Case::empty(),
@@ -303,7 +306,7 @@ impl Shard {
 
     fn close_case(&mut self, index: u32, case: &Case) {
         self.pack_case(index, case);
-        if !std::mem::replace(&mut self.slots[index].is_dirty, true) {
+        if self.is_kept && !std::mem::replace(&mut self.slots[index].is_dirty, true) {
             self.dirty.push(index);
         }
     }
@@ -342,7 +345,9 @@ impl Shard {
             entry.remove();
         }
         self.slots.free(index);
-        self.removed.push((flow, key));
+        if self.is_kept {
+            self.removed.push((flow, key));
+        }
     }
 
     fn grow_old(&mut self, age: u32, index: u32) {

@@ -45,7 +45,8 @@ pub(crate) struct Place {
     pub(crate) span: u64,
     /// The parent span; for a log record the span it was written in.
     pub(crate) parent: u64,
-    pub(crate) links: SmallVec<[SpanRef; 1]>,
+    /// Mostly none.
+    pub(crate) links: Vec<SpanRef>,
 }
 
 /// An observation that lacks only its key.
@@ -92,12 +93,12 @@ pub(crate) struct Binder {
 }
 
 impl Binder {
-    pub(crate) fn new(window: Duration, max_traces: usize) -> Self {
-        Binder { window: Window::new(window, max_traces), holds: Timers::default(), stirred: Vec::new() }
+    pub(crate) fn new(window: Duration, max_traces: usize, is_kept: bool) -> Self {
+        Binder { window: Window::new(window, max_traces, is_kept), holds: Timers::default(), stirred: Vec::new() }
     }
 
     /// A record carries a value under a name of some flow's key, and lends it to its trace.
-    pub(crate) fn lend(&mut self, place: Place, keys: &[(NameId, KeyText)], now: Timestamp, counters: &mut Counters) {
+    pub(crate) fn lend(&mut self, place: &Place, keys: &[(NameId, KeyText)], now: Timestamp, counters: &mut Counters) {
         let id = place.trace;
         let trace = self.window.open(id, now, counters);
         trace.lend(place, keys, counters);
@@ -112,7 +113,7 @@ impl Binder {
             return self.wait_one(sighting, place, now, counters);
         }
         for link in &place.links {
-            let place = Place { links: SmallVec::from_slice(&[*link]), ..place.clone() };
+            let place = Place { links: vec![*link], ..place.clone() };
             self.wait_one(sighting.clone(), place, now, counters);
         }
     }
@@ -134,7 +135,7 @@ impl Binder {
     /// connected may have told some waiting records their key.
     pub(crate) fn settle(
         &mut self,
-        passing: Vec<Place>,
+        passing: &[Place],
         matcher: &Matcher,
         now: Timestamp,
         counters: &mut Counters,
@@ -238,7 +239,7 @@ impl Binder {
         if let Some((name, text)) = climb.found {
             return Search::Found(name, text);
         }
-        let links = if place.links.is_empty() { &climb.links } else { &place.links };
+        let links: &[SpanRef] = if place.links.is_empty() { &climb.links } else { &place.links };
         let mut linked: SmallVec<[Named; 1]> = SmallVec::new();
         for link in links {
             if let Some(found) = self.search_linked(plan, *link, MAX_LINK_HOPS)

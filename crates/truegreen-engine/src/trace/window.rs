@@ -31,6 +31,8 @@ pub(super) struct Trace {
     #[serde(skip)]
     is_dirty: bool,
     spans: Vec<Node>,
+    /// What its spans link to; few do.
+    links: Vec<(u64, SpanRef)>,
     /// Every value that was lent, with where; a span may have several.
     keys: SmallVec<[Key; 1]>,
     pub(super) waiting: Vec<Waiting>,
@@ -42,7 +44,6 @@ pub(super) struct Trace {
 struct Node {
     span: u64,
     parent: u64,
-    links: SmallVec<[SpanRef; 1]>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,17 +94,18 @@ impl<'w> IntoIterator for &'w Watchers {
 }
 
 impl Trace {
-    pub(super) fn connect(&mut self, place: Place, counters: &mut Counters) {
+    pub(super) fn connect(&mut self, place: &Place, counters: &mut Counters) {
         if place.span == 0 {
             return;
         }
         if self.spans.len() >= MAX_SPANS {
             return counters.count(counters::TRACE_BOUND);
         }
-        self.spans.push(Node { span: place.span, parent: place.parent, links: place.links });
+        self.spans.push(Node { span: place.span, parent: place.parent });
+        self.links.extend(place.links.iter().map(|link| (place.span, *link)));
     }
 
-    pub(super) fn lend(&mut self, place: Place, keys: &[(NameId, KeyText)], counters: &mut Counters) {
+    pub(super) fn lend(&mut self, place: &Place, keys: &[(NameId, KeyText)], counters: &mut Counters) {
         // A log record lends to the span it was written in.
         let span = if place.span == 0 { place.parent } else { place.span };
         for (name, text) in keys {
@@ -136,7 +138,7 @@ impl Trace {
                 break;
             };
             if climb.links.is_empty() {
-                climb.links = node.links.clone();
+                climb.links.extend(self.links.iter().filter(|(from, _)| *from == span).map(|(_, link)| *link));
             }
             span = node.parent;
         }
@@ -176,18 +178,21 @@ pub(super) struct Window {
     traces: HashMap<TraceId, Trace, FixedState>,
     by_age: VecDeque<(Timestamp, TraceId)>,
     turns: u64,
+    /// Whether anyone asks for what changed.
+    is_kept: bool,
     dirty: Vec<TraceId>,
     removed: Vec<TraceId>,
 }
 
 impl Window {
-    pub(super) fn new(length: Duration, max_traces: usize) -> Self {
+    pub(super) fn new(length: Duration, max_traces: usize, is_kept: bool) -> Self {
         Window {
             length,
             max_traces: max_traces.max(1),
             traces: HashMap::default(),
             by_age: VecDeque::new(),
             turns: 0,
+            is_kept,
             dirty: Vec::new(),
             removed: Vec::new(),
         }
@@ -200,7 +205,7 @@ impl Window {
     /// The trace, to be changed.
     pub(super) fn get_mut(&mut self, id: TraceId) -> Option<&mut Trace> {
         let trace = self.traces.get_mut(&id)?;
-        if !std::mem::replace(&mut trace.is_dirty, true) {
+        if self.is_kept && !std::mem::replace(&mut trace.is_dirty, true) {
             self.dirty.push(id);
         }
         Some(trace)
@@ -219,7 +224,7 @@ impl Window {
             self.queue(id, now + self.length);
         }
         let trace = self.traces.entry(id).or_default();
-        if !std::mem::replace(&mut trace.is_dirty, true) {
+        if self.is_kept && !std::mem::replace(&mut trace.is_dirty, true) {
             self.dirty.push(id);
         }
         trace.touched = now;
@@ -284,7 +289,9 @@ impl Window {
 
     fn remove(&mut self, id: TraceId, why: counters::Counter, counters: &mut Counters) {
         let removed = self.traces.remove(&id);
-        self.removed.push(id);
+        if self.is_kept {
+            self.removed.push(id);
+        }
         for waiting in removed.map(|trace| trace.waiting).unwrap_or_default() {
             count_unbound(&waiting.sighting, why, counters);
         }
