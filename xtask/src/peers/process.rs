@@ -2,10 +2,10 @@
 //! threads cost.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,8 @@ const TICKS: f64 = 100.0;
 pub(crate) struct Server {
     child: Child,
     name: String,
+    /// Held open: who writes to a pipe that nobody reads is ended.
+    out: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -26,15 +28,15 @@ impl Server {
     pub(crate) fn start(mut command: Command, name: &str, log: &Path) -> Result<Server> {
         let stderr = std::fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Server { child, name: name.to_owned() })
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let out = child.stdout.take().context("no pipe for its stdout")?;
+        Ok(Server { child, name: name.to_owned(), out: BufReader::new(out) })
     }
 
     /// Reads addresses off the lines that it prints at its start: `<name> http://<address>`.
     pub(crate) fn addresses<const N: usize>(&mut self, names: [&str; N]) -> Result<[String; N]> {
-        let out = self.child.stdout.take().context("its stdout was read before")?;
         let mut found = names.map(|_| String::new());
-        for line in BufReader::new(out).lines() {
+        for line in self.out.by_ref().lines() {
             let line = line?;
             for (name, address) in names.iter().zip(&mut found) {
                 if let Some(rest) = line.trim().strip_prefix(name) {
