@@ -14,6 +14,7 @@ use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{Limits, Signal, check};
 
+use crate::busy::busy_seconds;
 use crate::events::{self, Event};
 use crate::wire::{self, Message, scatter};
 
@@ -102,15 +103,6 @@ fn run(bodies: &[Encoded], records: Records) -> Result<Found> {
         keys.len()
     );
     Ok(Found { took, processor_seconds, keys })
-}
-
-/// Processor time of this process so far; the kernel counts it in hundredths.
-fn busy_seconds() -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    // User and system time are the fourteenth and fifteenth field; two stand before.
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / 100.0)
 }
 
 fn flows() -> Result<Vec<Flow>> {

@@ -3,6 +3,7 @@
 
 mod absence;
 mod books;
+mod busy;
 mod ceiling;
 mod events;
 mod prepared;

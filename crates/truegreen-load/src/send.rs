@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use crate::busy::busy_seconds;
 use crate::prepared::{ORDERS, Prepared, SERVICES, SPANS};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -49,6 +50,8 @@ pub(crate) struct Sent {
     copies: u64,
     bytes: u64,
     took: Duration,
+    /// Processor time of the sender.
+    busy: f64,
     /// Of each call, in microseconds, sorted.
     latencies: Vec<u32>,
 }
@@ -62,6 +65,7 @@ impl Sent {
             "seconds": self.took.as_secs_f64(),
             "spans_per_second": self.spans as f64 / self.took.as_secs_f64(),
             "bytes_per_span": self.bytes as f64 / self.spans as f64,
+            "sender_ns_per_span": self.busy * 1e9 / self.spans as f64,
             "refused_calls": self.refused,
             "copied_bodies": self.copies,
             "latency_ms": {"p50": f64::from(at(0.5)) / 1e3, "p99": f64::from(at(0.99)) / 1e3},
@@ -92,14 +96,14 @@ pub(crate) async fn send(to: &str, plan: Plan) -> Result<Sent> {
         .collect();
     let bytes_each = streams.iter().flat_map(|stream| &stream.prepared).map(Prepared::size).sum::<usize>()
         / (plan.streams * SERVICES.len());
-    let started = Instant::now();
+    let (started, busy) = (Instant::now(), busy_seconds()?);
     let until = started + plan.duration;
     let running: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(stream.run(until))).collect();
     let mut ended = Vec::new();
     for stream in running {
         ended.push(stream.await??);
     }
-    let took = started.elapsed();
+    let (took, busy) = (started.elapsed(), busy_seconds()? - busy);
     let mut latencies: Vec<u32> = ended.iter().flat_map(|stream| stream.latencies.iter().copied()).collect();
     latencies.sort_unstable();
     let calls = latencies.len() as u64;
@@ -110,6 +114,7 @@ pub(crate) async fn send(to: &str, plan: Plan) -> Result<Sent> {
         copies: ended.iter().flat_map(|stream| &stream.prepared).map(|prepared| prepared.copies).sum(),
         bytes: calls * bytes_each as u64,
         took,
+        busy,
         latencies,
     })
 }

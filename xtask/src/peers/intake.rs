@@ -10,8 +10,11 @@ use serde_json::Value;
 use super::Plan;
 use super::place::{Place, told};
 use super::process::{Server, free_address};
-use super::table::{Table, median, millions};
+use super::table::{Table, millions};
 use crate::say;
+
+/// Threads that cost less are counted and not named.
+const LEAST_TOLD_NS: f64 = 5.0;
 
 /// Who is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,65 +46,99 @@ struct Round {
     threads: Vec<(String, f64)>,
 }
 
+/// All rounds of one subject.
+struct Measured {
+    subject: Subject,
+    /// The slowest first.
+    rounds: Vec<Round>,
+}
+
+impl Measured {
+    /// The one whose figures are shown.
+    fn median(&self) -> &Round {
+        &self.rounds[(self.rounds.len() - 1) / 2]
+    }
+
+    fn rate(&self) -> f64 {
+        self.median().rate
+    }
+
+    fn of(&self, pointer: &str) -> f64 {
+        self.median().sent.pointer(pointer).and_then(Value::as_f64).unwrap_or_default()
+    }
+}
+
 pub(super) fn measure(plan: &Plan, place: &Place) -> Result<(String, String)> {
     let mut subjects = vec![Subject::Ceiling, Subject::Truegreen, Subject::WithoutLog];
     if plan.wants("rotel") {
         place.install("rotel")?;
         subjects.push(Subject::Rotel);
     }
-    let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
+    let mut measured: Vec<Measured> =
+        subjects.into_iter().map(|subject| Measured { subject, rounds: Vec::new() }).collect();
     // In turn, so that a machine that gets busier does so for all.
     for n in 1..=plan.rounds {
-        for (subject, rounds) in subjects.iter().zip(&mut rounds) {
+        for Measured { subject, rounds } in &mut measured {
             let round = round(*subject, plan, place).with_context(|| format!("measuring {}", subject.name()))?;
             say(&format!("  intake {n}/{}: {:>7} spans/s  {}", plan.rounds, millions(round.rate), subject.name()));
             rounds.push(round);
         }
     }
-    for rounds in &mut rounds {
+    for Measured { rounds, .. } in &mut measured {
         rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     }
-    let middle = |rounds: &Vec<Round>| median(&rounds.iter().map(|round| round.rate).collect::<Vec<_>>());
-    let (ceiling, ours) = (middle(&rounds[0]), middle(&rounds[1]));
-    let mut table =
-        Table::new(&["OTLP/gRPC", "spans/s acknowledged", "all rounds", "of the ceiling", "p50, p99", "refused calls"]);
-    let mut threads = Table::new(&["processor time of the server, ns a span", "all", "by thread"]);
-    for (subject, rounds) in subjects.iter().zip(&rounds) {
-        let rate = middle(rounds);
-        let all: Vec<String> = rounds.iter().map(|round| millions(round.rate)).collect();
-        let shown = &rounds[(rounds.len() - 1) / 2];
-        let latency = |which: &str| shown.sent["latency_ms"][which].as_f64().unwrap_or_default();
-        table.row(vec![
-            subject.name().to_owned(),
-            millions(rate),
-            all.join(", "),
-            format!("{:.0} %", 100.0 * rate / ceiling),
-            format!("{:.0} ms, {:.0} ms", latency("p50"), latency("p99")),
-            shown.sent["refused_calls"].to_string(),
-        ]);
-        let by_thread: Vec<String> =
-            shown.threads.iter().filter(|(_, ns)| *ns >= 5.0).map(|(name, ns)| format!("{name} {ns:.0}")).collect();
-        let sum: f64 = shown.threads.iter().map(|(_, ns)| ns).sum();
-        threads.row(vec![subject.name().to_owned(), format!("{sum:.0}"), by_thread.join(", ")]);
-    }
-    let sent = &rounds[1][(rounds[1].len() - 1) / 2].sent;
     let text = format!(
         "Requests of 1,000 spans, {:.0} B each, not compressed; {} calls at once over {} connections; {} rounds of \
          {} s; in Truegreen one span in five is a step, and after each round its books held exactly what was \
          acknowledged.\n\n{}\n{}",
-        sent["bytes_per_span"].as_f64().unwrap_or_default(),
+        measured[0].of("/bytes_per_span"),
         plan.streams,
         plan.connections,
         plan.rounds,
         plan.duration.as_secs(),
-        table.text(),
-        threads.text(),
+        rates(&measured),
+        costs(&measured),
     );
+    let rate_of = |subject| measured.iter().find(|measured| measured.subject == subject).map(Measured::rate);
+    let ours = rate_of(Subject::Truegreen).unwrap_or_default();
+    let ceiling = rate_of(Subject::Ceiling).unwrap_or_default();
     let mut line = format!("intake {} durable spans/s, {:.0} % of the ceiling", millions(ours), 100.0 * ours / ceiling);
-    if let Some(at) = subjects.iter().position(|subject| *subject == Subject::Rotel) {
-        line += &format!(", {:.2} x rotel", ours / middle(&rounds[at]));
+    if let Some(rotel) = rate_of(Subject::Rotel) {
+        line += &format!(", {:.2} x rotel", ours / rotel);
     }
     Ok((text, line))
+}
+
+fn rates(measured: &[Measured]) -> String {
+    let head = ["OTLP/gRPC", "spans/s acknowledged", "all rounds", "of the ceiling", "p50, p99", "refused calls"];
+    let mut table = Table::new(&head);
+    for one in measured {
+        let all: Vec<String> = one.rounds.iter().map(|round| millions(round.rate)).collect();
+        table.row(vec![
+            one.subject.name().to_owned(),
+            millions(one.rate()),
+            all.join(", "),
+            format!("{:.0} %", 100.0 * one.rate() / measured[0].rate()),
+            format!("{:.0} ms, {:.0} ms", one.of("/latency_ms/p50"), one.of("/latency_ms/p99")),
+            format!("{:.0}", one.of("/refused_calls")),
+        ]);
+    }
+    table.text()
+}
+
+fn costs(measured: &[Measured]) -> String {
+    let mut table = Table::new(&["processor time, ns a span", "server", "by thread", "sender"]);
+    for one in measured {
+        let threads = &one.median().threads;
+        let told = threads.iter().filter(|(_, ns)| *ns >= LEAST_TOLD_NS).map(|(name, ns)| format!("{name} {ns:.0}"));
+        table.row(vec![
+            one.subject.name().to_owned(),
+            format!("{:.0}", threads.iter().map(|(_, ns)| ns).sum::<f64>()),
+            told.collect::<Vec<_>>().join(", "),
+            format!("{:.0}", one.of("/sender_ns_per_span")),
+        ]);
+    }
+    table.text()
 }
 
 fn round(subject: Subject, plan: &Plan, place: &Place) -> Result<Round> {

@@ -75,6 +75,10 @@ impl Server {
                 *busy.entry(name).or_default() += seconds;
             }
         }
+        let whole = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let whole = thread_time(&whole).map_or(0.0, |(_, seconds)| seconds);
+        let ended = whole - busy.values().sum::<f64>();
+        busy.insert("threads that ended".to_owned(), ended.max(0.0));
         Ok(busy)
     }
 }

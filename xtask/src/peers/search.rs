@@ -64,9 +64,10 @@ pub(super) fn measure(plan: &Plan, place: &Place) -> Result<(String, String)> {
 }
 
 fn streaming_table<'a>(figures: impl Iterator<Item = &'a Figure>) -> String {
-    let mut table = Table::new(&["streaming: a timer for each key", "events/s", "cores used"]);
+    let mut table = Table::new(&["streaming: a timer for each key", "events/s", "cores used", "for each core used"]);
     for figure in figures {
-        table.row(vec![figure.name.clone(), millions(figure.rate), format!("{:.1}", figure.cores)]);
+        let cores = format!("{:.2}", figure.cores);
+        table.row(vec![figure.name.clone(), millions(figure.rate), cores, millions(figure.rate / figure.cores)]);
     }
     table.text()
 }
@@ -76,8 +77,9 @@ fn batch_table(figures: &[(&str, Figure)]) -> String {
         Table::new(&["batch: one query over a loaded table", "rows/s", "cores used", "with loading, rows/s"]);
     for (_, figure) in figures {
         let with_loading = figure.events / (figure.events / figure.rate + figure.load_seconds);
-        let cores = format!("{:.1}", figure.cores);
-        table.row(vec![figure.name.clone(), millions(figure.rate), cores, millions(with_loading)]);
+        let cores = format!("{:.2}", figure.cores);
+        let of_core = millions(figure.rate / figure.cores);
+        table.row(vec![figure.name.clone(), millions(figure.rate), cores, of_core, millions(with_loading)]);
     }
     table.text()
 }
@@ -185,7 +187,7 @@ fn figure(name: String, told: &Value, data: &Data) -> Result<Figure> {
     Ok(Figure {
         events,
         rate,
-        cores: told["cores"].as_f64().unwrap_or_default(),
+        cores: told["cores"].as_f64().filter(|cores| *cores > 0.0).context("no processor time is told")?,
         load_seconds: told["load_seconds"].as_f64().unwrap_or_default(),
         name,
     })
