@@ -11,6 +11,7 @@
 //! (when an entry is appended, synced, acknowledged, applied and checkpointed).
 
 pub mod checkpoint;
+pub mod compact;
 pub mod embedded;
 pub mod entry;
 pub mod error;
@@ -19,6 +20,12 @@ pub mod order;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
 
+/// The folder of the index within the log's.
+pub const INDEX_FOLDER: &str = "index";
+/// The folder of the checkpoints within the log's.
+pub const CHECKPOINT_FOLDER: &str = "checkpoint";
+
+pub use embedded::compact::Rewritten;
 pub use embedded::disk::{Directory, Disk};
 pub use embedded::reader::{Entries, Reader};
 pub use embedded::recovery::Recovery;

@@ -327,6 +327,14 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let world = &mut *self.world();
+        world.change()?;
+        let id = world.live.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        world.live.insert(to.to_owned(), id);
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let world = &mut *self.world();
         fault(&mut world.faults.remove)?;

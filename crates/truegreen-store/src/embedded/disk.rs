@@ -29,6 +29,8 @@ pub trait Disk: Send + Sync {
     fn read_at(&self, name: &str, offset: u64, room: &mut [u8]) -> io::Result<usize>;
     /// Cuts a file to `length`.
     fn truncate(&self, name: &str, length: u64) -> io::Result<()>;
+    /// Gives a file another name, in the place of the file that has it, if there is one: a crash leaves that, or this.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// What this process may still write, in bytes.
@@ -132,6 +134,12 @@ impl Disk for Directory {
 
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
         self.file(name)?.set_len(length)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(known, _)| known != from && known != to);
+        fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -13,7 +13,14 @@ const MOST_READ: u64 = 64;
 /// The log is ours while this lives. The system frees it with the process, however that ends; the file stays.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is just being started shares the open file until its program runs.
+        drop(self.file.unlock());
+    }
 }
 
 impl Lock {
@@ -32,7 +39,7 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
         }
         write_owner(&mut file).map_err(failed("write"))?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     /// Keeps writers away while the log is read from outside; nothing where there is no lock file to hold.
@@ -44,7 +51,7 @@ impl Lock {
             Err(source) => return Err(Error::Io { action: "open", file: path, source }),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock { file })),
             Err(TryLockError::WouldBlock) => Err(held(dir, &mut file)),
             Err(TryLockError::Error(source)) => Err(Error::Io { action: "lock", file: path, source }),
         }

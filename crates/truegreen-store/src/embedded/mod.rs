@@ -1,10 +1,12 @@
 //! The log as checksummed segment files in one directory.
 //!
 //! Read in this order: `format` (the bytes on disk), [`disk`] (the seam to the file system), `block`,
-//! `segment`, `walk`, `catalog` (what readers see), [`recovery`], [`reader`], [`retention`], [`verify`].
+//! `segment`, `walk`, `catalog` (what readers see), [`recovery`], [`reader`], [`retention`], [`verify`],
+//! [`compact`].
 
 mod block;
 mod catalog;
+pub mod compact;
 pub mod disk;
 pub(crate) mod format;
 mod lock;
@@ -120,6 +122,7 @@ impl<D: Disk> Log<D> {
     pub fn open_on(disk: D, options: Options) -> Result<Self, Error> {
         let found = survey(&disk)?;
         let recovery = found.mend(&disk)?;
+        compact::remove_leftovers(&disk)?;
         let active = found.catalog.segments.back().filter(|newest| !newest.sealed).map(Active::resume);
         Ok(Log {
             disk: Arc::new(disk),

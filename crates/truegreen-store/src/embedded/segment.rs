@@ -32,7 +32,16 @@ const MOST_PENDING_BYTES: usize = 8 << 20;
 impl Active {
     /// Creates the file, durably: a block is only ever written behind a header that cannot be lost.
     pub(crate) fn create<D: Disk>(disk: &D, first_sequence: u64, created_at: Timestamp) -> Result<Active, Error> {
-        let name = segment_name(first_sequence);
+        Active::create_as(disk, segment_name(first_sequence), first_sequence, created_at)
+    }
+
+    /// [`Active::create`], under a name of the caller's.
+    pub(crate) fn create_as<D: Disk>(
+        disk: &D,
+        name: String,
+        first_sequence: u64,
+        created_at: Timestamp,
+    ) -> Result<Active, Error> {
         let (header, bytes) = SegmentHeader::encode(first_sequence, created_at);
         disk.create(&name).map_err(failed(disk, "create", Some(&name)))?;
         disk.append(&name, &bytes).map_err(failed(disk, "write", Some(&name)))?;

@@ -1,5 +1,6 @@
-//! Looking at a log that no process holds, without changing it.
+//! Looking at a log from outside, without changing it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Directory, Disk};
@@ -46,10 +47,26 @@ pub fn verify(dir: &Path) -> Result<Verified, Error> {
     verify_on(&Directory::read_only(dir))
 }
 
-/// Counts over the log as opening it would find it; changes nothing. Reads the newest segment, of the others little.
+/// Counts over the log as opening it would find it, also beside the process that holds it; changes nothing. Reads the
+/// newest segment, of the others little.
 pub fn info(dir: &Path) -> Result<Stats, Error> {
-    let _lock = Lock::shared(dir)?;
-    Ok(Stats::of(&survey(&Directory::read_only(dir))?.catalog))
+    let disk = Directory::read_only(dir);
+    beside_a_writer(|| Ok(Stats::of(&survey(&disk)?.catalog)))
+}
+
+/// How often a look begins anew at most.
+const MOST_LOOKS: usize = 10;
+
+/// Looks at files that another process may remove meanwhile: then it looks again.
+pub(crate) fn beside_a_writer<T>(look: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let gone = |error: &Error| matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    let mut looks = 1;
+    loop {
+        match look() {
+            Err(error) if gone(&error) && looks < MOST_LOOKS => looks += 1,
+            seen => return seen,
+        }
+    }
 }
 
 /// [`verify`] on any disk.

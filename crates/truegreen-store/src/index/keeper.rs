@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Options;
-use super::merge::{Merge, Size, due};
+use super::merge::{Merge, Size, due, mergeable};
 use super::run::{Run, RunWriter};
 use super::shared::{Shared, State};
 use crate::embedded::disk::Disk;
@@ -15,12 +15,22 @@ use crate::error::Error;
 /// How many records a step of a merge takes on: some milliseconds.
 const STEP_RECORDS: usize = 64 << 10;
 
+/// How far runs are merged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Appetite {
+    /// Where many are alike.
+    Many,
+    /// Wherever two can become one.
+    Any,
+}
+
 /// The only one who changes files of the index.
 #[derive(Debug)]
 pub(crate) struct Keeper<D: Disk> {
     pub(crate) disk: Arc<D>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: Options,
+    pub(crate) appetite: Appetite,
     pub(crate) merge: Option<Merge>,
 }
 
@@ -112,7 +122,10 @@ impl<D: Disk> Keeper<D> {
     fn choose(&self, state: &State) -> Option<Range<usize>> {
         let size = |run: &Arc<Run>| Size { records: run.header.records, first: run.header.first, end: run.header.end };
         let sizes: Vec<Size> = state.runs.iter().map(size).collect();
-        due(&sizes, self.options.full_records())
+        match self.appetite {
+            Appetite::Many => due(&sizes, self.options.full_records()),
+            Appetite::Any => mergeable(&sizes, self.options.full_records()),
+        }
     }
 
     fn go_on(&mut self, mut merge: Merge) -> Result<(), Error> {

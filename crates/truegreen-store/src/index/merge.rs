@@ -44,6 +44,11 @@ pub(crate) fn due(runs: &[Size], full: u64) -> Option<Range<usize>> {
     })
 }
 
+/// The first neighbours that can be merged at all; none where merging gains nothing more.
+pub(crate) fn mergeable(runs: &[Size], full: u64) -> Option<Range<usize>> {
+    stretches(runs, |run| run.records < full).find_map(|stretch| fitting(runs, stretch, full))
+}
+
 /// The longest ranges of neighbours that are all `wanted`.
 fn stretches(runs: &[Size], wanted: impl Fn(Size) -> bool) -> impl Iterator<Item = Range<usize>> {
     let mut next = 0;

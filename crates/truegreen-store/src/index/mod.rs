@@ -18,7 +18,7 @@ mod shared;
 mod survey;
 #[cfg(test)]
 mod tests;
-pub mod verify;
+mod verify;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -28,13 +28,13 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
 
 pub use self::finder::{Finder, Found};
-use self::keeper::Keeper;
+use self::keeper::{Appetite, Keeper};
 use self::memory::Memory;
 use self::run::Run;
 use self::shared::{Shared, State};
 pub use self::survey::Mended;
 use self::survey::survey;
-pub use self::verify::Stats;
+pub use self::verify::{Stats, info, verify};
 use crate::embedded::disk::{Directory, Disk, create_directory};
 use crate::embedded::walk::failed;
 use crate::error::Error;
@@ -91,7 +91,7 @@ pub struct Index<D: Disk + 'static = Directory> {
 #[derive(Debug)]
 enum Keeping<D: Disk> {
     /// The caller, at once.
-    Here(Keeper<D>),
+    Here(Box<Keeper<D>>),
     /// A thread; it ends when it can no longer be woken.
     Thread { wake: Option<SyncSender<()>>, thread: Option<JoinHandle<()>> },
 }
@@ -128,6 +128,25 @@ impl Index<Directory> {
     }
 }
 
+/// Drops the runs of what the log no longer holds, and merges the others as far as they go; the caller holds the log,
+/// and `log` is what that holds. Counts before and after; all zero where there is no index.
+///
+/// # Errors
+/// As [`Index::open`], and [`Error::IndexStopped`].
+pub fn compact(dir: &Path, options: Options, log: Range<u64>) -> Result<(Stats, Stats), Error> {
+    let before = verify::info(dir)?;
+    if !dir.exists() {
+        return Ok((before, Stats::default()));
+    }
+    let mut index = Index::open_on(Directory::new(dir), options, log)?;
+    if let Keeping::Here(keeper) = &mut index.keeping {
+        keeper.appetite = Appetite::Any;
+    }
+    index.wake();
+    index.shared.lock().check(index.disk.path(None))?;
+    Ok((before, index.stats()))
+}
+
 /// Finds what is on disk, and mends it.
 fn prepare<D: Disk>(disk: D, options: Options, log: Range<u64>) -> Result<(Keeper<D>, Mended), Error> {
     let found = survey(&disk, &log)?;
@@ -143,7 +162,7 @@ fn prepare<D: Disk>(disk: D, options: Options, log: Range<u64>) -> Result<(Keepe
         is_closing: false,
     };
     let (disk, shared) = (Arc::new(disk), Arc::new(Shared::new(state)));
-    Ok((Keeper { disk, shared, options, merge: None }, mended))
+    Ok((Keeper { disk, shared, options, appetite: Appetite::Many, merge: None }, mended))
 }
 
 /// Leaves the keeping to a thread.
@@ -166,7 +185,7 @@ impl<D: Disk + 'static> Index<D> {
     pub fn open_on(disk: D, options: Options, log: Range<u64>) -> Result<Self, Error> {
         let (keeper, mended) = prepare(disk, options, log)?;
         let (disk, shared) = (Arc::clone(&keeper.disk), Arc::clone(&keeper.shared));
-        Ok(Index { disk, shared, options, mended, terms: Vec::new(), keeping: Keeping::Here(keeper) })
+        Ok(Index { disk, shared, options, mended, terms: Vec::new(), keeping: Keeping::Here(Box::new(keeper)) })
     }
 
     /// Entries of the log before this one are in the index: go on from here.

@@ -1,4 +1,4 @@
-//! Looking at an index that no process holds, without changing it.
+//! Looking at an index from outside, without changing it.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::format::Record;
 use super::run::Run;
 use super::survey::run_names;
 use crate::embedded::disk::{Directory, Disk};
-use crate::embedded::verify::Damage;
+use crate::embedded::verify::{Damage, beside_a_writer};
 use crate::embedded::walk::failed;
 use crate::error::Error;
 
@@ -26,7 +26,7 @@ pub struct Stats {
     pub damage: Option<Damage>,
 }
 
-/// Counts over the index in this directory; all zero where there is none.
+/// Counts over the index in this directory, also beside the process that holds it; all zero where there is none.
 ///
 /// # Errors
 /// [`Error::NewerVersion`], [`Error::Io`].
@@ -34,10 +34,11 @@ pub fn info(dir: &Path) -> Result<Stats, Error> {
     if !dir.exists() {
         return Ok(Stats::default());
     }
-    look(&Directory::read_only(dir), false)
+    let disk = Directory::read_only(dir);
+    beside_a_writer(|| look(&disk, false))
 }
 
-/// Reads every page of every run and checks all of it.
+/// Reads every page of every run and checks all of it; the caller holds the log.
 ///
 /// # Errors
 /// [`Error::NewerVersion`], [`Error::Io`].

@@ -1,5 +1,6 @@
 //! The log against simulated and real disks.
 
+mod compact;
 mod crash;
 mod damage;
 mod poison;

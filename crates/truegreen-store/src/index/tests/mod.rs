@@ -197,3 +197,18 @@ fn a_full_disk_stops_the_index_and_not_what_it_knows() {
     fill(&mut index, next..900).unwrap();
     check(&index, 1..900);
 }
+
+#[test]
+fn compacting_leaves_one_run_where_one_can_hold_all() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(compact(&dir.path().join("none"), SMALL, 1..1).unwrap(), Default::default());
+    let mut index = Index::open_on(Directory::new(dir.path()), SMALL, 1..1).unwrap();
+    fill(&mut index, 1..900).unwrap();
+    index.flush().unwrap();
+    let runs = index.stats().runs;
+    drop(index);
+    let (before, after) = compact(dir.path(), SMALL, 1..900).unwrap();
+    assert!(before.runs == runs && runs > 1 && after.runs == 1, "{before:?}, {after:?}");
+    assert_eq!((info(dir.path()).unwrap(), after.records), (after, before.records));
+    check(&Index::open_on(Directory::new(dir.path()), SMALL, 1..900).unwrap(), 1..900);
+}

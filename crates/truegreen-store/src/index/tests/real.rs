@@ -12,12 +12,12 @@ fn filled(dir: &Path, log: Range<u64>, entries: Range<u64>) -> Index {
 fn an_index_on_disk_is_what_it_was_when_opened_again() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("log/index");
-    assert_eq!(verify::info(&dir).unwrap(), verify::Stats::default());
+    assert_eq!(info(&dir).unwrap(), Stats::default());
     let mut index = filled(&dir, 1..1, 1..4000);
     check(&index, 1..4000);
     index.flush().unwrap();
     drop(index);
-    let stats = verify::verify(&dir).unwrap();
+    let stats = verify(&dir).unwrap();
     assert_eq!((stats.damage, stats.next_sequence), (None, Some(4000)));
     let mut index = filled(&dir, 1..4000, 1..5000);
     check(&index, 1..5000);
@@ -26,7 +26,7 @@ fn an_index_on_disk_is_what_it_was_when_opened_again() {
     index.flush().unwrap();
     drop(index);
     // What the thread was doing when it ended leaves nothing behind that is not whole.
-    let stats = verify::verify(&dir).unwrap();
+    let stats = verify(&dir).unwrap();
     assert_eq!(stats.damage, None);
     let index = Index::open(&dir, SMALL, 4500..5000).unwrap();
     assert_eq!((index.next_sequence(), index.mended()), (5000, &Mended::default()));
