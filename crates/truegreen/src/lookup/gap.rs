@@ -118,7 +118,8 @@ fn sentence(gap: &GapReport) -> String {
             None => text.push_str(&format!("; {} owes it and was never heard", owing.service)),
         }
     }
-    text.push_str(&format!("; nothing of it was seen after {}", when::beside(&gap.silent_since, &gap.due)));
+    let last = gap.after.as_ref().map(|step| format!("`{step}`, the last step,")).unwrap_or_else(|| "it".to_owned());
+    text.push_str(&format!("; {last} was seen at {}", when::beside(&gap.silent_since, &gap.due)));
     text
 }
 
@@ -165,7 +166,7 @@ steps:
         assert_eq!((gap.state.as_str(), gap.silent_since.as_str()), ("missing", "2026-01-01T10:00:01Z"));
         assert_eq!(gap.expected, ["client span \"ship order\" of depot"]);
         let says = "`shipped` was due at 2026-01-01 10:00:12 UTC and never came: unaccounted (vanished); depot owes it and was \
-                    never heard; nothing of it was seen after 10:00:01 UTC";
+                    never heard; `placed`, the last step, was seen at 10:00:01 UTC";
         assert_eq!(gap.says, says);
         detail.journey.verdict = "completed".to_owned();
         assert_eq!(gaps(&[detail], &flows, &[]), []);

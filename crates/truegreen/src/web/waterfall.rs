@@ -40,12 +40,12 @@ fn row_of(row: &Row<'_>, drawing: &Drawing<'_>) -> Markup {
             td class="time" {
                 @if !matches!(row.subject, Subject::Gap(_)) { (when::column(row.from, drawing.spans_days)) }
             }
-            td { (row.service) @if let Some(instance) = instance(row) { " " span class="quiet" { (instance) } } }
+            td { (row.service) }
             td class=(depth) {
                 (row.what)
                 @match row.subject {
                     Subject::Span(span) => (details(span)),
-                    Subject::Gap(gap) => @for expected in &gap.expected { div class="quiet" { "awaited: " (expected) } },
+                    Subject::Gap(gap) => @for expected in &gap.expected { div class="quiet" { "would be seen by: " (expected) } },
                     Subject::Log(_) | Subject::Seen(_) => {},
                 }
             }
@@ -66,16 +66,6 @@ fn class_of(tone: Tone) -> &'static str {
         Tone::Open => "awaited",
         Tone::Beside => "beside",
     }
-}
-
-fn instance<'r>(row: &Row<'r>) -> Option<&'r str> {
-    let instance = match row.subject {
-        Subject::Span(span) => span.instance.as_str(),
-        Subject::Log(log) => log.instance.as_str(),
-        Subject::Seen(seen) => seen.instance.as_str(),
-        Subject::Gap(_) => "",
-    };
-    Some(instance).filter(|instance| !instance.is_empty())
 }
 
 fn bar(row: &Row<'_>, drawing: &Drawing<'_>) -> Markup {
@@ -100,6 +90,7 @@ fn details(span: &SpanReport) -> Markup {
             dl {
                 @for (name, value) in &span.attributes { dt { (name) } dd { (value) } }
                 @if let Some(message) = &span.status_message { dt { "status" } dd { (message) } }
+                @if !span.instance.is_empty() { dt { "instance" } dd { (span.instance) } }
                 @if let Some(host) = &span.host { dt { "host" } dd { (host) } }
                 dt { "trace" } dd { a href=(trace_href(&span.trace_id)) { code { (span.trace_id) } } }
                 dt { "span" } dd { code { (span.span_id) } @if span.placed_by == "link" { ", below the span it links to" } }

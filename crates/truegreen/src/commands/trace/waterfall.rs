@@ -66,7 +66,7 @@ fn write_verdicts(out: &mut impl Write, report: &PassageReport) -> std::io::Resu
                 writeln!(out, "  {}", printable(part))?;
             }
             if !gap.expected.is_empty() {
-                writeln!(out, "  {DIM}awaited was a {}{DIM:#}", printable(&gap.expected.join(", or a ")))?;
+                writeln!(out, "  {DIM}it would have been seen by: {}{DIM:#}", printable(&gap.expected.join(", or ")))?;
             }
         }
     }

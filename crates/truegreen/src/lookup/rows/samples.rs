@@ -81,7 +81,7 @@ pub(crate) fn lost_order() -> PassageReport {
         expected: vec!["client span \"UPDATE stock\" of inventory".into()],
         says:
             "`stock_updated` was due at 2026-01-01 10:00:14 UTC and never came: unaccounted (vanished); inventory owes \
-               it and was last heard at 10:01:40 UTC; nothing of it was seen after 10:00:02 UTC"
+               it and was last heard at 10:01:40 UTC; `published`, the last step, was seen at 10:00:02 UTC"
                 .into(),
     };
     let journey = JourneyReport {
