@@ -17,7 +17,7 @@ use crate::post::{Post, Task};
 use crate::served::Served;
 
 /// Rounds in one folder: what is replayed at a start grows with them.
-const ROUNDS_IN_FOLDER: u64 = 20;
+const ROUNDS_IN_FOLDER: u64 = 10;
 /// How long a server is under load before it is ended.
 const LOAD_MS: std::ops::Range<u64> = 100..1800;
 /// What finishing a folder may take.
@@ -43,6 +43,8 @@ pub(crate) struct Campaign {
     refused: u64,
     orders: u64,
     longest: Duration,
+    /// Rounds before this are done, and what they left was compared.
+    done: u64,
 }
 
 /// A folder and all who send to it.
@@ -64,6 +66,7 @@ impl Campaign {
             refused: 0,
             orders: 0,
             longest: Duration::ZERO,
+            done: 0,
         }
     }
 
@@ -88,6 +91,7 @@ impl Campaign {
             }
             println!("... {until} rounds, {} requests acknowledged", self.acknowledged);
             next = until;
+            self.done = until;
         }
         Ok(())
     }
@@ -196,6 +200,11 @@ impl Campaign {
             scene.posts.push(post);
         }
         Ok(())
+    }
+
+    /// From which round on a campaign that was ended goes on.
+    pub(crate) fn next(&self, from: u64) -> u64 {
+        self.done.max(from)
     }
 
     pub(crate) fn is_sound(&self) -> bool {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::client::conn::{http1, http2};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for an engine that has much to do: the machine may have other things to do too.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// How a sender talks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,16 +115,30 @@ async fn call(line: &mut http2::SendRequest<Full<Bytes>>, body: &[u8], is_gzippe
     })
 }
 
-/// Asks the API.
+/// Asks the API, again while the engine is too busy to answer.
 pub(crate) async fn ask(address: &str, path: &str) -> Result<Value> {
+    timeout(BUSY, async {
+        loop {
+            let (status, answer) = ask_once(address, path).await?;
+            if status != StatusCode::SERVICE_UNAVAILABLE {
+                return Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await?
+}
+
+async fn ask_once(address: &str, path: &str) -> Result<(StatusCode, Value)> {
     let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
     let (mut line, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::other)?;
     tokio::spawn(connection);
     let request = Request::get(path).header("host", "127.0.0.1").body(Full::<Bytes>::default());
     let request = request.map_err(Error::other)?;
     let answer = timeout(PATIENCE, line.send_request(request)).await?.map_err(Error::other)?;
+    let status = answer.status();
     let bytes = answer.into_body().collect().await.map_err(Error::other)?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(Error::other)
+    Ok((status, serde_json::from_slice(&bytes).map_err(Error::other)?))
 }
 
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {

@@ -35,8 +35,16 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let told = runtime.and_then(|runtime| {
         let mut campaign = Campaign::new(PathBuf::from(server), seed);
-        runtime.block_on(campaign.run(from, rounds))?;
-        Ok(campaign)
+        let done = runtime.block_on(async {
+            tokio::select! {
+                done = campaign.run(from, rounds) => Some(done),
+                () = asked_to_end() => None,
+            }
+        });
+        match done {
+            Some(done) => done.map(|()| campaign),
+            None => Err(std::io::Error::other(format!("ended; go on with --from {}", campaign.next(from)))),
+        }
     });
     match told {
         Ok(campaign) => {
@@ -48,6 +56,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Servers and disks are tidied away then.
+async fn asked_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
 }
 
 /// The time of day.

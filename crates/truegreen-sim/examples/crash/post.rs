@@ -73,7 +73,7 @@ impl Post {
             if wanted == Task::Finish && self.kept.is_empty() {
                 return self;
             }
-            let pause = Duration::from_millis(if is_well { self.rng.u64(..4) } else { self.rng.u64(10..40) });
+            let pause = Duration::from_millis(if is_well { self.rng.u64(2..25) } else { self.rng.u64(10..40) });
             drop(tokio::time::timeout(pause, task.changed()).await);
         }
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 use truegreen_store::Log;
@@ -64,7 +64,7 @@ pub(crate) struct NotTaken {
 struct Shared {
     /// The log takes no writes.
     is_failing: AtomicBool,
-    is_stopping: AtomicBool,
+    stop: watch::Sender<bool>,
     /// Entries that retention dropped from the log.
     dropped_entries: AtomicU64,
     gaps: Mutex<Gaps>,
@@ -128,7 +128,13 @@ impl Handle {
 
     /// Whether nothing is taken any more.
     pub fn is_stopping(&self) -> bool {
-        self.shared.is_stopping.load(Ordering::Relaxed) || self.engine.has_ended()
+        *self.shared.stop.borrow() || self.engine.has_ended()
+    }
+
+    /// Resolves when it was asked to stop.
+    pub(crate) async fn stopping(&self) {
+        // The sender is among what is shared, and lives as long as this.
+        drop(self.shared.stop.subscribe().wait_for(|is_asked| *is_asked).await);
     }
 
     /// Requests that wait.
@@ -153,7 +159,7 @@ impl Handle {
 
     /// From now on nothing is taken.
     pub(crate) fn refuse_new(&self) {
-        self.shared.is_stopping.store(true, Ordering::Relaxed);
+        self.shared.stop.send_replace(true);
     }
 
     /// The threads of log and engine end once all that waits was taken.

@@ -10,6 +10,7 @@ mod http;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -44,6 +45,8 @@ const INLINE_COMPRESSED_BYTES: usize = 32 << 10;
 const PREFIX_BYTES: usize = 64 << 10;
 /// Room that is made for a body by its announced length.
 const BELIEVED_BYTES: usize = 1 << 20;
+/// What bodies that are arriving when we stop get for it: less than their connections, so that all are answered.
+const LAST_BODIES: Duration = Duration::from_secs(3);
 /// A refused body is read to its end, up to this many times the bound, so that its sender reads our answer rather than
 /// a broken connection, which it would take for a reason to retry.
 const DISCARD_FACTOR: usize = 8;
@@ -95,7 +98,14 @@ impl Intake {
         if self.log.is_stopping() {
             received.refused = Some(Refusal::ShuttingDown);
         }
-        let done = tokio::time::timeout(self.limits.body_timeout, received.all()).await;
+        let last_call = async {
+            self.log.stopping().await;
+            tokio::time::sleep(LAST_BODIES).await;
+        };
+        let done = tokio::select! {
+            done = tokio::time::timeout(self.limits.body_timeout, received.all()) => done,
+            () = last_call => Ok(Err(Refusal::ShuttingDown)),
+        };
         match (received.refused, done) {
             // Also if it is slow: what is oversized, and asked for again, would be asked for for ever.
             (Some(Refusal::Oversized { .. }), _) => {

@@ -1,9 +1,10 @@
 //! What was acknowledged outlives the process: the same binary, killed and started again on the same folder.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+use truegreen_store::Kind;
 
 use crate::support::{CONTRACT, PROTOBUF, agent, placed, read, span, traces};
 use prost::Message;
@@ -102,6 +103,45 @@ fn what_was_acknowledged_survives_sigkill() {
     assert_eq!(books["duplicates"], 0, "{books}");
     let journey = served.get("/api/v1/journeys/orders/o-7");
     assert_eq!(journey["journeys"][0]["seen"][0]["sequence"], 7, "its evidence is where it was: {journey}");
+}
+
+/// Scenario: SIGTERM, and a start after it. Guarantee: the log ends with a mark behind everything that was taken, and the
+/// next start tells the engine of no longer outage than there was.
+#[test]
+fn a_stop_in_order_leaves_a_mark() {
+    let place = place();
+    let mut served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.post(&placed("o-1", 1)), 200);
+    let asked = Command::new("kill").args(["-TERM", &served.child.id().to_string()]).status().unwrap();
+    assert!(asked.success() && served.child.wait().unwrap().success());
+    let mut served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.post(&placed("o-2", 2)), 200);
+    served.kill();
+    let log =
+        truegreen_store::Log::open(std::path::Path::new(&place.data), truegreen_store::Options::default()).unwrap();
+    let entries: Vec<_> = log.read_from(0).map(Result::unwrap).collect();
+    let kinds: Vec<_> = entries.iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [Kind::Traces, Kind::Stopped, Kind::Resumed, Kind::Traces]);
+    assert_eq!(entries[2].body, entries[1].received_at.0.to_le_bytes(), "it listened until it stopped");
+}
+
+/// Scenario: a sender is in the middle of a body when we are asked to stop, and never ends it. Guarantee: it is told to
+/// send again, rather than left with a broken connection.
+#[test]
+fn who_is_still_sending_is_told_to_send_again() {
+    let mut server = crate::support::TestServer::start();
+    let mut stream = std::net::TcpStream::connect(&server.http).unwrap();
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&[0; 100]).unwrap();
+    while server.metric("truegreen_in_flight_bytes") < 100 {
+        std::thread::yield_now();
+    }
+    server.stop();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 5"), "{answer}");
 }
 
 /// Scenario: a second server on the folder of a running one. Guarantee: it is told who holds it, and nothing is lost.
