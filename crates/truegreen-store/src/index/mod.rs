@@ -46,8 +46,8 @@ pub struct Term(pub u64);
 /// How an index is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// So many records in memory become a run. A record takes 16 bytes in memory, 12 on disk; at most four times so
-    /// many are in memory at once, those included that are being written.
+    /// So many records in memory become a run. A record takes 16 bytes in memory, 12 on disk; at most five times so
+    /// many are in memory at once (80 MiB by default), those included that are being written.
     pub run_records: usize,
     /// No run is written that would leave fewer bytes free on the disk.
     pub min_free_bytes: u64,
@@ -169,12 +169,24 @@ fn prepare<D: Disk>(disk: D, options: Options, log: Range<u64>) -> Result<(Keepe
 fn in_thread<D: Disk + 'static>(mut keeper: Keeper<D>) -> std::io::Result<Keeping<D>> {
     let (wake, woken) = mpsc::sync_channel(1);
     let work = move || {
+        let _told = ToldOnPanic(Arc::clone(&keeper.shared));
         while woken.recv().is_ok() {
             keeper.work();
         }
     };
     let thread = std::thread::Builder::new().name("truegreen-index".to_owned()).spawn(work)?;
     Ok(Keeping::Thread { wake: Some(wake), thread: Some(thread) })
+}
+
+/// Whoever waits for the thread must not wait for one that is gone.
+struct ToldOnPanic(Arc<Shared>);
+
+impl Drop for ToldOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.change(|state| state.failure = Some("its thread panicked".to_owned()));
+        }
+    }
 }
 
 impl<D: Disk + 'static> Index<D> {
