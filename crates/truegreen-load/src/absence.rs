@@ -92,8 +92,11 @@ fn run(bodies: &[Encoded], records: Records) -> Result<Found> {
         }
         took += started.elapsed();
         processor_seconds += busy_seconds()? - busy;
-        let journeys = engine.journeys().filter(|journey| journey.verdict == "unaccounted");
-        keys.extend(journeys.map(|journey| journey.key));
+        engine.each_journey(|journey| {
+            if journey.verdict == "unaccounted" {
+                keys.insert(journey.key);
+            }
+        });
     }
     let report = engine.report();
     let books = &report.flows["orders"];
