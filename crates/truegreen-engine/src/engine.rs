@@ -149,6 +149,11 @@ impl Engine {
         self.effects()
     }
 
+    /// The latest time that was told to it.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Whether a bound on memory is reached, so that senders must be told to retry.
     pub fn is_full(&self) -> bool {
         self.ledger.open() >= self.options.max_journeys as u64

@@ -11,12 +11,17 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use truegreen_engine::{Effect, Engine, Input, Request};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
+use truegreen_store::checkpoint::Change;
 
 use crate::alert;
+use crate::durable::Asked;
 use crate::request::{Reservation, Sender};
 
 /// Questions waiting for an answer; more are refused.
 const MAX_QUERIES: usize = 256;
+/// What waits is applied together up to here, so that its threads have something to share and questions do not wait.
+const MAX_BATCH: usize = 256;
+const MAX_BATCH_BYTES: usize = 8 << 20;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +44,8 @@ enum Message {
         down_since: Timestamp,
     },
     Time(Timestamp),
+    /// What it derived and changed since the last time is to be kept.
+    Checkpoint(Asked),
     /// A question waits.
     Asked,
     /// Nothing comes after this.
@@ -53,6 +60,18 @@ pub(crate) struct Accepted {
     pub(crate) body: Vec<u8>,
     pub(crate) _reservation: Reservation,
     pub(crate) _slot: OwnedSemaphorePermit,
+}
+
+impl Accepted {
+    fn input(&self) -> (Timestamp, Input<'_>) {
+        let request = Request { sequence: self.sequence, body: &self.body };
+        let input = match self.signal {
+            Signal::Traces => Input::Traces(request),
+            Signal::Logs => Input::Logs(request),
+            Signal::Metrics => Input::Metrics(request),
+        };
+        (self.at, input)
+    }
 }
 
 /// What the engine sees, in order; told by whoever owns the log. Each time is at or after the one before.
@@ -77,6 +96,11 @@ impl Feed {
     /// durable, and a replay would come to other verdicts.
     pub(crate) fn time(&self, now: Timestamp) {
         self.send(Message::Time(now));
+    }
+
+    /// What the engine derived from all that came before is to be kept.
+    pub(crate) fn checkpoint(&self, asked: Asked) {
+        self.send(Message::Checkpoint(asked));
     }
 
     /// The thread ends once it has taken what came before.
@@ -194,12 +218,14 @@ struct RunLoop {
 
 impl RunLoop {
     fn run(mut self, messages: &mpsc::Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
+        let mut set_aside = None;
+        while let Some(message) = set_aside.take().or_else(|| messages.recv().ok()) {
             match message {
-                Message::Accepted(accepted) => self.take(&accepted),
+                Message::Accepted(accepted) => set_aside = self.take(accepted, messages),
                 Message::Gaps { at, senders } => self.note_gaps(at, &senders),
                 Message::Resumed { at, down_since } => self.apply(at, Input::Resumed { down_since }),
                 Message::Time(now) => self.apply(now, Input::Tick),
+                Message::Checkpoint(asked) => self.checkpoint(asked),
                 Message::Asked => {}
                 Message::Stop => break,
             }
@@ -208,19 +234,39 @@ impl RunLoop {
         self.answer_queries();
     }
 
-    fn take(&mut self, accepted: &Accepted) {
-        for tap in &mut self.taps {
-            tap.accepted(accepted.at, accepted.signal, &accepted.body);
+    /// Takes a request together with those that wait behind it, as one batch; returns what came behind them.
+    fn take(&mut self, first: Accepted, messages: &mpsc::Receiver<Message>) -> Option<Message> {
+        let mut bytes = first.body.len();
+        let mut batch = vec![first];
+        let mut set_aside = None;
+        while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            match messages.try_recv() {
+                Ok(Message::Accepted(accepted)) => {
+                    bytes += accepted.body.len();
+                    batch.push(accepted);
+                }
+                other => {
+                    set_aside = other.ok();
+                    break;
+                }
+            }
         }
-        let request = Request { sequence: accepted.sequence, body: &accepted.body };
-        self.apply(
-            accepted.at,
-            match accepted.signal {
-                Signal::Traces => Input::Traces(request),
-                Signal::Logs => Input::Logs(request),
-                Signal::Metrics => Input::Metrics(request),
-            },
-        );
+        for accepted in &batch {
+            for tap in &mut self.taps {
+                tap.accepted(accepted.at, accepted.signal, &accepted.body);
+            }
+        }
+        let inputs: Vec<(Timestamp, Input<'_>)> = batch.iter().map(Accepted::input).collect();
+        let effects = self.engine.apply_batch(&inputs);
+        self.perform(effects);
+        self.shared.is_full.store(self.engine.is_full(), Ordering::Relaxed);
+        set_aside
+    }
+
+    fn checkpoint(&mut self, asked: Asked) {
+        let mut changes: Vec<Change> = Vec::new();
+        self.engine.checkpoint(&mut |key, value| changes.push((key.to_vec(), value.map(<[u8]>::to_vec))));
+        asked.answer(changes);
     }
 
     fn note_gaps(&mut self, at: Timestamp, senders: &[Sender]) {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use truegreen_engine::{Engine, Options};
+use truegreen_engine::Options;
 use truegreen_model::flow::Flow;
 use truegreen_store::Log;
 
-use crate::config::{Config, Data};
-use crate::durable::Replayed;
+use crate::config::Config;
 use crate::ingest::Intake;
 use crate::listen::{self, Floor};
 use crate::lookup::indexer::Indexer;
@@ -57,7 +56,7 @@ pub struct Server {
     run: run_loop::Handle,
     log: durable::Handle,
     /// Of the log, then of the engine.
-    threads: [std::thread::JoinHandle<()>; 2],
+    threads: Vec<std::thread::JoinHandle<()>>,
     indexer: Option<Indexer>,
     alerts: alert::Alerts,
     stop: watch::Sender<bool>,
@@ -103,19 +102,20 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let link = config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.web));
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
-        let engine = Engine::new(flows.clone(), engine_options(config));
-        let data = config.data.clone();
-        let (engine, log, replayed) = tokio::task::spawn_blocking(move || recover(engine, data)).await??;
+        let (options, data, watched) = (engine_options(config), config.data.clone(), flows.clone());
+        let recover = move || durable::recover(watched, options, data.as_ref());
+        let (engine, recovered) = tokio::task::spawn_blocking(recover).await??;
         for finding in
             engine.report().findings.into_iter().filter(|finding| ["open", "quiet"].contains(&&*finding.status))
         {
             alerts.handle().opened(finding);
         }
-        let reader = log.as_ref().map(Log::reader);
+        let reader = recovered.log.as_ref().map(Log::reader);
         let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
         let passages = Passages::new(flows, archive, config.retention.0);
         let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), taps)?;
-        let (log, log_thread) = durable::start(log, replayed, config.limits.queued_requests, run.clone(), feed)?;
+        let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
+        threads.push(engine_thread);
         let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), log.clone()));
 
         let (stop, stopped) = watch::channel(false);
@@ -132,7 +132,6 @@ impl Server {
             tokio::spawn(listen::serve(http, otlp, floor.clone())),
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
-        let threads = [log_thread, engine_thread];
         Ok(Server { addresses, run, log, threads, indexer, alerts, stop, listeners })
     }
 
@@ -156,10 +155,10 @@ impl Server {
         self.log.stop();
         let (threads, indexer, alerts) = (self.threads, self.indexer, self.alerts);
         let ended = tokio::task::spawn_blocking(move || {
-            let [written, ended] = threads.map(std::thread::JoinHandle::join);
+            let ended: Vec<_> = threads.into_iter().map(std::thread::JoinHandle::join).collect();
             let indexed = indexer.map_or(Ok(()), Indexer::stop);
             alerts.stop();
-            ended.and(written).and(indexed)
+            ended.into_iter().collect::<Result<(), _>>().and(indexed)
         });
         ended.await?.map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
     }
@@ -170,34 +169,8 @@ fn engine_options(config: &Config) -> Options {
         retention: config.retention.0,
         max_journeys: config.limits.journeys,
         max_traces: config.limits.traces,
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        keeps_changes: config.data.is_some(),
         ..Options::default()
     }
-}
-
-/// An engine where it stood, the log that says so, and what was found there.
-type Recovered = (Engine, Option<Log>, Option<Replayed>);
-
-/// Opens the log, and brings the engine to where it stood.
-fn recover(mut engine: Engine, data: Option<Data>) -> Result<Recovered, truegreen_store::Error> {
-    let Some(data) = data else { return Ok((engine, None, None)) };
-    let options = truegreen_store::Options {
-        max_age: data.max_age,
-        max_bytes: data.max_bytes,
-        min_free_bytes: data.min_free_bytes,
-        ..truegreen_store::Options::default()
-    };
-    let log = Log::open(&data.dir, options)?;
-    let recovery = log.recovery();
-    if recovery.cut_bytes > 0 {
-        tracing::warn!(
-            bytes = recovery.cut_bytes,
-            "a crash cut the last write to the log short; nobody was told it was taken"
-        );
-    }
-    let replayed = durable::replay(&log, &mut engine)?;
-    if let Some(Replayed { entries, in_order, .. }) = replayed {
-        let end = if in_order { "it was stopped in order" } else { "it was not stopped in order" };
-        tracing::info!(entries, "the log was replayed; {end}");
-    }
-    Ok((engine, Some(log), replayed))
 }

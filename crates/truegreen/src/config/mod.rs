@@ -78,6 +78,18 @@ pub struct Data {
     pub min_free_bytes: u64,
 }
 
+impl Data {
+    /// As the log is told of it.
+    pub fn log_options(&self) -> truegreen_store::Options {
+        truegreen_store::Options {
+            max_age: self.max_age,
+            max_bytes: self.max_bytes,
+            min_free_bytes: self.min_free_bytes,
+            ..truegreen_store::Options::default()
+        }
+    }
+}
+
 /// See [`Config::retention`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Retention(pub Duration);

@@ -3,9 +3,10 @@
 //! here it is done.
 //!
 //! Read in this order: this file (the way in, for handlers), `writer` (the thread that owns the log), `gaps` (whose
-//! requests were refused), `replay` (what a restart does).
+//! requests were refused), `keeper` (the thread that writes checkpoints), `replay` (what a restart does).
 
 mod gaps;
+mod keeper;
 mod replay;
 mod writer;
 
@@ -16,10 +17,12 @@ use std::thread::JoinHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
-use truegreen_store::Log;
+use truegreen_store::checkpoint::{Change, Checkpoints};
 
 use self::gaps::Gaps;
-pub(crate) use self::replay::{Replayed, replay};
+pub(crate) use self::keeper::Asked;
+use self::keeper::Keeper;
+pub(crate) use self::replay::{Recovered, recover};
 use self::writer::Writer;
 use crate::clock::wall_clock;
 use crate::request::{Refusal, Reservation, Sender};
@@ -40,6 +43,10 @@ enum Message {
     Offer(Offer),
     /// What comes after this is not taken.
     Stop,
+    /// What the engine derived and changed since the last checkpoint; none where it could not be asked.
+    CheckpointTaken(Option<Vec<Change>>),
+    /// Whether it is durable.
+    CheckpointWritten(bool),
 }
 
 /// A request that was checked, on its way to be accepted.
@@ -77,20 +84,25 @@ impl Shared {
     }
 }
 
-/// Starts the thread of a log that was replayed. `queue` bounds the requests that wait.
+/// Starts the threads of a log that was replayed: the one that owns it, and the one that keeps checkpoints, if any are
+/// kept. `queue` bounds the requests that wait.
 pub(crate) fn start(
-    log: Option<Log>,
-    replayed: Option<Replayed>,
+    recovered: Recovered,
     queue: usize,
     engine: run_loop::Handle,
     feed: run_loop::Feed,
-) -> std::io::Result<(Handle, JoinHandle<()>)> {
+) -> std::io::Result<(Handle, Vec<JoinHandle<()>>)> {
     let (messages, received) = mpsc::channel();
     let shared = Arc::new(Shared::default());
     let capacity = queue.min(Semaphore::MAX_PERMITS);
-    let writer = Writer::new(log, replayed, shared.clone(), feed);
+    let kept_until = recovered.checkpoints.as_ref().map(|checkpoints| checkpoints.sequence().unwrap_or(0));
+    let keep = |checkpoints: Checkpoints| Keeper::start(checkpoints, messages.clone());
+    let (keeper, keeping) = recovered.checkpoints.map(keep).transpose()?.unzip();
+    let back = writer::Back { messages: messages.clone(), keeper };
+    let writer = Writer::new(recovered.log, recovered.replayed, kept_until, shared.clone(), feed, back);
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&received))?;
-    Ok((Handle { messages, slots: Arc::new(Semaphore::new(capacity)), capacity, shared, engine }, thread))
+    let handle = Handle { messages, slots: Arc::new(Semaphore::new(capacity)), capacity, shared, engine };
+    Ok((handle, [thread].into_iter().chain(keeping).collect()))
 }
 
 impl Handle {

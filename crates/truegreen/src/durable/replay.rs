@@ -1,27 +1,93 @@
-//! What a restart does: the log applied to a new engine, which then stands as the old one stood (INV-REPLAY-1).
+//! What a restart does: the engine as it was kept, and the log applied to it from there on; it then stands as the old one
+//! stood (INV-REPLAY-1).
 
-use truegreen_engine::{Engine, Input, Request};
+use truegreen_engine::{Engine, Input, Options, Request, RestoreError};
+use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
-use truegreen_store::{Kind, Log};
+use truegreen_store::checkpoint::{self, Checkpoints};
+use truegreen_store::{Error, Kind, Log};
 
 use super::gaps;
+use crate::config::Data;
 
-/// What a restart found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Replayed {
-    /// Entries that were applied again.
-    pub(crate) entries: u64,
-    /// When the latest of them was received. Since then nobody is known to have listened.
-    pub(crate) until: Timestamp,
-    /// It was stopped in order: until then it did listen, and nothing was lost.
-    pub(crate) in_order: bool,
+/// The folder of checkpoints in that of the log.
+const CHECKPOINTS: &str = "checkpoint";
+
+/// What a start found.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    /// None where nothing outlives the process.
+    pub(crate) log: Option<Log>,
+    pub(crate) checkpoints: Option<Checkpoints>,
+    /// None where there was nothing before this start.
+    pub(crate) replayed: Option<Replayed>,
 }
 
-/// Applies everything in the log, in order and each at its own time of receipt.
-pub(crate) fn replay(log: &Log, engine: &mut Engine) -> Result<Option<Replayed>, truegreen_store::Error> {
-    let mut replayed: Option<Replayed> = None;
-    for entry in log.read_from(0) {
+/// How far the engine was brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Replayed {
+    /// When it is last known that we listened.
+    pub(crate) until: Timestamp,
+}
+
+/// Opens what is kept, and brings an engine to where it stood.
+pub(crate) fn recover(flows: Vec<Flow>, options: Options, data: Option<&Data>) -> Result<(Engine, Recovered), Error> {
+    let Some(data) = data else { return Ok((Engine::new(flows, options), Recovered::default())) };
+    let log = Log::open(&data.dir, data.log_options())?;
+    let cut = log.recovery().cut_bytes;
+    if cut > 0 {
+        tracing::warn!(bytes = cut, "a crash cut the last write to the log short; nobody was told it was taken");
+    }
+    let room = checkpoint::Options { min_free_bytes: data.min_free_bytes };
+    let mut checkpoints = Checkpoints::open(&data.dir.join(CHECKPOINTS), room)?;
+    let (mut engine, from) = match restore(&log, &checkpoints, &flows, &options)? {
+        Kept::Engine(engine, as_of) => (*engine, as_of + 1),
+        Kept::Nothing => (Engine::new(flows, options), 0),
+        Kept::Unusable(why) => {
+            tracing::warn!("{why}: the log is replayed from its beginning");
+            checkpoints.clear()?;
+            (Engine::new(flows, options), 0)
+        }
+    };
+    let replayed = replay(&log, from, &mut engine)?;
+    Ok((engine, Recovered { log: Some(log), checkpoints: Some(checkpoints), replayed }))
+}
+
+/// What the checkpoints give.
+enum Kept {
+    /// As of this sequence.
+    Engine(Box<Engine>, u64),
+    Nothing,
+    Unusable(String),
+}
+
+fn restore(log: &Log, checkpoints: &Checkpoints, flows: &[Flow], options: &Options) -> Result<Kept, Error> {
+    let Some(as_of) = checkpoints.sequence() else { return Ok(Kept::Nothing) };
+    if as_of >= log.next_sequence() {
+        return Ok(Kept::Unusable("the checkpoint is ahead of the log".to_owned()));
+    }
+    if as_of + 1 < log.first_sequence() {
+        return Ok(Kept::Unusable("the log begins behind the checkpoint".to_owned()));
+    }
+    let mut failed = None;
+    let records = checkpoints.records().map_while(|record| record.map_err(|error| failed = Some(error)).ok());
+    let restored = Engine::restore(flows.to_vec(), options.clone(), records);
+    match (failed, restored) {
+        (Some(error), _) => Ok(Kept::Unusable(error.to_string())),
+        (None, Ok(engine)) => Ok(Kept::Engine(Box::new(engine), as_of)),
+        (None, Err(error @ RestoreError::OtherFlows)) => {
+            Ok(Kept::Unusable(format!("{error}, and these apply to all that is in the log")))
+        }
+        (None, Err(error)) => Ok(Kept::Unusable(error.to_string())),
+    }
+}
+
+/// Applies the log from this sequence on, in order and each entry at its own time of receipt.
+fn replay(log: &Log, from: u64, engine: &mut Engine) -> Result<Option<Replayed>, Error> {
+    let mut entries = 0_u64;
+    for entry in log.read_from(from) {
         let entry = entry?;
+        entries += 1;
         let at = entry.received_at;
         let request = Request { sequence: entry.sequence, body: &entry.body };
         match entry.kind {
@@ -37,10 +103,16 @@ pub(crate) fn replay(log: &Log, engine: &mut Engine) -> Result<Option<Replayed>,
                 }
             }
         }
-        let (entries, until) = replayed.map_or((0, at), |before| (before.entries, before.until));
-        replayed = Some(Replayed { entries: entries + 1, until: until.max(at), in_order: entry.kind == Kind::Stopped });
     }
-    Ok(replayed)
+    let now = engine.now();
+    if now == Timestamp(0) {
+        return Ok(None);
+    }
+    let last = log.get(log.next_sequence().saturating_sub(1))?;
+    let stopped_at = last.filter(|entry| entry.kind == Kind::Stopped).map(|entry| entry.received_at);
+    let end = if stopped_at.is_some() { "it was stopped in order" } else { "it was not stopped in order" };
+    tracing::info!(entries, "the log was replayed; {end}");
+    Ok(Some(Replayed { until: stopped_at.unwrap_or(now) }))
 }
 
 /// The body of an entry of kind `Resumed`.

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
+use truegreen_store::checkpoint::Change;
 use truegreen_store::order::{Effect, Event, Note, Opening, Order, Ticket, Why};
 use truegreen_store::{Directory, Kind, Log};
 
 use super::gaps::{self, Gaps};
+use super::keeper::{Asked, Keeper};
+use super::replay::Replayed;
 use super::replay::resumed_body;
-use super::{Message, NotTaken, Offer, Replayed, Shared};
+use super::{Message, NotTaken, Offer, Shared};
 use crate::clock::{Clock, wall_clock};
 use crate::request::{Refusal, Sender};
 use crate::run_loop::{Accepted, Feed};
@@ -23,6 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Requests made durable together at the most.
 const MAX_BATCH: usize = 1024;
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// So much of the log is replayed at a start, at about the pace at which it was written at the most.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
     journal: Journal,
@@ -42,12 +47,30 @@ pub(super) struct Writer {
     noted_at: Timestamp,
     next_tick: Instant,
     next_retention: Instant,
+    next_checkpoint: Instant,
+    back: Back,
+    /// What the engine gave for the checkpoint that is to be written.
+    taken: Vec<Change>,
+}
+
+/// The ways on which answers come back to this thread.
+pub(super) struct Back {
+    pub(super) messages: mpsc::Sender<Message>,
+    /// None where no checkpoints are kept.
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Writer {
-    pub(super) fn new(log: Option<Log>, replayed: Option<Replayed>, shared: Arc<Shared>, feed: Feed) -> Writer {
+    pub(super) fn new(
+        log: Option<Log>,
+        replayed: Option<Replayed>,
+        checkpoint: Option<u64>,
+        shared: Arc<Shared>,
+        feed: Feed,
+        back: Back,
+    ) -> Writer {
         let durable = log.as_ref().map_or(0, |log| log.next_sequence().saturating_sub(1));
-        let opening = Opening { durable, is_resumed: replayed.is_some(), checkpoint: None, batch: MAX_BATCH };
+        let opening = Opening { durable, is_resumed: replayed.is_some(), checkpoint, batch: MAX_BATCH };
         let until = replayed.map_or(Timestamp(0), |replayed| replayed.until);
         let now = Instant::now();
         Writer {
@@ -64,6 +87,9 @@ impl Writer {
             noted_at: until,
             next_tick: now + TICK,
             next_retention: now + RETENTION_EVERY,
+            next_checkpoint: now + CHECKPOINT_EVERY,
+            back,
+            taken: Vec::new(),
         }
     }
 
@@ -90,6 +116,14 @@ impl Writer {
                     self.order.tell(Event::StopAsked);
                     break;
                 }
+                Ok(Message::CheckpointTaken(Some(changes))) => {
+                    self.taken = changes;
+                    self.order.tell(Event::CheckpointTaken);
+                }
+                Ok(Message::CheckpointWritten(true)) => self.order.tell(Event::CheckpointWritten),
+                Ok(Message::CheckpointTaken(None) | Message::CheckpointWritten(false)) => {
+                    self.order.tell(Event::CheckpointFailed);
+                }
                 Err(RecvTimeoutError::Timeout) => break,
             }
             heard = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
@@ -105,6 +139,10 @@ impl Writer {
         if now >= self.next_retention {
             self.next_retention = now + RETENTION_EVERY;
             self.order.tell(Event::RetentionDue);
+        }
+        if now >= self.next_checkpoint {
+            self.next_checkpoint = now + CHECKPOINT_EVERY;
+            self.order.tell(Event::CheckpointDue);
         }
     }
 
@@ -131,8 +169,13 @@ impl Writer {
             Effect::ShowUnwritten(note) => self.show_unwritten(note),
             Effect::PassTime => self.feed.time(self.clock.at(wall_clock())),
             Effect::Drop { through } => self.drop_old(through),
-            // None is ever due: the engine gives none yet.
-            Effect::TakeCheckpoint { .. } | Effect::WriteCheckpoint { .. } => self.order.tell(Event::CheckpointFailed),
+            Effect::TakeCheckpoint { .. } => self.feed.checkpoint(Asked::new(self.back.messages.clone())),
+            Effect::WriteCheckpoint { as_of } => {
+                let changes = std::mem::take(&mut self.taken);
+                if !self.back.keeper.as_ref().is_some_and(|keeper| keeper.write(as_of, changes)) {
+                    self.order.tell(Event::CheckpointFailed);
+                }
+            }
             Effect::End => {}
         }
     }

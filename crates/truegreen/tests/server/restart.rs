@@ -6,7 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use truegreen_store::Kind;
 
-use crate::support::{CONTRACT, PROTOBUF, agent, placed, read, span, traces};
+use truegreen::config::Data;
+
+use crate::support::{CONTRACT, PROTOBUF, TestServer, agent, placed, read, span, traces};
 use prost::Message;
 
 /// A server as a process of its own, killed with the test.
@@ -142,6 +144,47 @@ fn who_is_still_sending_is_told_to_send_again() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 5"), "{answer}");
+}
+
+/// Scenario: a stop in order, then a start. Guarantee: the engine is taken from the checkpoint, nothing is replayed, and
+/// the report is the same, findings included.
+#[test]
+fn a_start_after_a_stop_in_order_replays_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = Data { dir: dir.path().to_owned(), ..Data::default() };
+    let log = || truegreen_store::Log::open(dir.path(), truegreen_store::Options::default()).unwrap();
+    let mut report = Value::Null;
+    for life in 1..=3_u8 {
+        let server = TestServer::watching(CONTRACT, |config| config.data = Some(data.clone()));
+        if life > 1 {
+            assert_eq!(server.get("/api/v1/report").json(), report);
+        }
+        assert_eq!(server.post("/v1/traces", &[PROTOBUF], &placed(&format!("o-{life}"), life)).status, 200);
+        server.until_entered(u64::from(life));
+        report = server.get("/api/v1/report").json();
+        drop(server);
+        let kept = truegreen_store::checkpoint::info(&dir.path().join("checkpoint")).sequence;
+        assert_eq!(kept, Some(log().next_sequence() - 1), "the checkpoint holds all that is in the log");
+    }
+    assert_eq!(report["flows"]["orders"]["entered"], 3, "{report}");
+}
+
+/// Scenario: a checkpoint that is damaged. Guarantee: the start says so, and replays the log.
+#[test]
+fn a_damaged_checkpoint_costs_time_and_nothing_else() {
+    let place = place();
+    let mut served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.post(&placed("o-1", 1)), 200);
+    served.kill();
+    let mut checkpoints = truegreen_store::checkpoint::Checkpoints::open(
+        &std::path::Path::new(&place.data).join("checkpoint"),
+        truegreen_store::checkpoint::Options::default(),
+    )
+    .unwrap();
+    checkpoints.write(1, vec![(b"no such record".to_vec(), Some(b"?".to_vec()))]).unwrap();
+    drop(checkpoints);
+    let served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.get("/api/v1/report")["flows"]["orders"]["entered"], 1);
 }
 
 /// Scenario: a second server on the folder of a running one. Guarantee: it is told who holds it, and nothing is lost.
