@@ -85,6 +85,14 @@ impl<D: Disk> Reader<D> {
         Stats::of(&self.catalog.read())
     }
 
+    /// The sequence of the first entry of each segment, oldest first. A look at each of them once after the log is opened
+    /// spares the first who wants something of that segment reading all its block headers.
+    pub fn segment_starts(&self) -> Vec<u64> {
+        let catalog = self.catalog.read();
+        let filled = catalog.segments.iter().filter(|segment| segment.points.is_none() && segment.totals.entries > 0);
+        filled.map(|segment| segment.header.first_sequence).collect()
+    }
+
     /// Whether a failure is only that retention was quicker.
     fn is_dropped(&self, sequence: u64, error: &Error) -> bool {
         matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -1,7 +1,7 @@
 //! The log and its index as a look-up reads them.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use truegreen_store::index::{Finder, Found, Term};
@@ -20,6 +20,8 @@ pub(crate) struct Shelf {
     state: RwLock<State>,
     /// The sequence that is indexed next.
     next: AtomicU64,
+    /// Every segment was looked into.
+    is_warm: AtomicBool,
 }
 
 #[derive(Default, Debug)]
@@ -56,6 +58,10 @@ impl Shelf {
         self.set(State::Failed(why));
     }
 
+    pub(crate) fn warmed(&self) {
+        self.is_warm.store(true, Ordering::Relaxed);
+    }
+
     fn set(&self, state: State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
@@ -70,6 +76,11 @@ impl Archive {
     pub fn behind(&self) -> u64 {
         let unindexed = self.unindexed();
         unindexed.end.saturating_sub(unindexed.start)
+    }
+
+    /// Whether everything is indexed, and nothing is left to be read for the first time since the start.
+    pub fn is_ready(&self) -> bool {
+        self.behind() == 0 && self.shelf.is_warm.load(Ordering::Relaxed)
     }
 
     /// Why there is no index, where that is so.

@@ -13,7 +13,7 @@ use super::archive::{Archive, Shelf};
 use super::terms::{Names, Terms};
 
 /// How long a request may wait for being indexed, where nothing else is to be done.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(25);
 
 /// A running indexer.
 #[derive(Debug)]
@@ -84,6 +84,8 @@ impl Work {
 
     fn follow(&mut self, index: &mut Index) -> Result<(), Error> {
         self.shelf.opened(index.finder(), index.next_sequence());
+        // Oldest first, so that the newest are taken first.
+        let mut unseen = self.reader.segment_starts();
         let mut first = 0;
         while !self.stop.is_asked() {
             self.catch_up(index)?;
@@ -92,7 +94,15 @@ impl Work {
                 index.drop_before(retained)?;
                 first = retained;
             }
-            self.stop.wait();
+            match unseen.pop() {
+                // The first look into a segment is slow: it is ours, not that of whoever is on call.
+                // What is damaged there is told to whoever wants it.
+                Some(start) => drop(self.reader.get_block(start)),
+                None => {
+                    self.shelf.warmed();
+                    self.stop.wait();
+                }
+            }
         }
         Ok(())
     }

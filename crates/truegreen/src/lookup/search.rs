@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 32 << 20;
 /// Most traces that belong to what was asked for, and most that are one link away.
 const MAX_TRACES: usize = 32;
 /// Requests that are not indexed yet are read through if they are no more than these.
-const MAX_TAIL: u64 = 32;
+const MAX_TAIL: u64 = 64;
 
 /// A look-up on its way.
 #[derive(Default, Debug)]
