@@ -43,10 +43,9 @@ impl<D: Disk> Finder<D> {
             let (floor, runs, newest) = {
                 let state = self.shared.lock();
                 let mut newest = Vec::new();
-                for memory in &state.frozen {
-                    memory.find(term.0, most.saturating_add(1), &mut newest);
+                for memory in state.frozen.iter().map(Arc::as_ref).chain([&state.active]) {
+                    memory.find(term.0, state.floor, most.saturating_add(1), &mut newest);
                 }
-                state.active.find(term.0, most.saturating_add(1), &mut newest);
                 (state.floor, state.runs.clone(), newest)
             };
             let mut sequences = Vec::new();
@@ -60,7 +59,7 @@ impl<D: Disk> Finder<D> {
                 Err((run, error)) if is_missing(&error) && !self.holds(run) => continue,
                 Err((_, error)) => return Err(error),
             }
-            sequences.extend(newest.into_iter().filter(|sequence| *sequence >= floor));
+            sequences.extend(newest);
             let is_cut = sequences.len() > most;
             sequences.truncate(most);
             return Ok(Found { sequences, is_cut });

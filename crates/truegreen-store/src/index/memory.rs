@@ -62,17 +62,18 @@ impl Memory {
         self.chunks.push(newest);
     }
 
-    /// Appends the sequences of requests that mention `term`, ascending, until `out` holds `most`.
-    pub(crate) fn find(&self, term: u64, most: usize, out: &mut Vec<u64>) {
+    /// Appends the sequences from `floor` on of requests that mention `term`, ascending, until `out` holds `most`.
+    pub(crate) fn find(&self, term: u64, floor: u64, most: usize, out: &mut Vec<u64>) {
+        let sequence = |record: &Record| self.base + u64::from(record.offset);
         for chunk in &self.chunks {
-            let start = chunk.partition_point(|record| record.term < term);
+            let start = chunk.partition_point(|record| (record.term, sequence(record)) < (term, floor));
             let alike = chunk[start..].iter().take_while(|record| record.term == term);
             let room = most.saturating_sub(out.len());
-            out.extend(alike.take(room).map(|record| self.base + u64::from(record.offset)));
+            out.extend(alike.take(room).map(sequence));
         }
-        let alike = self.tail.iter().filter(|record| record.term == term);
+        let alike = self.tail.iter().filter(|record| record.term == term && sequence(record) >= floor);
         let room = most.saturating_sub(out.len());
-        out.extend(alike.take(room).map(|record| self.base + u64::from(record.offset)));
+        out.extend(alike.take(room).map(sequence));
     }
 
     /// All records in order.

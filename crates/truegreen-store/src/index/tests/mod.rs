@@ -127,6 +127,21 @@ fn dropped_entries_are_not_found_and_whole_runs_go() {
     check(&index, 12_345..20_000);
 }
 
+/// Story: the earliest that memory holds were taken first, up to the bound, and only then were the dropped left out.
+#[test]
+fn dropped_entries_do_not_count_towards_the_bound() {
+    let mut index = open(&SimulatedDisk::new(1), 1..1);
+    for sequence in 1..=300 {
+        index.add(sequence, [Term(7)]).unwrap();
+    }
+    index.drop_before(200).unwrap();
+    for on_disk in [false, true] {
+        let found = index.finder().find(Term(7), 3).unwrap();
+        assert_eq!(found, Found { sequences: vec![200, 201, 202], is_cut: true }, "on disk: {on_disk}");
+        index.flush().unwrap();
+    }
+}
+
 /// Scenario: a merge is under way when the oldest of what it reads is dropped.
 #[test]
 fn a_merge_of_what_is_dropped_is_given_up() {
