@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -30,17 +30,20 @@ impl Faults {
 /// Verdicts by key.
 pub(crate) type Verdicts = BTreeMap<String, String>;
 
+/// Longest wait until everything is judged.
+const JUDGED_WITHIN: Duration = Duration::from_secs(5);
 /// How many keys of each sender are looked up after a restart.
 const SAMPLE: usize = 12;
 
 /// Holds the books against what the senders know: exactly, once everything that was sent is acknowledged.
 pub(crate) async fn books(web: &str, posts: &[Post], old_orders: u64) -> Result<Vec<(Kind, String)>> {
-    let report = settled(web).await?;
+    let orders = || posts.iter().flat_map(|post| &post.book.orders);
+    let number = |of: &dyn Fn(&Order) -> bool| orders().filter(|order| of(order)).count() as u64;
+    let is = |order: &Order, verdict: &str| order.verdict() == Some(verdict);
+    let report = judged(web, old_orders / 4 + number(&|order| is(order, "late"))).await?;
     let books = &report["flows"]["orders"];
     let count = |name: &str| books[name].as_u64().unwrap_or_default();
     let sum = |name: &str| books[name].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum::<u64>();
-    let orders = || posts.iter().flat_map(|post| &post.book.orders);
-    let number = |of: &dyn Fn(&Order) -> bool| orders().filter(|order| of(order)).count() as u64;
     let mut faults = Vec::new();
     let decided = count("completed") + count("late") + count("unaccounted");
     let decided = decided + sum("rejected") + sum("dead_lettered") + sum("unknown");
@@ -51,7 +54,6 @@ pub(crate) async fn books(web: &str, posts: &[Post], old_orders: u64) -> Result<
         faults.push((Kind::Doubled, format!("what is sent again counts once: {books}")));
     }
     // Of the old ones two of four are completed, and one is late.
-    let is = |order: &Order, verdict: &str| order.verdict() == Some(verdict);
     let sent = |order: &Order, deed: Deed| order.deed == deed && order.is_offered;
     let bounds = [
         ("entered", old_orders, number(&|order| order.is_placed), number(&|order| order.is_offered)),
@@ -84,18 +86,18 @@ pub(crate) enum Kind {
     Unbalanced,
 }
 
-/// The report, once nothing that was durable is on its way to the engine any more.
-async fn settled(web: &str) -> Result<Value> {
-    let mut before = ask(web, "/api/v1/report").await?;
-    for _ in 0..20 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// Waits until everything is judged: that an order is late is said a moment after its last step was seen, by a timer,
+/// and what time has passed before a crash must pass again. Returns the report.
+async fn judged(web: &str, late: u64) -> Result<Value> {
+    let began = Instant::now();
+    loop {
         let report = ask(web, "/api/v1/report").await?;
-        if report == before {
+        let is_judged = report["flows"]["orders"]["late"].as_u64().is_some_and(|judged| judged >= late);
+        if is_judged || began.elapsed() > JUDGED_WITHIN {
             return Ok(report);
         }
-        before = report;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(before)
 }
 
 /// Looks up some orders of each sender: those whose verdict is known must have it, all once.
