@@ -25,7 +25,27 @@ pub struct Ended {
 /// Verdicts that stand.
 pub type Verdicts = BTreeMap<String, String>;
 
-/// An engine that was given exactly these entries.
+/// What an engine kept at its last checkpoint.
+pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// An engine that goes on from a checkpoint, and was then given these entries.
+///
+/// # Errors
+/// Where the records give no engine.
+pub fn restored(flow: &Flow, records: &Records, entries: &[Entry], keeps_changes: bool) -> Result<Engine, Broken> {
+    let options = Options { keeps_changes, ..Options::default() };
+    let flows = vec![flow.clone()];
+    let mut engine = if records.is_empty() {
+        Engine::new(flows, options)
+    } else {
+        let restored = Engine::restore(flows, options, records.clone().into_iter());
+        restored.map_err(|error| format!("a checkpoint gives the engine back: {error}"))?
+    };
+    entries.iter().for_each(|entry| apply(&mut engine, entry));
+    Ok(engine)
+}
+
+/// An engine that was given exactly these entries, and knows of no checkpoint.
 pub fn replayed(flow: &Flow, entries: &[Entry]) -> Engine {
     let mut engine = Engine::new(vec![flow.clone()], Options::default());
     for entry in entries {

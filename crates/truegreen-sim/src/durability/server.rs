@@ -11,7 +11,7 @@ use truegreen_store::simulated::{Faults, SimulatedDisk};
 use truegreen_store::{Entry, Error, Kind, Log, Options};
 
 use super::Broken;
-use super::history::{self, Ended, Verdicts};
+use super::history::{self, Ended, Records, Verdicts};
 use super::sender::Parcel;
 use super::witness::Witness;
 
@@ -32,8 +32,10 @@ pub struct Server {
     pub disk: SimulatedDisk,
     flow: Flow,
     makes_checkpoints: bool,
-    /// As of what the last durable checkpoint is. The entries up to it stand in for what an engine would keep.
+    /// As of what the last durable checkpoint is.
     checkpoint: u64,
+    /// What the engine kept there.
+    records: Records,
     /// Everything that is known to be durable, from the first entry on; what was dropped too.
     pub history: Vec<Entry>,
     ended: Option<Ended>,
@@ -63,6 +65,8 @@ pub struct Life {
     /// What stood when the process before ended, until the engine knows that nobody listened since.
     standing: Option<Verdicts>,
     checkpoint_asked: Option<u64>,
+    /// What changed since the last durable checkpoint, as far as the engine was asked.
+    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// It ends before the effect of this number.
     doom: Option<u16>,
 }
@@ -106,6 +110,7 @@ impl Server {
             flow,
             makes_checkpoints,
             checkpoint: 0,
+            records: Records::new(),
             history: Vec::new(),
             ended: None,
             life: None,
@@ -133,11 +138,14 @@ impl Server {
         let until = found.iter().map(|entry| entry.received_at).max();
         let durable = found.len() as u64;
         let checkpoint = self.makes_checkpoints.then_some(self.checkpoint);
+        let behind = usize::try_from(self.checkpoint).ok().and_then(|kept| found.get(kept..));
+        let behind = behind.ok_or("a checkpoint is as of what is durable")?;
+        let engine = history::restored(&self.flow, &self.records, behind, self.makes_checkpoints)?;
         let opening = Opening { durable, is_resumed: until.is_some(), checkpoint, batch: 8 };
         self.life = Some(Life {
             order: Order::new(opening),
             witness: Witness::new(durable, checkpoint),
-            engine: history::replayed(&self.flow, &found),
+            engine,
             log,
             clock: until.unwrap_or(now),
             acted_at: until.unwrap_or(now),
@@ -151,6 +159,7 @@ impl Server {
             was_told_more: false,
             standing,
             checkpoint_asked: None,
+            changes: BTreeMap::new(),
             doom: None,
         });
         self.history = found;
@@ -204,6 +213,10 @@ impl Server {
                 Effect::Sync => outcomes.push(Outcome::Syncing),
                 Effect::TakeCheckpoint { as_of } => {
                     life.checkpoint_asked = Some(as_of);
+                    let changes = &mut life.changes;
+                    life.engine.checkpoint(&mut |key, value| {
+                        changes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+                    });
                     outcomes.push(Outcome::TakingCheckpoint);
                 }
                 Effect::WriteCheckpoint { .. } => outcomes.push(Outcome::WritingCheckpoint),
@@ -232,6 +245,12 @@ impl Server {
             && let Some(as_of) = life.checkpoint_asked.take()
         {
             self.checkpoint = as_of;
+            for (key, value) in std::mem::take(&mut life.changes) {
+                match value {
+                    Some(value) => drop(self.records.insert(key, value)),
+                    None => drop(self.records.remove(&key)),
+                }
+            }
             life.witness.checkpoint_written(as_of);
             life.tell(Event::CheckpointWritten);
         }
