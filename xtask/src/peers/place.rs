@@ -40,6 +40,13 @@ impl Place {
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--locked", "--profile", "dist", "--package", "truegreen", "--package", "truegreen-load"]);
         cargo.args(["--bin", "truegreen", "--bin", "truegreen-load"]).env("CARGO_TARGET_DIR", &self.target);
+        // What cargo tells us of this package would make it build some dependencies anew, as if they had changed.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_")
+            {
+                cargo.env_remove(name);
+            }
+        }
         run(cargo)
     }
 
