@@ -36,6 +36,8 @@ pub struct Server {
     checkpoint: u64,
     /// What the engine kept there.
     records: Records,
+    /// That engine had been told of gaps that found no room in the log.
+    knows_more: bool,
     /// Everything that is known to be durable, from the first entry on; what was dropped too.
     pub history: Vec<Entry>,
     ended: Option<Ended>,
@@ -111,6 +113,7 @@ impl Server {
             makes_checkpoints,
             checkpoint: 0,
             records: Records::new(),
+            knows_more: false,
             history: Vec::new(),
             ended: None,
             life: None,
@@ -156,7 +159,7 @@ impl Server {
             noted_at: now,
             down_since: until.unwrap_or(now),
             shown: durable,
-            was_told_more: false,
+            was_told_more: self.knows_more,
             standing,
             checkpoint_asked: None,
             changes: BTreeMap::new(),
@@ -245,6 +248,7 @@ impl Server {
             && let Some(as_of) = life.checkpoint_asked.take()
         {
             self.checkpoint = as_of;
+            self.knows_more |= life.was_told_more;
             for (key, value) in std::mem::take(&mut life.changes) {
                 match value {
                     Some(value) => drop(self.records.insert(key, value)),
