@@ -31,42 +31,54 @@ steps:
   - {name: updated, span: 'UPDATE stock', service: inventory, within: 1h}
 ";
 const SPANS_PER_REQUEST: u64 = 1_000;
+const AFTER_A_RESTART: u64 = 1_000_000;
 const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn main() {
     let wanted = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let journeys: u64 = wanted.unwrap_or(1_000_000);
-    // Traces have a bound of their own.
-    let options =
-        Options { max_journeys: 2 * journeys as usize, max_traces: 1_000, keeps_changes: true, ..Options::default() };
     let before = resident_bytes();
-    let mut engine = Engine::new(flows(), options.clone());
     let began = Instant::now();
+    // Every ten seconds of event time, as the server does.
+    let engine = opened(journeys, |request, engine| {
+        if request % 333 == 0 {
+            engine.checkpoint(&mut |_, _| {});
+        }
+    });
+    let taken = resident_bytes() - before;
+    println!("{journeys} journeys opened in {:.1} s, encoding included", began.elapsed().as_secs_f64());
+    println!("{taken} bytes resident: {:.0} for each open journey", taken as f64 / journeys as f64);
+    drop(engine);
+
+    let mut engine = opened(AFTER_A_RESTART, |_, _| {});
+    let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    engine.checkpoint(&mut |key, value| records.extend(value.map(|value| (key.to_vec(), value.to_vec()))));
+    let bytes: usize = records.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let report = engine.report();
+    drop(engine);
+    let began = Instant::now();
+    let restored = Engine::restore(flows(), options(AFTER_A_RESTART), records.into_iter()).expect("its own records");
+    let took = began.elapsed().as_secs_f64();
+    println!("{AFTER_A_RESTART} journeys restored from {bytes} bytes of records in {took:.2} s");
+    assert_eq!(restored.report(), report);
+}
+
+/// An engine with so many journeys open.
+fn opened(journeys: u64, mut after_each: impl FnMut(u64, &mut Engine)) -> Engine {
+    let mut engine = Engine::new(flows(), options(journeys));
     for request in 0..journeys / SPANS_PER_REQUEST {
         let body = body(request);
         let now = Timestamp(START.0 + request * 30_000_000);
         engine.apply(now, Input::Traces(Request { sequence: request, body: &body }));
+        after_each(request, &mut engine);
     }
     assert_eq!(engine.open_journeys(), journeys / SPANS_PER_REQUEST * SPANS_PER_REQUEST);
-    let taken = resident_bytes() - before;
-    println!("{journeys} journeys opened in {:.1} s, encoding included", began.elapsed().as_secs_f64());
-    println!("{taken} bytes resident: {:.0} for each open journey", taken as f64 / journeys as f64);
+    engine
+}
 
-    let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let began = Instant::now();
-    engine.checkpoint(&mut |key, value| {
-        if let Some(value) = value {
-            records.push((key.to_vec(), value.to_vec()));
-        }
-    });
-    let bytes: usize = records.iter().map(|(key, value)| key.len() + value.len()).sum();
-    println!("a first checkpoint of all of them: {bytes} bytes, {:.2} s", began.elapsed().as_secs_f64());
-    let report = engine.report();
-    drop(engine);
-    let began = Instant::now();
-    let restored = Engine::restore(flows(), options, records.into_iter()).expect("its own records");
-    println!("restored in {:.2} s", began.elapsed().as_secs_f64());
-    assert_eq!(restored.report(), report);
+fn options(journeys: u64) -> Options {
+    // Traces have a bound of their own.
+    Options { max_journeys: 2 * journeys as usize, max_traces: 1_000, keeps_changes: true, ..Options::default() }
 }
 
 fn flows() -> Vec<Flow> {

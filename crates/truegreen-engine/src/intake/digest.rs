@@ -12,7 +12,7 @@ use crate::coverage::Heard;
 use crate::matcher::key::KeyText;
 use crate::matcher::names::NameId;
 use crate::matcher::resource::Resource;
-use crate::trace::Place;
+use crate::trace::{Place, SpanRef};
 
 /// One body.
 #[derive(Debug, Default)]
@@ -21,8 +21,34 @@ pub(crate) struct Digest {
     /// In the order of the records.
     pub(crate) items: Vec<Item>,
     /// Spans without a key, which may connect others.
-    pub(crate) passing: Vec<Place>,
+    pub(crate) passing: Passing,
     pub(crate) counts: SmallVec<[(Counter, u64); 1]>,
+}
+
+/// Spans that pass by: most spans of most traces. Few of them matter and few have links, so these lie apart.
+#[derive(Debug, Default)]
+pub(crate) struct Passing {
+    spans: Vec<(SpanRef, u64)>,
+    /// By the span's place in the list above.
+    links: Vec<(usize, SpanRef)>,
+}
+
+impl Passing {
+    pub(crate) fn push(&mut self, span: SpanRef, parent: u64, links: impl Iterator<Item = SpanRef>) {
+        let index = self.spans.len();
+        self.spans.push((span, parent));
+        self.links.extend(links.map(|link| (index, link)));
+    }
+
+    /// Each with its place among the others.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = (usize, SpanRef, u64)> {
+        self.spans.iter().enumerate().map(|(index, (span, parent))| (index, *span, *parent))
+    }
+
+    pub(crate) fn links_of(&self, index: usize) -> impl Iterator<Item = SpanRef> {
+        let from = self.links.partition_point(|(of, _)| *of < index);
+        self.links[from..].iter().take_while(move |(of, _)| *of == index).map(|(_, link)| *link)
+    }
 }
 
 /// What one resource of it sent.

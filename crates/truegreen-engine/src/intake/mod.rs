@@ -246,23 +246,23 @@ impl<'e> Reading<'e> {
         }
     }
 
-    /// Lends the keys that the record carries to its trace; without any it may still connect others.
-    fn lend(&mut self, found: &Found<'_>, place: impl FnOnce() -> Place) {
+    /// Lends the keys that the record carries to its trace; false if it carries none.
+    fn lend(&mut self, found: &Found<'_>, place: impl FnOnce() -> Place) -> bool {
         let lent = &self.lamp.matcher.lent_names;
+        if found.is_empty() {
+            return false;
+        }
         let keys: SmallVec<[(NameId, KeyText); 1]> = found
             .iter()
             .filter(|(name, _)| lent.contains(name))
             .map(|(name, value)| (*name, cut(&value.text())))
             .filter(|(_, text)| !text.is_empty())
             .collect();
-        if !keys.is_empty() {
+        let carries_any = !keys.is_empty();
+        if carries_any {
             self.digest.items.push(Item::Lend(Lend { place: place(), keys }));
-        } else if !lent.is_empty() {
-            let place = place();
-            if place.span != 0 {
-                self.digest.passing.push(place);
-            }
         }
+        carries_any
     }
 
     /// What the record adds to the fan-outs of its own step and of later ones.

@@ -3,7 +3,7 @@
 use truegreen_model::flow::{Signal, SpanKind};
 use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
-use truegreen_otlp::{Resource, Span, SpanKind as SentKind, Status, TraceSink};
+use truegreen_otlp::{Link, Resource, Span, SpanKind as SentKind, Status, TraceSink};
 
 use super::{Reading, Told};
 use crate::matcher::key::mix;
@@ -62,12 +62,20 @@ impl<'a> TraceSink<'a> for Reading<'_> {
             };
             self.match_record(&record, &told);
         }
-        self.lend(&found, place);
+        // Without a key it may still connect others.
+        if !self.lend(&found, place) && !self.lamp.matcher.lent_names.is_empty() {
+            let here = SpanRef { trace: TraceId(span.trace_id), span: span.span_id };
+            self.digest.passing.push(here, span.parent_span_id, span.links.iter().map(link));
+        }
     }
 }
 
 fn links(span: &Span<'_, '_>) -> Vec<SpanRef> {
-    span.links.iter().map(|link| SpanRef { trace: TraceId(link.trace_id), span: link.span_id }).collect()
+    span.links.iter().map(link).collect()
+}
+
+fn link(link: &Link) -> SpanRef {
+    SpanRef { trace: TraceId(link.trace_id), span: link.span_id }
 }
 
 fn kind(kind: SentKind) -> SpanKind {

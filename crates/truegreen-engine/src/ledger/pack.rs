@@ -20,7 +20,16 @@ const SHARES: u8 = 1 << 6;
 
 const HOP: u8 = 1;
 const DEADLINE: u8 = 1 << 1;
-const STANDING_SHIFT: u32 = 2;
+/// The last step seen is not the one before the gap.
+const AFTER: u8 = 1 << 2;
+const DUPLICATES: u8 = 1 << 3;
+const STANDING_SHIFT: u32 = 4;
+
+/// How a tick is told: never, at the usual time, or by its difference from that.
+const NEVER: u8 = 0;
+const USUAL: u8 = 1;
+const TOLD: u8 = 2;
+const WAYS: u8 = 3;
 
 /// Writes the case behind what `out` holds.
 pub(super) fn pack(case: &Case, out: &mut Vec<u8>) {
@@ -43,8 +52,10 @@ pub(super) fn pack(case: &Case, out: &mut Vec<u8>) {
         out.passage(passage, first);
     }
     let usual = usual_check(case);
-    out.tick(case.next_check, usual);
-    out.tick(case.timer, case.next_check.min(usual));
+    let ways = [way(case.next_check, usual), way(case.timer, case.next_check)];
+    out.0.push(ways[0] * WAYS + ways[1]);
+    out.tick(ways[0], case.next_check, usual);
+    out.tick(ways[1], case.timer, case.next_check);
 }
 
 /// Reads a case back into `case`; `None` where the bytes are not what [`pack`] writes.
@@ -69,15 +80,23 @@ pub(super) fn unpack(bytes: &[u8], case: &mut Case) -> Option<()> {
     for _ in 0..from.varint()? {
         case.passages.push(from.passage(first)?);
     }
-    let usual = usual_check(case);
-    case.next_check = from.tick(usual)?;
-    case.timer = from.tick(case.next_check.min(usual))?;
+    let ways = from.byte().filter(|ways| *ways < WAYS * WAYS)?;
+    case.next_check = from.tick(ways / WAYS, usual_check(case))?;
+    case.timer = from.tick(ways % WAYS, case.next_check)?;
     from.0.is_empty().then_some(())
 }
 
 /// Most cases wait for their deadline.
 fn usual_check(case: &Case) -> Tick {
     case.passages.first().map_or(Tick(0), |passage| Tick::at_or_after(passage.deadline))
+}
+
+fn way(tick: Tick, usual: Tick) -> u8 {
+    match tick {
+        Tick::NEVER => NEVER,
+        tick if tick == usual => USUAL,
+        _ => TOLD,
+    }
 }
 
 /// What an observation is written in difference to.
@@ -93,6 +112,10 @@ impl From<&Seen> for Before {
     fn from(seen: &Seen) -> Self {
         Before { at: seen.at, trace: seen.trace, sequence: seen.evidence.sequence }
     }
+}
+
+fn flag(holds: bool, flag: u8) -> u8 {
+    if holds { flag } else { 0 }
 }
 
 struct Writer<'o>(&'o mut Vec<u8>);
@@ -117,12 +140,10 @@ impl Writer<'_> {
         self.0.extend_from_slice(bytes);
     }
 
-    fn tick(&mut self, tick: Tick, usual: Tick) {
-        if tick == Tick::NEVER {
-            return self.0.push(0);
+    fn tick(&mut self, way: u8, tick: Tick, usual: Tick) {
+        if way == TOLD {
+            self.difference(tick.0, usual.0);
         }
-        self.0.push(1);
-        self.difference(tick.0, usual.0);
     }
 
     fn seen(&mut self, one: &Seen, before: &Before) {
@@ -130,7 +151,6 @@ impl Writer<'_> {
             Role::Step(step) => (step.0, false, None),
             Role::Exit(exit, reason) => (exit.0, true, reason),
         };
-        let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
         let flags = flag(one.attempt, ATTEMPT)
             | flag(is_exit, EXIT)
             | flag(reason.is_some(), REASON)
@@ -180,7 +200,11 @@ impl Writer<'_> {
     fn passage(&mut self, passage: &Passage, first: Timestamp) {
         let (standing, reason) = standing_code(passage.standing);
         let has_deadline = passage.deadline != Timestamp::NEVER;
-        let flags = if passage.hop.is_some() { HOP } else { 0 } | if has_deadline { DEADLINE } else { 0 };
+        let before_gap = passage.hop.map(|hop| hop.after);
+        let flags = flag(passage.hop.is_some(), HOP)
+            | flag(has_deadline, DEADLINE)
+            | flag(before_gap != Some(passage.after), AFTER)
+            | flag(passage.duplicates != 0, DUPLICATES);
         self.0.push(standing << STANDING_SHIFT | flags);
         if let Some(reason) = reason {
             self.varint(u64::from(reason.0));
@@ -192,9 +216,13 @@ impl Writer<'_> {
         if has_deadline {
             self.difference(passage.deadline.0, passage.entered_at.0);
         }
-        self.0.push(passage.after.0);
+        if flags & AFTER != 0 {
+            self.0.push(passage.after.0);
+        }
         self.varint(passage.owed);
-        self.varint(passage.duplicates);
+        if flags & DUPLICATES != 0 {
+            self.varint(passage.duplicates);
+        }
     }
 }
 
@@ -240,11 +268,11 @@ impl<'b> Reader<'b> {
         Some(head)
     }
 
-    fn tick(&mut self, usual: Tick) -> Option<Tick> {
-        match self.byte()? {
-            0 => Some(Tick::NEVER),
-            1 => Some(Tick(self.difference(usual.0)?)),
-            _ => None,
+    fn tick(&mut self, way: u8, usual: Tick) -> Option<Tick> {
+        match way {
+            NEVER => Some(Tick::NEVER),
+            USUAL => Some(usual),
+            _ => Some(Tick(self.difference(usual.0)?)),
         }
     }
 
@@ -302,7 +330,12 @@ impl<'b> Reader<'b> {
         if code & DEADLINE != 0 {
             deadline = Timestamp(self.difference(entered_at.0)?);
         }
-        let (after, owed, duplicates) = (StepId(self.byte()?), self.varint()?, self.varint()?);
+        let after = match hop {
+            Some(hop) if code & AFTER == 0 => hop.after,
+            _ => StepId(self.byte()?),
+        };
+        let owed = self.varint()?;
+        let duplicates = if code & DUPLICATES == 0 { 0 } else { self.varint()? };
         Some(Passage { entered_at, standing, hop, deadline, after, owed, duplicates })
     }
 }

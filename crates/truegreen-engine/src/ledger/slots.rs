@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use truegreen_model::flow::FlowId;
 use truegreen_model::observation::KeyHash;
 
-const PAGE: usize = 256;
+const PAGE: usize = 255;
 
 /// Bytes of a case that need no memory of their own.
 pub(super) type Packed = SmallVec<[u8; 96]>;

@@ -12,6 +12,7 @@ use truegreen_model::observation::{Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use crate::counters::{self, Counters};
+use crate::intake::digest::Passing;
 use crate::ledger::case::Seen;
 use crate::matcher::Matcher;
 use crate::matcher::key::KeyText;
@@ -135,19 +136,26 @@ impl Binder {
     /// connected may have told some waiting records their key.
     pub(crate) fn settle(
         &mut self,
-        passing: &[Place],
+        passing: &Passing,
         matcher: &Matcher,
         now: Timestamp,
         counters: &mut Counters,
         bound: &mut Vec<Bound>,
     ) {
-        for place in passing {
-            if let Some(trace) = self.window.get_mut(place.trace) {
-                if trace.is_awaited() {
-                    self.stirred.push(place.trace);
-                }
-                trace.connect(place, counters);
+        // Spans of one trace often come one after another.
+        let mut unknown = TraceId(0);
+        for (index, span, parent) in passing.spans() {
+            if span.trace == unknown {
+                continue;
             }
+            let Some(trace) = self.window.get_mut(span.trace) else {
+                unknown = span.trace;
+                continue;
+            };
+            if trace.is_awaited() {
+                self.stirred.push(span.trace);
+            }
+            trace.connect(span.span, parent, passing.links_of(index), counters);
         }
         let mut stirred = std::mem::take(&mut self.stirred);
         let watchers: Vec<_> =

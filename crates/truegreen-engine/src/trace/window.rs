@@ -94,15 +94,21 @@ impl<'w> IntoIterator for &'w Watchers {
 }
 
 impl Trace {
-    pub(super) fn connect(&mut self, place: &Place, counters: &mut Counters) {
-        if place.span == 0 {
+    pub(super) fn connect(
+        &mut self,
+        span: u64,
+        parent: u64,
+        links: impl Iterator<Item = SpanRef>,
+        counters: &mut Counters,
+    ) {
+        if span == 0 {
             return;
         }
         if self.spans.len() >= MAX_SPANS {
             return counters.count(counters::TRACE_BOUND);
         }
-        self.spans.push(Node { span: place.span, parent: place.parent });
-        self.links.extend(place.links.iter().map(|link| (place.span, *link)));
+        self.spans.push(Node { span, parent });
+        self.links.extend(links.map(|link| (span, link)));
     }
 
     pub(super) fn lend(&mut self, place: &Place, keys: &[(NameId, KeyText)], counters: &mut Counters) {
@@ -118,7 +124,7 @@ impl Trace {
             }
             self.keys.push(Key { span, name: *name, text: text.clone() });
         }
-        self.connect(place, counters);
+        self.connect(place.span, place.parent, place.links.iter().copied(), counters);
     }
 
     /// From `span` upwards: the first span that carries a key of this flow.
