@@ -256,6 +256,10 @@ impl Engine {
                     let services = self.learned.owing(self.matcher.plan(due.flow), due.step);
                     self.coverage.came_due(&due, services);
                 }
+                Event::NoLongerDue(due) => {
+                    let services = self.learned.owing(self.matcher.plan(due.flow), due.step);
+                    self.coverage.no_longer_due(&due, services);
+                }
                 Event::Learned(flow, step, service) => {
                     self.learned.learn(self.matcher.plan(flow), step, service);
                 }

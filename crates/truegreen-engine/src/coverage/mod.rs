@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::flow::{FlowId, Signal};
-use truegreen_model::observation::{InstanceId, KeyHash, Symbol};
+use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_model::time::Timestamp;
 
 pub(crate) use heard::Heard;
@@ -26,7 +26,6 @@ pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
 pub(crate) use sampling::Sampled;
 
 use lag::Lag;
-use proof::MANY_OWING;
 use sampling::Sampling;
 use skew::Skew;
 use spells::Spells;
@@ -39,6 +38,8 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 
 const MAX_INSTANCES: usize = 200_000;
 const MAX_GAPS: usize = 64;
+/// Far more than make a difference to a proof.
+const MAX_OWING: usize = 64;
 
 /// One service in one environment and namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -50,8 +51,10 @@ pub(crate) struct Service {
     pub(crate) name: Symbol,
     instances: Vec<InstanceId>,
     signals: [Spells; 3],
-    /// The latest waits for it that came due; the newest last.
-    owing: VecDeque<(KeyHash, Timestamp)>,
+    /// Journeys that wait for it past their deadlines, or waited in vain; the newest last.
+    owing: VecDeque<CameDue>,
+    /// The latest entry of those that are not remembered, since there are too many.
+    owing_forgotten: Timestamp,
     lags: [Lag; 3],
     sampling: Sampling,
     pub(crate) spans: u64,
@@ -186,13 +189,20 @@ impl Coverage {
     pub(crate) fn came_due(&mut self, due: &CameDue, services: &[Symbol]) {
         for id in self.owing(due.flow, due.scope, services) {
             let owing = &mut self.services[id.0 as usize].owing;
-            if owing.iter().any(|(journey, _)| *journey == due.key) {
-                continue;
+            owing.push_back(*due);
+            if owing.len() > MAX_OWING
+                && let Some(forgotten) = owing.pop_front()
+            {
+                let until = &mut self.services[id.0 as usize].owing_forgotten;
+                *until = forgotten.entered_at.max(*until);
             }
-            owing.push_back((due.key, due.deadline));
-            if owing.len() > MANY_OWING {
-                owing.pop_front();
-            }
+        }
+    }
+
+    /// It does not any more.
+    pub(crate) fn no_longer_due(&mut self, due: &CameDue, services: &[Symbol]) {
+        for id in self.owing(due.flow, due.scope, services) {
+            self.services[id.0 as usize].owing.retain(|owed| owed != due);
         }
     }
 
@@ -261,6 +271,7 @@ impl Service {
             instances: Vec::new(),
             signals: Default::default(),
             owing: VecDeque::new(),
+            owing_forgotten: Timestamp(0),
             lags: Default::default(),
             sampling: Sampling::default(),
             spans: 0,

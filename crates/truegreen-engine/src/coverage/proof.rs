@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use truegreen_model::flow::{FlowId, Signal};
+use truegreen_model::flow::{FlowId, Signal, StepId};
 use truegreen_model::observation::Symbol;
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
@@ -11,6 +11,7 @@ use truegreen_model::verdict::Why;
 use super::lag::FLOOR as LAG_FLOOR;
 use super::spells::Spell;
 use super::{Coverage, Instance, SILENCE, Service, ServiceId};
+use crate::ledger::event::CameDue;
 use crate::matcher::scopes::ScopeId;
 
 /// Without a proof, so long after a deadline plus the export lag, nothing will prove it any more: whoever was silent
@@ -21,13 +22,14 @@ const POLL: Duration = Duration::from_secs(1);
 /// A signal delivered this recently counts for a rare flow…
 const RECENT: Duration = Duration::from_secs(15 * 60);
 /// …unless so many journeys wait on it since.
-pub(super) const MANY_OWING: usize = 5;
+const MANY_OWING: usize = 5;
 
 /// A step that is missing.
 #[derive(Debug)]
 pub(crate) struct Wait<'a> {
     pub(crate) flow: FlowId,
     pub(crate) scope: ScopeId,
+    pub(crate) step: StepId,
     /// Names of the services that owe it.
     pub(crate) services: &'a [Symbol],
     /// The signals that would show it.
@@ -160,7 +162,9 @@ impl Service {
     fn was_delivering(&self, wait: &Wait<'_>) -> bool {
         let delivered = wait.signals.iter().filter_map(|signal| self.signals[*signal as usize].last_before(wait.entry));
         let Some(last) = delivered.max() else { return false };
-        let came_due = self.owing.iter().filter(|(_, due)| *due > last).count();
-        last >= wait.deadline - RECENT && came_due + (wait.waiting as usize) < MANY_OWING
+        let same = |owed: &&CameDue| (owed.flow, owed.scope, owed.step) == (wait.flow, wait.scope, wait.step);
+        let came_due = self.owing.iter().filter(same).filter(|owed| owed.entered_at > last).count();
+        let few = self.owing_forgotten <= last && came_due + (wait.waiting as usize) < MANY_OWING;
+        last >= wait.deadline - RECENT && few
     }
 }

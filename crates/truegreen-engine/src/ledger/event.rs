@@ -22,6 +22,8 @@ pub(crate) enum Event {
     Duplicates(FlowId, i64),
     /// A journey waits for a step past its deadline.
     CameDue(CameDue),
+    /// It does not any more: the step came after all, or another is waited for.
+    NoLongerDue(CameDue),
     /// This service fulfils a step.
     Learned(FlowId, StepId, Symbol),
     /// These second names are forgotten with their journey.
@@ -40,14 +42,14 @@ pub(crate) struct Moved {
     pub(crate) at: Timestamp,
 }
 
-/// Whose step was due when.
-#[derive(Debug)]
+/// Whose step is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct CameDue {
     pub(crate) flow: FlowId,
     pub(crate) scope: ScopeId,
     pub(crate) step: StepId,
     pub(crate) key: KeyHash,
-    pub(crate) deadline: Timestamp,
+    pub(crate) entered_at: Timestamp,
 }
 
 /// One journey as the accounts see it.

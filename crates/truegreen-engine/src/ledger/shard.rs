@@ -423,9 +423,15 @@ impl Shard {
                 When::Arrival(now) => passing.on_arrival(*now),
                 When::Tick(tick, known) => passing.on_tick(*tick, known),
             };
+            let due = |step, entered_at| CameDue { flow, scope: case.scope, step, key, entered_at };
+            if let Some(earlier) = earlier
+                && let Some(step) = is_due(earlier)
+                && is_due(&passage) != Some(step)
+            {
+                events.push(Event::NoLongerDue(due(step, earlier.entered_at)));
+            }
             if let Some(step) = came_due {
-                let (scope, deadline) = (case.scope, passage.deadline);
-                events.push(Event::CameDue(CameDue { flow, scope, step, key, deadline }));
+                events.push(Event::CameDue(due(step, passage.entered_at)));
             }
             if matches!(passage.standing, Standing::Ended(_)) && earlier.is_none_or(is_open) {
                 self.compare_traces(flow, &group);
@@ -487,6 +493,15 @@ impl Shard {
 
 fn is_open(passage: &Passage) -> bool {
     matches!(passage.standing, Standing::Open { .. })
+}
+
+/// The step that is missing past its deadline.
+fn is_due(passage: &Passage) -> Option<StepId> {
+    let is_missing = matches!(
+        passage.standing,
+        Standing::Open { due: true } | Standing::Ended(Verdict::Unaccounted(_) | Verdict::Unknown(_))
+    );
+    passage.hop.filter(|_| is_missing).map(|hop| hop.before)
 }
 
 fn waits_for(passage: &Passage) -> Option<StepId> {

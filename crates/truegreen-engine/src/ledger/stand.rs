@@ -158,6 +158,7 @@ impl Passing<'_> {
         let wait = Wait {
             flow: self.plan.id,
             scope: self.scope,
+            step,
             services: known.learned.owing(self.plan, step),
             signals: &self.plan.steps[step.0 as usize].signals,
             entry: self.judgement.entered_at,
