@@ -23,7 +23,7 @@ cargo xtask <command>
             the last line is a summary
   crash     [--rounds N] [--from R] [--seed S]: kills the real server under load, and holds its books against what its
             senders know to be acknowledged; the last line is a summary
-  mutants   breaks the engine in ten ways, one after another: the tests must catch each
+  mutants   breaks the engine in thirteen ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
 

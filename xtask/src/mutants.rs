@@ -1,4 +1,4 @@
-//! Ten deliberate mutations of the engine. A test suite that lets one of them pass does not test what it says.
+//! Deliberate mutations of the engine. A test suite that lets one of them pass does not test what it says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ struct Mutant {
 const MUTANTS: &[Mutant] = &[
     Mutant {
         breaks: "the same observation twice counts twice",
-        file: "ledger/mod.rs",
-        from: "if case.seen.iter().any(|one| one.identity == observation.identity) {",
+        file: "ledger/shard.rs",
+        from: "if case.seen.iter().any(|one| one.identity == seen.identity) {",
         to: "if false {",
     },
     Mutant {
@@ -69,6 +69,24 @@ const MUTANTS: &[Mutant] = &[
         file: "coverage/proof.rs",
         from: "if reporting && owing.iter().all(|id| self.delivers(*id, wait, limit)) {",
         to: "if reporting {",
+    },
+    Mutant {
+        breaks: "a restart forgets a change",
+        file: "ledger/shard.rs",
+        from: "if std::mem::take(&mut slot.is_dirty) && !slot.packed.is_empty() {",
+        to: "if std::mem::take(&mut slot.is_dirty) && !slot.packed.is_empty() && slot.key.0 % 8 != 0 {",
+    },
+    Mutant {
+        breaks: "a restart does not look at what was due",
+        file: "ledger/shard.rs",
+        from: "case.timer = case.next_check;\n        self.timers.set(case.timer, index);\n        case.passages",
+        to: "case.passages",
+    },
+    Mutant {
+        breaks: "events of threads are out of order",
+        file: "ledger/mod.rs",
+        from: "ordered.sort_by_key(|(order, _)| *order);",
+        to: "",
     },
     Mutant {
         breaks: "an amended verdict stays where it was as well",

@@ -170,7 +170,6 @@ fn engine_options(config: &Config) -> Options {
         max_journeys: config.limits.journeys,
         max_traces: config.limits.traces,
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        keeps_changes: config.data.is_some(),
         ..Options::default()
     }
 }

@@ -5,13 +5,10 @@ use truegreen_engine::{Engine, Input, Options, Request, RestoreError};
 use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_store::checkpoint::{self, Checkpoints};
-use truegreen_store::{Error, Kind, Log};
+use truegreen_store::{CHECKPOINT_FOLDER, Error, Kind, Log};
 
 use super::gaps;
 use crate::config::Data;
-
-/// The folder of checkpoints in that of the log.
-const CHECKPOINTS: &str = "checkpoint";
 
 /// What a start found.
 #[derive(Default)]
@@ -38,19 +35,39 @@ pub(crate) fn recover(flows: Vec<Flow>, options: Options, data: Option<&Data>) -
     if cut > 0 {
         tracing::warn!(bytes = cut, "a crash cut the last write to the log short; nobody was told it was taken");
     }
-    let room = checkpoint::Options { min_free_bytes: data.min_free_bytes };
-    let mut checkpoints = Checkpoints::open(&data.dir.join(CHECKPOINTS), room)?;
-    let (mut engine, from) = match restore(&log, &checkpoints, &flows, &options)? {
+    let mut checkpoints = open_checkpoints(data)?;
+    let options = Options { keeps_changes: checkpoints.is_some(), ..options };
+    let kept = match &checkpoints {
+        Some(checkpoints) => restore(&log, checkpoints, &flows, &options)?,
+        None => Kept::Nothing,
+    };
+    let (mut engine, from) = match kept {
         Kept::Engine(engine, as_of) => (*engine, as_of + 1),
         Kept::Nothing => (Engine::new(flows, options), 0),
         Kept::Unusable(why) => {
             tracing::warn!("{why}: the log is replayed from its beginning");
-            checkpoints.clear()?;
+            if let Some(checkpoints) = &mut checkpoints {
+                checkpoints.clear()?;
+            }
             (Engine::new(flows, options), 0)
         }
     };
     let replayed = replay(&log, from, &mut engine)?;
-    Ok((engine, Recovered { log: Some(log), checkpoints: Some(checkpoints), replayed }))
+    Ok((engine, Recovered { log: Some(log), checkpoints, replayed }))
+}
+
+/// None where they cannot be opened although the log is whole: then it is replayed from its beginning, and none are kept
+/// until the next start. A folder that another process holds, or a newer version wrote, is no such case.
+fn open_checkpoints(data: &Data) -> Result<Option<Checkpoints>, Error> {
+    let room = checkpoint::Options { min_free_bytes: data.min_free_bytes };
+    match Checkpoints::open(&data.dir.join(CHECKPOINT_FOLDER), room) {
+        Ok(checkpoints) => Ok(Some(checkpoints)),
+        Err(error @ (Error::Checkpoint { .. } | Error::Damaged { .. } | Error::Io { .. } | Error::NoSpace { .. })) => {
+            tracing::error!("no checkpoints are kept, and the log is replayed from its beginning: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What the checkpoints give.

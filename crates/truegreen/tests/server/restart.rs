@@ -187,6 +187,21 @@ fn a_damaged_checkpoint_costs_time_and_nothing_else() {
     assert_eq!(served.get("/api/v1/report")["flows"]["orders"]["entered"], 1);
 }
 
+/// Scenario: the folder of checkpoints cannot be opened. Guarantee: the log alone is enough.
+#[test]
+fn without_checkpoints_the_log_is_replayed() {
+    let place = place();
+    let mut served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.post(&placed("o-1", 1)), 200);
+    served.kill();
+    let checkpoints = std::path::Path::new(&place.data).join("checkpoint");
+    std::fs::remove_dir_all(&checkpoints).unwrap();
+    std::fs::write(&checkpoints, "no folder").unwrap();
+    let served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.get("/api/v1/report")["flows"]["orders"]["entered"], 1);
+    assert_eq!(served.post(&placed("o-2", 2)), 200);
+}
+
 /// Scenario: a second server on the folder of a running one. Guarantee: it is told who holds it, and nothing is lost.
 #[test]
 fn a_folder_in_use_is_named() {
