@@ -72,13 +72,13 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         breaks: "a restart forgets a change",
-        file: "ledger/shard.rs",
+        file: "ledger/shard/keeping.rs",
         from: "if std::mem::take(&mut slot.is_dirty) && !slot.packed.is_empty() {",
         to: "if std::mem::take(&mut slot.is_dirty) && !slot.packed.is_empty() && slot.key.0 % 8 != 0 {",
     },
     Mutant {
         breaks: "a restart does not look at what was due",
-        file: "ledger/shard.rs",
+        file: "ledger/shard/keeping.rs",
         from: "case.timer = case.next_check;\n        self.timers.set(case.timer, index);\n        case.passages",
         to: "case.passages",
     },

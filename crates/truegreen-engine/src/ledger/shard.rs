@@ -1,6 +1,9 @@
 //! One of the ledger's shards: the cases whose keys hash into it. It knows no other shard and writes nothing but its
 //! own cases; what changes for the books it hands out as events.
 
+mod ageing;
+mod keeping;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -24,13 +27,9 @@ use crate::matcher::key::KeyText;
 use crate::matcher::plan::Plan;
 use crate::matcher::scopes::ScopeId;
 use crate::timers::{Tick, Timers};
+use ageing::{Generation, age, age_tick};
 
 const MAX_OBSERVATIONS: usize = 2_000;
-/// How many ended journeys may be looked at to make room for one new one.
-const MAX_EVICTIONS: usize = 16;
-/// Grain in which cases are considered for forgetting.
-const AGE_SECONDS: u64 = 10;
-
 /// An observation on its way to its shard.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -69,15 +68,6 @@ pub(super) struct Shard {
     removed: Vec<(FlowId, KeyHash)>,
     scratch: Case,
     bytes: Vec<u8>,
-}
-
-/// Cases that are considered for forgetting together.
-#[derive(Debug)]
-struct Generation {
-    age: u32,
-    cases: Vec<u32>,
-    /// The next to go is the last.
-    is_sorted: bool,
 }
 
 /// When a case is judged: as an observation arrives, or on a tick.
@@ -259,41 +249,6 @@ impl Shard {
         }
     }
 
-    /// Hands over what changed since the last time: the bytes of a case, or nothing where it is gone.
-    pub(super) fn changes(&mut self, mut keep: impl FnMut(FlowId, KeyHash, Option<(u32, &[u8])>)) {
-        for (flow, key) in self.removed.drain(..) {
-            keep(flow, key, None);
-        }
-        for index in std::mem::take(&mut self.dirty) {
-            let slot = &mut self.slots[index];
-            if std::mem::take(&mut slot.is_dirty) && !slot.packed.is_empty() {
-                keep(slot.flow, slot.key, Some((slot.age, &slot.packed)));
-            }
-        }
-    }
-
-    /// Takes a case back as it was handed over; `None` where the bytes are none.
-    pub(super) fn restore(&mut self, flow: FlowId, key: KeyHash, age: u32, bytes: &[u8]) -> Option<()> {
-        let mut case = Case::empty();
-        unpack(bytes, &mut case)?;
-        let index = self.insert(flow, key, age);
-        case.timer = case.next_check;
-        self.timers.set(case.timer, index);
-        case.passages.iter().for_each(|passage| self.enter(flow, passage));
-        self.pack_case(index, &case);
-        Some(())
-    }
-
-    /// After all cases are restored: puts them in order of age.
-    pub(super) fn restored(&mut self) {
-        let mut ages: Vec<(u32, u32)> = self.table.iter().map(|index| (self.slots[*index].age, *index)).collect();
-        ages.sort_unstable();
-        self.by_age.clear();
-        for (age, index) in ages {
-            self.grow_old(age, index);
-        }
-    }
-
     fn find(&self, flow: FlowId, key: KeyHash) -> Option<u32> {
         let is_it = |index: &u32| self.slots[*index].key == key && self.slots[*index].flow == flow;
         self.table.find(hash(flow, key), is_it).copied()
@@ -348,63 +303,6 @@ impl Shard {
         if self.is_kept {
             self.removed.push((flow, key));
         }
-    }
-
-    fn grow_old(&mut self, age: u32, index: u32) {
-        self.slots[index].age = age;
-        match self.by_age.binary_search_by_key(&age, |generation| generation.age) {
-            Ok(at) => {
-                self.by_age[at].cases.push(index);
-                self.by_age[at].is_sorted = false;
-            }
-            Err(at) => self.by_age.insert(at, Generation { age, cases: vec![index], is_sorted: false }),
-        }
-    }
-
-    /// The next case to be considered for forgetting: the oldest, or none that is not of age on this tick.
-    fn next_of_age(&mut self, on: Option<Tick>) -> Option<u32> {
-        loop {
-            let slots = &self.slots;
-            let oldest = self.by_age.front_mut().filter(|oldest| on.is_none_or(|tick| age_tick(oldest.age) <= tick))?;
-            if !std::mem::replace(&mut oldest.is_sorted, true) {
-                // In an order that a restart does not change.
-                oldest.cases.sort_unstable_by_key(|index| std::cmp::Reverse((slots[*index].key, slots[*index].flow)));
-                oldest.cases.dedup();
-            }
-            match oldest.cases.pop() {
-                // A slot may have been given to another case since.
-                Some(index) if slots[index].age == oldest.age && !slots[index].packed.is_empty() => return Some(index),
-                Some(_) => {}
-                None => drop(self.by_age.pop_front()),
-            }
-        }
-    }
-
-    fn make_room(&mut self, now: Timestamp, house: &House<'_>, events: &mut Vec<Event>) {
-        for _ in 0..MAX_EVICTIONS {
-            if self.table.len() <= house.max_cases {
-                break;
-            }
-            let Some(index) = self.next_of_age(None) else { break };
-            if self.forget(index, now, house.retention, events) {
-                events.push(Event::Counted(counters::JOURNEYS_BOUND));
-            }
-        }
-    }
-
-    /// Forgets a case, unless it is open: open journeys are never dropped.
-    fn forget(&mut self, index: u32, now: Timestamp, retention: Duration, events: &mut Vec<Event>) -> bool {
-        let mut case = Case::empty();
-        self.open_case(index, &mut case);
-        if case.is_open() {
-            self.grow_old(age(now + retention), index);
-            return false;
-        }
-        if !case.aliases.is_empty() {
-            events.push(Event::Unnamed(self.slots[index].flow, case.aliases));
-        }
-        self.remove(index);
-        true
     }
 
     /// Judges a case anew and hands out the difference.
@@ -529,12 +427,4 @@ fn settle(plan: &Plan, text: &str, before: &[Passage], after: &[Passage], at: Ti
 
 fn hash(flow: FlowId, key: KeyHash) -> u64 {
     key.0 as u64 ^ u64::from(flow.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-fn age(at: Timestamp) -> u32 {
-    u32::try_from(at.0.div_ceil(AGE_SECONDS * 1_000_000_000)).unwrap_or(u32::MAX)
-}
-
-fn age_tick(age: u32) -> Tick {
-    Tick(u64::from(age) * AGE_SECONDS * 10)
 }
