@@ -189,6 +189,10 @@ impl Coverage {
     pub(crate) fn came_due(&mut self, due: &CameDue, services: &[Symbol]) {
         for id in self.owing(due.flow, due.scope, services) {
             let owing = &mut self.services[id.0 as usize].owing;
+            // Two patterns of a step may name one service.
+            if owing.contains(due) {
+                continue;
+            }
             owing.push_back(*due);
             if owing.len() > MAX_OWING
                 && let Some(forgotten) = owing.pop_front()
