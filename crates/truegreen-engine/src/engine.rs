@@ -9,7 +9,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_otlp::Limits;
 
 use crate::accounts::{Accounts, Turn};
-use crate::counters::Counters;
+use crate::counters::{self, Counters};
 use crate::coverage::{Coverage, LIMIT_BEYOND_LAG};
 use crate::input::{Effect, Input};
 use crate::intake::digest::Digest;
@@ -185,7 +185,11 @@ impl Engine {
     fn read_stranger(&mut self, input: &Input<'_>) -> Digest {
         let introduced = self.introduce(input);
         let digest = read(self.lamp(self.now), input, &introduced);
-        digest.and_then(Result::ok).unwrap_or_default()
+        // Every sender was introduced, so none is a stranger any more; what cannot be read all the same is counted.
+        digest.and_then(Result::ok).unwrap_or_else(|| {
+            self.counters.count(counters::UNREADABLE_BODY);
+            Digest::default()
+        })
     }
 
     fn lamp(&self, now: Timestamp) -> Lamp<'_> {

@@ -165,3 +165,26 @@ proptest! {
         }
     }
 }
+
+/// Worlds in which engine and reference once disagreed, found by the simulation campaign and shrunk. In all of them a
+/// rare flow's signal falls silent, and it matters exactly who counts as waiting for it.
+#[test]
+fn worlds_that_once_broke_do_not_break_again() {
+    let kept: [(u64, Trouble, &[u64]); 4] = [
+        (431, Trouble::MetricsOnly, &[431_001, 431_002, 431_004, 431_009, 431_011]),
+        (1362, Trouble::MetricsOnly, &[1_362_001, 1_362_002, 1_362_003, 1_362_004, 1_362_006]),
+        (2517, Trouble::MetricsOnly, &[2_517_000, 2_517_001, 2_517_005, 2_517_006, 2_517_007]),
+        (
+            4772,
+            Trouble::Refusals,
+            &[4_772_000, 4_772_001, 4_772_002, 4_772_003, 4_772_004, 4_772_005, 4_772_006, 4_772_007, 4_772_008],
+        ),
+    ];
+    for (seed, trouble, journeys) in kept {
+        let world = World::of(&Shape { seed, trouble, journeys: journeys.to_vec() });
+        let run = lived(&world).unwrap();
+        let reference = Reference::of_happenings(world.flows.clone(), &world.happenings);
+        let differences = differences(&run, &reference, &world.flows, world.end, true);
+        assert!(differences.is_empty(), "seed {seed}: {}", differences.join("\n"));
+    }
+}

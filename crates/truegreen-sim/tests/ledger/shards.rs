@@ -2,20 +2,23 @@
 //! of the inputs.
 
 use truegreen_engine::{Effect, Engine, Input, Options, Request};
-use truegreen_model::flow::{Bind, Signal};
+use truegreen_model::flow::{Bind, ExitOutcome, Signal};
 use truegreen_model::time::Timestamp;
 use truegreen_sim::otlp;
-use truegreen_sim::script::{Draft, Script, flow, pattern, record, step};
+use truegreen_sim::script::{Draft, Script, exit, flow, pattern, record, step};
 use truegreen_sim::telemetry::{Content, Happening};
 
 /// Enough for every shard to have work in one batch, and every thread.
 const ORDERS: usize = 4_000;
 
-/// Orders of which one in a hundred is lost, one in sixty is late, and one in fifty is first seen under another name.
+/// Orders of which one in a hundred is lost, one in sixty is late, one in forty is refused, and one in fifty is first
+/// seen under another name. Which of the refused a finding names depends on the order in which they are told.
 fn busy() -> Script {
     let mut orders = flow("orders", "shop", "POST /orders");
     orders.steps.push(step("reserved", "stock", "reserve", 20, 0));
     orders.steps.push(step("shipped", "depot", "ship", 20, 1));
+    orders.exits.push(exit("refused", "shop", "refuse", ExitOutcome::Rejected));
+    orders.limits.rejected = Some(0.01);
     orders.bind =
         vec![Bind { attribute: "reservation.id".into(), on: vec![pattern(Signal::Span, "stock", "reserve")] }];
     let mut script = Script::new(vec![orders]);
@@ -29,7 +32,11 @@ fn busy() -> Script {
     };
     let name = |n: usize| format!("order-{n}");
     in_steps(&mut script, 10.0, "shop", (0..ORDERS).map(|n| record("POST /orders").of(&name(n))).collect());
-    let shipped = (0..ORDERS).filter(|n| n % 100 != 0).map(|n| match n % 50 {
+    let refused = (0..ORDERS).filter(|n| n % 40 == 11);
+    let refused = refused.map(|n| record("refuse").of(&name(n)).with("reason", "no_stock"));
+    // Together with their starts, so that shards tell of them side by side.
+    in_steps(&mut script, 10.0, "shop", refused.collect());
+    let shipped = (0..ORDERS).filter(|n| n % 100 != 0 && n % 40 != 11).map(|n| match n % 50 {
         // Before anyone knows whose reservation it is.
         1 => record("ship").with("reservation.id", &*format!("reservation-{n}")),
         _ => record("ship").of(&name(n)),
@@ -83,6 +90,7 @@ fn threads_and_batches_change_nothing() {
     let one_by_one = told(&script, 1, 1);
     let report = &one_by_one.0;
     assert!(report.contains("\"unaccounted\":40") && report.contains("\"late\":67"), "{report}");
+    assert!(report.contains("\"kind\":\"rejected\""), "{report}");
     for (batch, threads) in [(usize::MAX, 1), (usize::MAX, 2), (usize::MAX, 7), (13, 3)] {
         let again = told(&script, batch, threads);
         assert_eq!(one_by_one.0, again.0, "the report, {batch} at a time on {threads} threads");
