@@ -57,7 +57,7 @@ fn main() {
     let report = engine.report();
     drop(engine);
     let began = Instant::now();
-    let restored = Engine::restore(flows(), options(AFTER_A_RESTART), records.into_iter()).expect("its own records");
+    let restored = Engine::restore(options(AFTER_A_RESTART), records.into_iter()).expect("its own records");
     let took = began.elapsed().as_secs_f64();
     println!("{AFTER_A_RESTART} journeys restored from {bytes} bytes of records in {took:.2} s");
     assert_eq!(restored.report(), report);

@@ -35,6 +35,8 @@ counters! {
     UNBOUND_NO_TRACE = "unbound_records" / "no_trace";
     /// A step whose trace had to make room.
     UNBOUND_EVICTED = "unbound_records" / "evicted";
+    /// A step whose key came after its contract had changed, and that no journey of the older version has.
+    UNBOUND_SUPERSEDED = "unbound_records" / "superseded";
     /// Spans of a trace past the bound of what is kept of one.
     TRACE_BOUND = "bounds_reached" / "trace_size";
     /// Traces that made room for newer ones.
@@ -47,6 +49,8 @@ counters! {
     JOURNEY_BOUND = "bounds_reached" / "journey_size";
     /// Ended journeys that made room for newer ones before the retention was over.
     JOURNEYS_BOUND = "bounds_reached" / "ended_journeys";
+    /// Contracts that did not come into force, since too many versions have journeys.
+    VERSIONS_BOUND = "bounds_reached" / "contract_versions";
     /// Values of a CloudEvent past the bounds of what is read of one.
     EVENT_BOUND = "bounds_reached" / "event_values";
     /// A second name that already named another journey.

@@ -75,6 +75,8 @@ pub struct Engine {
     pub(crate) ticked: Tick,
     /// When unaccounted journeys are judged anew, since telemetry turned out to be a sample.
     pub(crate) doubts: Tick,
+    /// When versions of contracts that are no longer in force are let go of, if they have nothing any more.
+    pub(crate) letting_go: Tick,
     pub(crate) matcher: Matcher,
     pub(crate) symbols: Symbols,
     pub(crate) scopes: Scopes,
@@ -92,11 +94,12 @@ impl Engine {
     /// An engine that watches these flows.
     pub fn new(flows: Vec<Flow>, options: Options) -> Engine {
         let mut symbols = Symbols::new();
-        let matcher = Matcher::new(flows, &mut symbols);
+        let matcher = Matcher::new(&flows, &mut symbols);
         Engine {
             now: Timestamp(0),
             ticked: Tick(0),
             doubts: Tick::NEVER,
+            letting_go: Tick::NEVER,
             scopes: Scopes::default(),
             counters: Counters::default(),
             resources: Resources::default(),
@@ -120,6 +123,7 @@ impl Engine {
     /// Applies inputs in order, as if one by one, but shares the work among [`Options::threads`].
     pub fn apply_batch(&mut self, inputs: &[(Timestamp, Input<'_>)]) -> Vec<Effect> {
         let digests = self.read(inputs);
+        let epoch = self.matcher.epoch;
         for ((now, input), digest) in inputs.iter().zip(digests) {
             // What came due while we did not listen is judged knowing that we did not.
             if let Input::Resumed { down_since } = input {
@@ -129,7 +133,8 @@ impl Engine {
             match input {
                 Input::Traces(request) | Input::Logs(request) | Input::Metrics(request) => {
                     let digest = match digest {
-                        Some(Ok(digest)) => digest,
+                        Some(Ok(digest)) if self.matcher.epoch == epoch => digest,
+                        // Or the contracts are others since it was read.
                         _ => self.read_stranger(input),
                     };
                     self.take_in(digest, request.sequence);
@@ -139,6 +144,7 @@ impl Engine {
                         self.coverage.refused(service, *instance, self.now);
                     }
                 }
+                Input::Contracts(flows) => self.revise(flows),
                 Input::Resumed { .. } | Input::Tick => {}
             }
             if std::mem::take(&mut self.coverage.newly_sampled) {
@@ -159,9 +165,9 @@ impl Engine {
         self.ledger.open() >= self.options.max_journeys as u64
     }
 
-    /// The flows that are watched.
+    /// The contracts in force, and of removed ones the latest version as long as it has open journeys.
     pub fn flows(&self) -> impl Iterator<Item = &Flow> {
-        self.matcher.plans.iter().map(|plan| &plan.flow)
+        self.shown().map(|plan| &plan.flow)
     }
 
     /// Journeys not decided yet, over all flows.
@@ -210,7 +216,7 @@ impl Engine {
         if last > self.ticked {
             self.settle();
             loop {
-                let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts);
+                let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts).min(self.letting_go);
                 if next > last {
                     break;
                 }
@@ -235,6 +241,9 @@ impl Engine {
         let known = (&self.matcher, &self.coverage, &self.learned);
         self.ledger.wake(tick, known, newly_sampled, &mut self.events);
         self.account();
+        if self.letting_go <= tick {
+            self.let_go();
+        }
     }
 
     /// The ledger judges what arrived, and the accounts act on it.
@@ -253,9 +262,9 @@ impl Engine {
     fn account(&mut self) {
         for event in self.events.drain(..) {
             match event {
-                Event::Moved(moved) => self.accounts.move_journey(self.matcher.plan(moved.flow), &moved),
-                Event::Orphans(flow, by) => self.accounts.orphan(flow, by),
-                Event::Duplicates(flow, by) => self.accounts.duplicates(flow, by),
+                Event::Moved(moved) => self.accounts.move_journey(&self.matcher, &moved),
+                Event::Orphans(flow, by) => self.accounts.orphan(self.matcher.plan(flow).account, by),
+                Event::Duplicates(flow, by) => self.accounts.duplicates(self.matcher.plan(flow).account, by),
                 Event::CameDue(due) => {
                     let services = self.learned.owing(self.matcher.plan(due.flow), due.step);
                     self.coverage.came_due(&due, services);
@@ -265,7 +274,9 @@ impl Engine {
                     self.coverage.no_longer_due(&due, services);
                 }
                 Event::Learned(flow, step, service) => {
-                    self.learned.learn(self.matcher.plan(flow), step, service);
+                    for (flow, step) in self.matcher.kin(self.matcher.plan(flow), step) {
+                        self.learned.learn(self.matcher.plan(flow), step, service);
+                    }
                 }
                 Event::Unnamed(flow, names) => self.ledger.unname(flow, &names),
                 Event::Counted(counter) => self.counters.count(counter),
@@ -294,7 +305,7 @@ fn read(lamp: Lamp<'_>, input: &Input<'_>, introduced: &[(u64, Arc<Resource>)]) 
 }
 
 /// A consumer may link to a producer's span for as long as its step may still be due.
-fn trace_window(matcher: &Matcher, options: &Options) -> Duration {
-    let longest = matcher.plans.iter().map(Plan::longest).max().unwrap_or_default();
+pub(crate) fn trace_window(matcher: &Matcher, options: &Options) -> Duration {
+    let longest = matcher.live().map(Plan::longest).max().unwrap_or_default();
     options.bind_window.max(longest + LIMIT_BEYOND_LAG).min(options.retention)
 }

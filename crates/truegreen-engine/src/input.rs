@@ -1,5 +1,6 @@
 //! What goes into the engine, and what it asks to be done.
 
+use truegreen_model::flow::Flow;
 use truegreen_model::report::FindingReport;
 use truegreen_model::time::Timestamp;
 
@@ -24,6 +25,9 @@ pub enum Input<'a> {
         /// When we last listened.
         down_since: Timestamp,
     },
+    /// From here on these contracts are in force, and no others, each known by its flow's name. Journeys that entered
+    /// before stay with the version under which they entered; books and findings are of the name, and go on.
+    Contracts(&'a [Flow]),
     /// Nothing but time passed. Not logged, since every input fires the timers first.
     Tick,
 }

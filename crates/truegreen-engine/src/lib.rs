@@ -10,7 +10,8 @@
 //! 4. `trace`: records without a key inherit it within their trace.
 //! 5. `ledger`: journeys, deadlines, verdicts, in shards; `coverage` says what a silence proves.
 //! 6. `accounts`: verdicts to books, findings and health.
-//! 7. `engine`: all of it behind one function; `report`: how it is read; `state`: how it is kept across restarts.
+//! 7. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
+//!    is kept across restarts.
 
 mod accounts;
 mod counters;
@@ -23,6 +24,7 @@ mod intake;
 mod ledger;
 mod matcher;
 mod report;
+mod revision;
 mod side_by_side;
 mod state;
 mod symbols;

@@ -19,6 +19,7 @@ use crate::date::rfc3339;
 use crate::engine::Engine;
 use crate::ledger::case::{Case, Passage, Seen};
 use crate::matcher::key;
+use crate::matcher::lineage::Lineage;
 use crate::matcher::plan::Plan;
 
 const REPORTING_WITHIN: Duration = Duration::from_secs(120);
@@ -26,7 +27,7 @@ const REPORTING_WITHIN: Duration = Duration::from_secs(120);
 impl Engine {
     /// Books and findings of all flows.
     pub fn report(&self) -> Report {
-        let flows = self.matcher.plans.iter().map(|plan| (plan.flow.name.clone(), self.flow_report(plan)));
+        let flows = self.shown().map(|plan| (plan.flow.name.clone(), self.flow_report(plan)));
         let findings = self.accounts.findings.list(self.now);
         Report {
             health: self.health().name().to_owned(),
@@ -37,38 +38,43 @@ impl Engine {
 
     /// Over all flows: the worst of them; without any, nothing can be told.
     pub fn health(&self) -> Health {
-        let flows = self.matcher.plans.iter().map(|plan| self.flow_health(plan));
+        let flows = self.shown().map(|plan| self.flow_health(plan));
         flows.max().unwrap_or(Health::CannotTell)
     }
 
     /// The books of one flow by minute of event time, oldest first; `None` for an unknown flow.
     pub fn minutes(&self, flow: &str) -> Option<Vec<MinuteReport>> {
         let plan = self.plan_of(flow)?;
-        let minutes = self.accounts.books.flow(plan.id).minutes.iter();
+        let minutes = self.accounts.books.flow(plan.account).minutes.iter();
         let minutes = minutes.filter(|(_, tally)| tally.entered > 0);
         Some(minutes.map(|(minute, tally)| self.minute_report(minute.start(), tally)).collect())
     }
 
-    /// Every passage of one key through one flow (in whatever scope), oldest first.
+    /// Every passage of one key through one flow (in whatever scope, under whatever version of its contract), oldest
+    /// first.
     pub fn journeys_of(&self, flow: &str, text: &str) -> Vec<JourneyDetail> {
-        let Some(plan) = self.plan_of(flow) else {
-            return Vec::new();
-        };
+        let lineage = self.matcher.lineages.iter().find(|lineage| lineage.name == flow);
+        let mut passages: Vec<(Timestamp, JourneyDetail)> = Vec::new();
+        for version in lineage.into_iter().flat_map(Lineage::live) {
+            self.passages_of(self.matcher.plan(version), text, &mut passages);
+        }
+        passages.sort_by_key(|(entered_at, _)| *entered_at);
+        passages.into_iter().map(|(_, detail)| detail).collect()
+    }
+
+    fn passages_of(&self, plan: &Plan, text: &str, passages: &mut Vec<(Timestamp, JourneyDetail)>) {
         let names = 0..=plan.bind_names.len() as u8;
         let of_name = |name| self.scopes.hashes().iter().map(move |scope| key::key(*scope, name, text.as_bytes()));
         // Two names of one journey lead to the same case.
         let mut owners: Vec<KeyHash> = names.flat_map(of_name).map(|key| self.ledger.owner(plan.id, key)).collect();
         owners.sort_unstable();
         owners.dedup();
-        let mut passages: Vec<(Timestamp, JourneyDetail)> = Vec::new();
         for owner in owners {
             self.ledger.read(plan.id, owner, |case| {
                 let detail = |passage: &Passage| (passage.entered_at, self.journey_detail(plan, case, passage));
                 passages.extend(case.passages.iter().map(detail));
             });
         }
-        passages.sort_by_key(|(entered_at, _)| *entered_at);
-        passages.into_iter().map(|(_, detail)| detail).collect()
     }
 
     /// Hands every journey in memory to `read`, in no order.
@@ -145,7 +151,7 @@ impl Engine {
     }
 
     fn plan_of(&self, flow: &str) -> Option<&Plan> {
-        self.matcher.plans.iter().find(|plan| plan.flow.name == flow)
+        self.shown().find(|plan| plan.flow.name == flow)
     }
 
     fn flow_health(&self, plan: &Plan) -> Health {
@@ -153,7 +159,7 @@ impl Engine {
     }
 
     fn flow_report(&self, plan: &Plan) -> FlowReport {
-        let books = self.accounts.books.flow(plan.id);
+        let books = self.accounts.books.flow(plan.account);
         let tally = &books.total;
         FlowReport {
             health: self.flow_health(plan).name().to_owned(),

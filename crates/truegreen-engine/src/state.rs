@@ -10,8 +10,11 @@ use truegreen_model::time::Timestamp;
 
 use crate::accounts::Accounts;
 use crate::coverage::Coverage;
-use crate::engine::{Engine, Options};
+use crate::engine::{Engine, Options, trace_window};
 use crate::ledger::{Kept, Learned, StepSums};
+use crate::matcher::Matcher;
+use crate::matcher::lineage::Lineage;
+use crate::matcher::revision::KeptContracts;
 use crate::matcher::scopes::Scopes;
 use crate::symbols::Symbols;
 use crate::timers::Tick;
@@ -23,7 +26,7 @@ const NAME: u8 = b'n';
 const TRACE: u8 = b't';
 
 /// Changes whenever the bytes of a record mean something else.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Who keeps records: is given each key, and its value or nothing where it is gone.
 pub type Keep<'k> = dyn FnMut(&[u8], Option<&[u8]>) + 'k;
@@ -33,8 +36,6 @@ pub type Keep<'k> = dyn FnMut(&[u8], Option<&[u8]>) + 'k;
 pub enum RestoreError {
     /// They are of another version of this program.
     OtherFormat,
-    /// They were kept by an engine that watched other flows, or other versions of them.
-    OtherFlows,
     /// A record is missing or damaged.
     Unreadable,
 }
@@ -43,7 +44,6 @@ impl std::fmt::Display for RestoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             RestoreError::OtherFormat => "the checkpoint is of another version of Truegreen",
-            RestoreError::OtherFlows => "the checkpoint is of other contracts",
             RestoreError::Unreadable => "the checkpoint is damaged",
         })
     }
@@ -55,10 +55,11 @@ impl std::error::Error for RestoreError {}
 #[derive(Serialize)]
 struct WholeRef<'e> {
     format: u32,
-    flows: Vec<&'e Flow>,
+    contracts: KeptContracts<&'e Flow, &'e [Lineage]>,
     now: Timestamp,
     ticked: Tick,
     doubts: Tick,
+    letting_go: Tick,
     symbols: &'e Symbols,
     scopes: &'e Scopes,
     coverage: &'e Coverage,
@@ -71,10 +72,11 @@ struct WholeRef<'e> {
 #[derive(Deserialize)]
 struct Whole {
     format: u32,
-    flows: Vec<Flow>,
+    contracts: KeptContracts<Flow, Vec<Lineage>>,
     now: Timestamp,
     ticked: Tick,
     doubts: Tick,
+    letting_go: Tick,
     symbols: Symbols,
     scopes: Scopes,
     coverage: Coverage,
@@ -111,10 +113,11 @@ impl Engine {
         });
         let whole = WholeRef {
             format: FORMAT,
-            flows: self.flows().collect(),
+            contracts: self.matcher.kept(),
             now: self.now,
             ticked: self.ticked,
             doubts: self.doubts,
+            letting_go: self.letting_go,
             symbols: &self.symbols,
             scopes: &self.scopes,
             coverage: &self.coverage,
@@ -129,28 +132,30 @@ impl Engine {
         }
     }
 
-    /// The engine whose records these are, in any order.
+    /// The engine whose records these are, in any order. It watches what that one watched.
     ///
     /// # Errors
-    /// Where they do not give the engine that kept them, watching these very flows.
+    /// Where they do not give the engine that kept them.
     pub fn restore(
-        flows: Vec<Flow>,
         options: Options,
         records: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
     ) -> Result<Engine, RestoreError> {
-        let mut engine = Engine::new(flows, options);
+        let mut engine = Engine::new(Vec::new(), options);
         let mut whole = None;
         for (key, value) in records {
             match key.split_first() {
-                Some((&WHOLE, [])) => whole = Some(read_whole(&value, &engine)?),
+                Some((&WHOLE, [])) => whole = Some(read_whole(&value)?),
                 Some((&kind, rest)) => engine.take_back(kind, rest, &value).ok_or(RestoreError::Unreadable)?,
                 None => return Err(RestoreError::Unreadable),
             }
         }
-        let whole = whole.ok_or(RestoreError::Unreadable)?;
+        let mut whole = whole.ok_or(RestoreError::Unreadable)?;
+        let matcher = Matcher::restore(whole.contracts, &mut whole.symbols);
+        engine.matcher = matcher.ok_or(RestoreError::Unreadable)?;
         engine.now = whole.now;
         engine.ticked = whole.ticked;
         engine.doubts = whole.doubts;
+        engine.letting_go = whole.letting_go;
         engine.symbols = whole.symbols;
         engine.scopes = whole.scopes;
         engine.coverage = whole.coverage;
@@ -158,7 +163,11 @@ impl Engine {
         engine.accounts = whole.accounts;
         engine.counters.restore(&whole.counters);
         engine.ledger.restored(whole.sums, whole.now);
+        if !engine.ledger.fit(&engine.matcher) {
+            return Err(RestoreError::Unreadable);
+        }
         engine.binder.restored();
+        engine.binder.keep_for(trace_window(&engine.matcher, &engine.options));
         Ok(engine)
     }
 
@@ -169,9 +178,6 @@ impl Engine {
         let (flow, key) = key.split_first_chunk::<2>()?;
         let flow = FlowId(u16::from_be_bytes(*flow));
         let key = KeyHash(u128::from_be_bytes(key.try_into().ok()?));
-        if usize::from(flow.0) >= self.matcher.plans.len() {
-            return None;
-        }
         match kind {
             CASE => {
                 let (age, bytes) = value.split_first_chunk::<4>()?;
@@ -186,16 +192,13 @@ impl Engine {
     }
 }
 
-fn read_whole(value: &[u8], engine: &Engine) -> Result<Whole, RestoreError> {
+fn read_whole(value: &[u8]) -> Result<Whole, RestoreError> {
     let (format, _) = postcard::take_from_bytes::<u32>(value).map_err(|_| RestoreError::Unreadable)?;
     if format != FORMAT {
         return Err(RestoreError::OtherFormat);
     }
     let whole: Whole = postcard::from_bytes(value).map_err(|_| RestoreError::Unreadable)?;
     debug_assert_eq!(whole.format, FORMAT);
-    if engine.flows().ne(&whole.flows) {
-        return Err(RestoreError::OtherFlows);
-    }
     Ok(whole)
 }
 

@@ -55,7 +55,8 @@ pub enum FindingStatus {
     Open,
     /// No new deviation, but too few completed journeys of the affected kind to call it resolved.
     Quiet,
-    /// Enough of the affected kind completed since the last deviation.
+    /// Enough of the affected kind completed since the last deviation; or the contract has no such hop any more, and no
+    /// journey is left that had.
     Resolved,
     /// Every deviation was amended away: it never was.
     Withdrawn,

@@ -24,8 +24,6 @@ pub struct Run {
     pub effects: Vec<(Timestamp, Effect)>,
     /// What was kept of it, by key, as of its last checkpoint.
     pub kept: BTreeMap<Vec<u8>, Vec<u8>>,
-    watched: Vec<Flow>,
-    flows: Vec<String>,
     taken: usize,
     sequence: u64,
     now: Timestamp,
@@ -57,11 +55,9 @@ impl Run {
     /// A new engine at [`EPOCH`].
     pub fn new(flows: Vec<Flow>) -> Run {
         Run {
-            flows: flows.iter().map(|flow| flow.name.clone()).collect(),
-            engine: Engine::new(flows.clone(), options()),
+            engine: Engine::new(flows, options()),
             effects: Vec::new(),
             kept: BTreeMap::new(),
-            watched: flows,
             taken: 0,
             sequence: 0,
             now: EPOCH,
@@ -117,6 +113,14 @@ impl Run {
         }
     }
 
+    /// From now on these contracts are in force.
+    ///
+    /// # Errors
+    /// As [`Run::through`].
+    pub fn revise(&mut self, flows: &[Flow]) -> Result<(), String> {
+        self.apply(self.now, Input::Contracts(flows))
+    }
+
     /// Keeps what changed since the last time.
     pub fn checkpoint(&mut self) {
         let kept = &mut self.kept;
@@ -132,7 +136,7 @@ impl Run {
     /// Where that gives no engine.
     pub fn restart(&mut self) -> Result<(), String> {
         let records = self.kept.clone().into_iter();
-        let restored = Engine::restore(self.watched.clone(), options(), records);
+        let restored = Engine::restore(options(), records);
         self.engine = restored.map_err(|error| error.to_string())?;
         Ok(())
     }
@@ -152,7 +156,7 @@ impl Run {
     fn apply(&mut self, at: Timestamp, input: Input) -> Result<(), String> {
         let effects = self.engine.apply(at, input);
         self.effects.extend(effects.into_iter().map(|effect| (at, effect)));
-        books_balance(&self.engine, &self.flows).map_err(|line| format!("INV-BOOKS-1 at {}: {line}", offset(at)))
+        books_balance(&self.engine).map_err(|line| format!("INV-BOOKS-1 at {}: {line}", offset(at)))
     }
 
     /// Every journey, by flow, key and entry.
@@ -176,8 +180,8 @@ impl Run {
     /// The books by flow and minute: counts by verdict and reason, as the reference counts them; no zeroes.
     pub fn books(&self) -> Books {
         let mut books = Books::new();
-        for flow in &self.flows {
-            for line in self.engine.minutes(flow).unwrap_or_default() {
+        for flow in names(&self.engine) {
+            for line in self.engine.minutes(&flow).unwrap_or_default() {
                 let plain = [
                     ("open", line.open),
                     ("completed", line.completed),
@@ -201,9 +205,9 @@ impl Run {
 }
 
 /// INV-BOOKS-1, by minute and by flow, and that the minutes add up to the flow.
-fn books_balance(engine: &Engine, flows: &[String]) -> Result<(), String> {
+fn books_balance(engine: &Engine) -> Result<(), String> {
     let report: Report = engine.report();
-    for name in flows {
+    for name in &names(engine) {
         let flow = report.flows.get(name).ok_or_else(|| format!("no report of flow {name}"))?;
         let decided = flow.completed
             + flow.late
@@ -233,6 +237,10 @@ fn books_balance(engine: &Engine, flows: &[String]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn names(engine: &Engine) -> Vec<String> {
+    engine.flows().map(|flow| flow.name.clone()).collect()
 }
 
 /// A report's RFC 3339 time; zero where it is none.

@@ -17,7 +17,7 @@ pub enum Kind {
     Resumed,
     /// We stopped in order: until then we listened, and everything that was taken stands before this.
     Stopped,
-    /// The texts of the contracts, which hold for what stands behind this.
+    /// The contracts that are in force for what stands behind this.
     Contracts,
 }
 
@@ -32,6 +32,19 @@ impl Kind {
         match self {
             Kind::Traces | Kind::Logs | Kind::Metrics => false,
             Kind::Refused | Kind::Resumed | Kind::Stopped | Kind::Contracts => true,
+        }
+    }
+
+    /// Its name where entries are counted.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Traces => "traces",
+            Kind::Logs => "logs",
+            Kind::Metrics => "metrics",
+            Kind::Refused => "refused",
+            Kind::Resumed => "resumed",
+            Kind::Stopped => "stopped",
+            Kind::Contracts => "contracts",
         }
     }
 
@@ -51,6 +64,27 @@ impl Kind {
 
     pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.byte() == byte)
+    }
+}
+
+/// How many entries there are of each kind.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ByKind([u64; Kind::ALL.len()]);
+
+impl ByKind {
+    pub(crate) fn of(entries: &[Entry]) -> ByKind {
+        let mut counts = ByKind::default();
+        entries.iter().for_each(|entry| counts.0[entry.kind as usize] += 1);
+        counts
+    }
+
+    pub(crate) fn add(&mut self, other: &ByKind) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+
+    /// Each kind that there is, with its number of entries.
+    pub fn counts(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        Kind::ALL.into_iter().map(|kind| (kind, self.0[kind as usize])).filter(|(_, count)| *count > 0)
     }
 }
 

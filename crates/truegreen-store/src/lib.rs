@@ -33,5 +33,5 @@ pub use embedded::retention::Dropped;
 pub use embedded::stats::Stats;
 pub use embedded::verify::{Damage, Verified, info, verify};
 pub use embedded::{Log, Options};
-pub use entry::{Entry, Kind};
+pub use entry::{ByKind, Entry, Kind};
 pub use error::Error;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use truegreen_engine::Options;
+use truegreen_engine::{Effect, Options};
 use truegreen_model::flow::Flow;
 use truegreen_store::Log;
 
@@ -31,6 +31,9 @@ pub enum Error {
     /// The log of accepted requests.
     #[error(transparent)]
     Log(#[from] truegreen_store::Error),
+    /// The contracts that the log tells of, or is to tell of.
+    #[error(transparent)]
+    Contracts(#[from] durable::contracts::Error),
     /// A bug ended the start.
     #[error("cannot start")]
     Start(#[from] tokio::task::JoinError),
@@ -102,14 +105,21 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let link = config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.web));
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
-        let (options, data, watched) = (engine_options(config), config.data.clone(), flows.clone());
-        let recover = move || durable::recover(watched, options, data.as_ref());
-        let (engine, recovered) = tokio::task::spawn_blocking(recover).await??;
+        let (options, data) = (engine_options(config), config.data.clone());
+        let recover = move || durable::recover(flows, options, data.as_ref());
+        let (engine, mut recovered) = tokio::task::spawn_blocking(recover).await??;
         for finding in
             engine.report().findings.into_iter().filter(|finding| ["open", "quiet"].contains(&&*finding.status))
         {
             alerts.handle().opened(finding);
         }
+        for effect in std::mem::take(&mut recovered.effects) {
+            if let Effect::FindingClosed(finding) = effect {
+                alerts.handle().closed(finding);
+            }
+        }
+        // Also those that were removed and have open journeys.
+        let flows: Vec<Flow> = engine.flows().cloned().collect();
         let reader = recovered.log.as_ref().map(Log::reader);
         let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
         let passages = Passages::new(flows, archive, config.retention.0);
@@ -161,6 +171,15 @@ impl Server {
             ended.into_iter().collect::<Result<(), _>>().and(indexed)
         });
         ended.await?.map_err(|_| anyhow::anyhow!("the engine stopped by a bug; its message stands above"))
+    }
+}
+
+impl From<durable::Failed> for Error {
+    fn from(failed: durable::Failed) -> Error {
+        match failed {
+            durable::Failed::Log(error) => Error::Log(error),
+            durable::Failed::Contracts(error) => Error::Contracts(error),
+        }
     }
 }
 

@@ -1,13 +1,13 @@
-//! The books, per flow and minute of event time.
+//! The books, per flow and minute of event time: those of a name go on, whatever becomes of its contract.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use truegreen_model::books::Tally;
-use truegreen_model::flow::FlowId;
 use truegreen_model::time::Minute;
 
 use crate::ledger::event::Line;
+use crate::matcher::lineage::AccountId;
 
 /// Minutes kept apart per flow (eight days); older ones are added up in one line.
 const MAX_MINUTES: usize = 8 * 24 * 60;
@@ -36,17 +36,22 @@ impl Books {
         Books { flows: (0..flows).map(|_| FlowBooks::default()).collect() }
     }
 
-    pub(crate) fn flow(&self, flow: FlowId) -> &FlowBooks {
-        &self.flows[flow.0 as usize]
+    /// Room for so many flows; none is ever taken away.
+    pub(super) fn fit(&mut self, flows: usize) {
+        self.flows.resize_with(flows.max(self.flows.len()), FlowBooks::default);
     }
 
-    pub(super) fn flow_mut(&mut self, flow: FlowId) -> &mut FlowBooks {
-        &mut self.flows[flow.0 as usize]
+    pub(crate) fn flow(&self, account: AccountId) -> &FlowBooks {
+        &self.flows[account.0 as usize]
+    }
+
+    pub(super) fn flow_mut(&mut self, account: AccountId) -> &mut FlowBooks {
+        &mut self.flows[account.0 as usize]
     }
 
     /// Moves a journey from one line to another, never counting it twice (INV-BOOKS-2).
-    pub(super) fn amend(&mut self, flow: FlowId, from: Option<&Line>, to: Option<&Line>) {
-        let books = self.flow_mut(flow);
+    pub(super) fn amend(&mut self, account: AccountId, from: Option<&Line>, to: Option<&Line>) {
+        let books = self.flow_mut(account);
         if let Some(from) = from {
             books.total.withdraw(from.standing);
             books.minute(from.entered_at.minute()).withdraw(from.standing);

@@ -8,6 +8,7 @@ use truegreen_model::time::Timestamp;
 
 use super::books::FlowBooks;
 use crate::ledger::event::Line;
+use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
 
 const MAX_EXAMPLES: usize = 20;
@@ -17,6 +18,8 @@ const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// Around a journey that moved.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'c> {
+    pub(super) matcher: &'c Matcher,
+    /// The version that the journey is of.
     pub(super) plan: &'c Plan,
     pub(super) books: &'c FlowBooks,
     pub(super) key: &'c str,

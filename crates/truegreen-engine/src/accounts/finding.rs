@@ -1,4 +1,5 @@
 //! Deviations folded into findings by flow, hop and kind: one lost journey opens one; a thousand more only grow it.
+//! Hops are known by the names of their steps, so that a finding goes on when the contract changes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,6 +15,7 @@ use super::share::{self, Share};
 use crate::ledger::event::Line;
 use crate::matcher::Matcher;
 use crate::matcher::key::{hash, mix};
+use crate::matcher::lineage::AccountId;
 use crate::matcher::plan::Plan;
 use crate::symbols::NO_REASON;
 
@@ -28,42 +30,45 @@ pub(crate) enum Turn {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-struct Folder {
-    flow: FlowId,
-    kind: FindingKind,
-    hop: Option<Hop>,
+pub(super) struct Folder {
+    pub(super) account: AccountId,
+    pub(super) kind: FindingKind,
+    /// The newest version that has the steps of the hop, which tells them by its own numbers.
+    pub(super) flow: FlowId,
+    pub(super) hop: Option<Hop>,
 }
 
 /// All findings.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Findings {
-    open: BTreeMap<Folder, Case>,
-    closed: Vec<Finding>,
-    ordinals: BTreeMap<Folder, u32>,
-    /// By flow.
-    shares: Vec<[Share; 4]>,
-    turns: Vec<Turn>,
+    pub(super) open: BTreeMap<Folder, Case>,
+    pub(super) closed: Vec<Finding>,
+    pub(super) ordinals: BTreeMap<Folder, u32>,
+    /// By account.
+    pub(super) shares: Vec<[Share; 4]>,
+    pub(super) turns: Vec<Turn>,
     /// Closed findings that had to go.
     pub(crate) forgotten: u64,
 }
 
 impl Findings {
     pub(super) fn new(matcher: &Matcher) -> Self {
-        Findings {
+        let mut findings = Findings {
             open: BTreeMap::new(),
             closed: Vec::new(),
             ordinals: BTreeMap::new(),
-            shares: matcher.plans.iter().map(|plan| share::watched(&plan.flow.limits)).collect(),
+            shares: Vec::new(),
             turns: Vec::new(),
             forgotten: 0,
-        }
+        };
+        findings.revise(matcher);
+        findings
     }
 
     /// A journey moved.
     pub(super) fn amend(&mut self, context: &Context<'_>, from: Option<&Line>, to: Option<&Line>) {
-        let flow = context.plan.id;
-        let before = from.and_then(|line| deviation(flow, line));
-        let after = to.and_then(|line| deviation(flow, line));
+        let before = from.and_then(|line| deviation(context, line));
+        let after = to.and_then(|line| deviation(context, line));
         if before != after {
             if let Some(folder) = before {
                 self.retract(folder, context.key);
@@ -77,7 +82,7 @@ impl Findings {
             return;
         }
         if let (Some(verdict), Some(line)) = (was, from) {
-            self.retract_share(flow, verdict, context.key, line);
+            self.retract_share(context, verdict, line);
         }
         if let (Some(verdict), Some(line)) = (is, to) {
             // Amended journeys were counted when they were first decided.
@@ -85,7 +90,7 @@ impl Findings {
                 self.weigh(context, verdict, line);
             }
             if matches!(verdict, Verdict::Completed | Verdict::Late) {
-                self.complete(flow, line);
+                self.complete(context, line);
             }
         }
     }
@@ -104,8 +109,8 @@ impl Findings {
     }
 
     /// The findings of a flow that are not closed.
-    pub(crate) fn unresolved(&self, flow: FlowId) -> impl Iterator<Item = &Finding> {
-        self.open.iter().filter(move |(folder, _)| folder.flow == flow).map(|(_, case)| &case.finding)
+    pub(crate) fn unresolved(&self, account: AccountId) -> impl Iterator<Item = &Finding> {
+        self.open.iter().filter(move |(folder, _)| folder.account == account).map(|(_, case)| &case.finding)
     }
 
     fn deviate(&mut self, context: &Context<'_>, folder: Folder, line: &Line) {
@@ -137,7 +142,8 @@ impl Findings {
 
     /// Counts follow current verdicts, also those of a finding that is closed.
     fn retract_closed(&mut self, folder: Folder, key: &str) {
-        let of = |finding: &&mut Finding| Folder { flow: finding.flow, kind: finding.kind, hop: finding.hop } == folder;
+        let sought = (folder.flow, folder.kind, folder.hop);
+        let of = |finding: &&mut Finding| (finding.flow, finding.kind, finding.hop) == sought;
         if let Some(finding) = self.closed.iter_mut().rev().find(of) {
             finding.count = finding.count.saturating_sub(1);
             finding.examples.retain(|example| example != key);
@@ -148,13 +154,18 @@ impl Findings {
     }
 
     /// A journey completed: it counts for every finding whose step it owed and took.
-    fn complete(&mut self, flow: FlowId, line: &Line) {
+    fn complete(&mut self, context: &Context<'_>, line: &Line) {
         if self.open.is_empty() {
             return;
         }
+        let Context { matcher, plan, .. } = context;
+        let owes = |folder: &Folder, hop: Hop| {
+            let step = matcher.same_step(folder.flow, hop.before, plan.id);
+            step.is_some_and(|step| line.owed & (1 << step.0) != 0)
+        };
         let mut resolved = Vec::new();
-        for (folder, case) in self.open.iter_mut().filter(|(folder, _)| folder.flow == flow) {
-            let took = folder.hop.is_none_or(|hop| line.owed & (1 << hop.before.0) != 0);
+        for (folder, case) in self.open.iter_mut().filter(|(folder, _)| folder.account == plan.account) {
+            let took = folder.hop.is_none_or(|hop| owes(folder, hop));
             // A late journey is no sign that lateness is over.
             let is_alike = line.verdict() == Some(Verdict::Late) && folder.kind == FindingKind::Late;
             if took && !is_alike && case.complete(line) {
@@ -168,7 +179,7 @@ impl Findings {
         }
     }
 
-    fn close(&mut self, folder: Folder, status: FindingStatus) {
+    pub(super) fn close(&mut self, folder: Folder, status: FindingStatus) {
         let Some(mut case) = self.open.remove(&folder) else {
             return;
         };
@@ -187,10 +198,10 @@ impl Findings {
 
     /// A journey was decided: does its kind of end go beyond the tolerated share?
     fn weigh(&mut self, context: &Context<'_>, verdict: Verdict, line: &Line) {
-        let flow = context.plan.id;
-        for index in 0..self.shares[flow.0 as usize].len() {
-            let share = &mut self.shares[flow.0 as usize][index];
-            let folder = Folder { flow, kind: share.kind, hop: None };
+        let account = context.plan.account.0 as usize;
+        for index in 0..self.shares[account].len() {
+            let share = &mut self.shares[account][index];
+            let folder = Folder::of(context, share.kind, None);
             for (key, line) in share.decide(verdict, self.open.contains_key(&folder), context.key, line) {
                 self.deviate(&Context { key: &key, ..*context }, folder, &line);
             }
@@ -198,21 +209,29 @@ impl Findings {
     }
 
     fn share(&mut self, folder: Folder) -> Option<&mut Share> {
-        self.shares[folder.flow.0 as usize].iter_mut().find(|share| share.kind == folder.kind)
+        self.shares[folder.account.0 as usize].iter_mut().find(|share| share.kind == folder.kind)
     }
 
-    fn retract_share(&mut self, flow: FlowId, verdict: Verdict, key: &str, line: &Line) {
+    fn retract_share(&mut self, context: &Context<'_>, verdict: Verdict, line: &Line) {
         let Some(kind) = share::kind_of(verdict) else { return };
-        let folder = Folder { flow, kind, hop: None };
+        let folder = Folder::of(context, kind, None);
         // Only what was counted can be taken back: journeys from before the finding's onset were not.
         if self.open.get(&folder).is_some_and(|case| line.entered_at >= case.finding.onset) {
-            self.retract(folder, key);
+            self.retract(folder, context.key);
         }
     }
 }
 
+impl Folder {
+    /// Where a deviation of the journey at hand belongs.
+    fn of(context: &Context<'_>, kind: FindingKind, hop: Option<Hop>) -> Folder {
+        let (flow, hop) = context.matcher.fold(context.plan.id, hop);
+        Folder { account: context.plan.account, kind, flow, hop }
+    }
+}
+
 /// The deviation that a single journey is by itself.
-fn deviation(flow: FlowId, line: &Line) -> Option<Folder> {
+fn deviation(context: &Context<'_>, line: &Line) -> Option<Folder> {
     let (kind, hop) = match line.verdict()? {
         Verdict::Unaccounted(Loss::Vanished) => (FindingKind::Loss, line.hop),
         Verdict::Unaccounted(Loss::FailedWithoutExit) => (FindingKind::FailedWithoutExit, line.hop),
@@ -220,12 +239,12 @@ fn deviation(flow: FlowId, line: &Line) -> Option<Folder> {
         Verdict::Rejected(NO_REASON) | Verdict::DeadLettered(NO_REASON) => (FindingKind::NoReason, None),
         _ => return None,
     };
-    Some(Folder { flow, kind, hop })
+    Some(Folder::of(context, kind, hop))
 }
 
 fn finding(context: &Context<'_>, folder: Folder, ordinal: u32, line: &Line) -> Finding {
     Finding {
-        id: id(context.plan, folder, ordinal),
+        id: id(context.matcher.plan(folder.flow), folder, ordinal),
         kind: folder.kind,
         flow: folder.flow,
         hop: folder.hop,

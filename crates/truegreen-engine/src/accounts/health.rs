@@ -16,12 +16,12 @@ const HEARD_WITHIN: Duration = Duration::from_secs(120);
 
 /// How one flow stands.
 pub(crate) fn health(accounts: &Accounts, coverage: &Coverage, plan: &Plan, now: Timestamp) -> Health {
-    let mut findings = accounts.findings.unresolved(plan.id).peekable();
+    let mut findings = accounts.findings.unresolved(plan.account).peekable();
     if findings.peek().is_some() {
         let proves_broken = |kind: FindingKind| kind.proves_broken();
         return if findings.any(|finding| proves_broken(finding.kind)) { Health::Broken } else { Health::CannotTell };
     }
-    let books = accounts.books.flow(plan.id);
+    let books = accounts.books.flow(plan.account);
     let (wanted, within) = match plan.flow.expect {
         Some(expect) => (expect.at_least, expect.per),
         None => (1, ENTRIES_WITHIN),

@@ -7,10 +7,10 @@ pub(crate) mod finding;
 mod health;
 mod rate;
 mod share;
+mod versions;
 pub(crate) mod words;
 
 use serde::{Deserialize, Serialize};
-use truegreen_model::flow::FlowId;
 
 pub(crate) use books::Books;
 use case::Context;
@@ -19,7 +19,7 @@ pub(crate) use health::health;
 
 use crate::ledger::event::Moved;
 use crate::matcher::Matcher;
-use crate::matcher::plan::Plan;
+use crate::matcher::lineage::AccountId;
 
 /// Books and findings.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,26 +30,28 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     pub(crate) fn new(matcher: &Matcher) -> Self {
-        Accounts { books: Books::new(matcher.plans.len()), findings: Findings::new(matcher) }
+        Accounts { books: Books::new(matcher.lineages.len()), findings: Findings::new(matcher) }
     }
 
     /// A journey entered, or stands differently.
-    pub(crate) fn move_journey(&mut self, plan: &Plan, moved: &Moved) {
+    pub(crate) fn move_journey(&mut self, matcher: &Matcher, moved: &Moved) {
         let (from, to) = (moved.from.as_ref(), moved.to.as_ref());
-        self.books.amend(plan.id, from, to);
-        let context = Context { plan, books: self.books.flow(plan.id), key: &moved.key, now: moved.at };
+        let plan = matcher.plan(moved.flow);
+        self.books.amend(plan.account, from, to);
+        let books = self.books.flow(plan.account);
+        let context = Context { matcher, plan, books, key: &moved.key, now: moved.at };
         self.findings.amend(&context, from, to);
     }
 
     /// A key was seen without a start (1), or its start came (-1).
-    pub(crate) fn orphan(&mut self, flow: FlowId, by: i64) {
-        let orphans = &mut self.books.flow_mut(flow).orphans;
+    pub(crate) fn orphan(&mut self, account: AccountId, by: i64) {
+        let orphans = &mut self.books.flow_mut(account).orphans;
         *orphans = orphans.saturating_add_signed(by);
     }
 
     /// Further starts of a passage.
-    pub(crate) fn duplicates(&mut self, flow: FlowId, by: i64) {
-        let duplicates = &mut self.books.flow_mut(flow).duplicates;
+    pub(crate) fn duplicates(&mut self, account: AccountId, by: i64) {
+        let duplicates = &mut self.books.flow_mut(account).duplicates;
         *duplicates = duplicates.saturating_add_signed(by);
     }
 }

@@ -49,6 +49,11 @@ impl Rate {
         self.score >= THRESHOLD
     }
 
+    /// The contract tolerates another share from now on.
+    pub(super) fn revise(&mut self, limit: Option<f64>) {
+        self.limit = limit;
+    }
+
     /// Starts anew after what it rang for is over.
     pub(super) fn reset(&mut self) {
         self.score = 0.0;

@@ -25,13 +25,23 @@ pub(super) struct Share {
 
 /// The shares that every flow has watched.
 pub(super) fn watched(limits: &Limits) -> [Share; 4] {
+    limits_by_kind(limits).map(|(kind, limit)| Share { kind, rate: Rate::new(limit), run: Vec::new() })
+}
+
+/// The contract has other limits from now on; what is usual was learned.
+pub(super) fn revise(shares: &mut [Share; 4], limits: &Limits) {
+    for (share, (_, limit)) in shares.iter_mut().zip(limits_by_kind(limits)) {
+        share.rate.revise(limit);
+    }
+}
+
+fn limits_by_kind(limits: &Limits) -> [(FindingKind, Option<f64>); 4] {
     [
         (FindingKind::Rejected, limits.rejected),
         (FindingKind::DeadLettered, limits.dead_lettered),
         (FindingKind::Late, limits.late),
         (FindingKind::Unknown, Some(limits.unknown.unwrap_or(UNKNOWN_LIMIT))),
     ]
-    .map(|(kind, limit)| Share { kind, rate: Rate::new(limit), run: Vec::new() })
 }
 
 /// The share that a verdict counts towards.

@@ -9,6 +9,7 @@ mod proof;
 mod sampling;
 mod skew;
 mod spells;
+mod versions;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -120,14 +121,14 @@ pub(crate) struct Coverage {
 impl Coverage {
     /// The service of this name at home in this environment and namespace. `scopes` gives, for each flow, the
     /// scope that the service's resource lies in.
-    pub(crate) fn service(&mut self, name: Symbol, home: u64, scopes: &[ScopeId]) -> ServiceId {
+    pub(crate) fn service(&mut self, name: Symbol, home: u64, scopes: &[(FlowId, ScopeId)]) -> ServiceId {
         let next = ServiceId(self.services.len() as u32);
         let id = *self.service_ids.entry((name, home)).or_insert(next);
         if id == next {
             self.services.push(Service::new(name));
         }
-        for (flow, scope) in scopes.iter().enumerate() {
-            let ids = self.in_scope.entry((FlowId(flow as u16), *scope, name)).or_default();
+        for (flow, scope) in scopes {
+            let ids = self.in_scope.entry((*flow, *scope, name)).or_default();
             if !ids.contains(&id) {
                 ids.push(id);
             }

@@ -29,7 +29,8 @@ const MANY_OWING: usize = 5;
 pub(crate) struct Wait<'a> {
     pub(crate) flow: FlowId,
     pub(crate) scope: ScopeId,
-    pub(crate) step: StepId,
+    /// The step, also as other versions of its contract have it.
+    pub(crate) kin: &'a [(FlowId, StepId)],
     /// Names of the services that owe it.
     pub(crate) services: &'a [Symbol],
     /// The signals that would show it.
@@ -162,7 +163,7 @@ impl Service {
     fn was_delivering(&self, wait: &Wait<'_>) -> bool {
         let delivered = wait.signals.iter().filter_map(|signal| self.signals[*signal as usize].last_before(wait.entry));
         let Some(last) = delivered.max() else { return false };
-        let same = |owed: &&CameDue| (owed.flow, owed.scope, owed.step) == (wait.flow, wait.scope, wait.step);
+        let same = |owed: &&CameDue| owed.scope == wait.scope && wait.kin.contains(&(owed.flow, owed.step));
         let came_due = self.owing.iter().filter(same).filter(|owed| owed.entered_at > last).count();
         let few = self.owing_forgotten <= last && came_due + (wait.waiting as usize) < MANY_OWING;
         last >= wait.deadline - RECENT && few

@@ -6,6 +6,7 @@ mod logs;
 mod metrics;
 mod spans;
 mod taking;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,13 +30,22 @@ impl Engine {
         for (section, end) in sections.into_iter().zip(ends) {
             let resource = section.resource;
             self.coverage.hear(resource.service, resource.instance, &section.heard, self.now);
+            let mut among_versions = Vec::new();
             for item in items.by_ref().take(end - section.items) {
                 match item {
-                    Item::Sighted(sighted) => self.sight(sighted, &resource, sequence),
+                    Item::Sighted(sighted) => {
+                        let has_rivals = self.matcher.plan(sighted.flow).has_rivals;
+                        match self.sight(sighted, &resource, sequence) {
+                            Some(bound) if has_rivals => among_versions.push(bound),
+                            Some(bound) => self.place(bound),
+                            None => {}
+                        }
+                    }
                     Item::Lend(lend) => self.binder.lend(&lend.place, &lend.keys, self.now, &mut self.counters),
                     Item::Bind(bind) => self.bind(&bind),
                 }
             }
+            self.place_among_versions(among_versions);
         }
         let mut bound = Vec::new();
         self.binder.settle(&passing, &self.matcher, self.now, &mut self.counters, &mut bound);
@@ -45,9 +54,15 @@ impl Engine {
 
     /// Hands observations whose key is known to the ledger.
     pub(crate) fn place_bound(&mut self, bound: Vec<Bound>) {
-        for Bound { sighting, name, text } in bound {
-            self.place(sighting, name, text);
+        let mut among_versions = Vec::new();
+        for bound in bound {
+            if self.matcher.plan(bound.sighting.flow).has_rivals {
+                among_versions.push(bound);
+            } else {
+                self.place(bound);
+            }
         }
+        self.place_among_versions(among_versions);
     }
 
     /// Enters the senders of a body.
@@ -60,14 +75,15 @@ impl Engine {
             Input::Traces(request) => drop(truegreen_otlp::scan_traces(request.body, limits, &mut senders)),
             Input::Logs(request) => drop(truegreen_otlp::scan_logs(request.body, limits, &mut senders)),
             Input::Metrics(request) => drop(truegreen_otlp::scan_metrics(request.body, limits, &mut senders)),
-            Input::Refused { .. } | Input::Resumed { .. } | Input::Tick => {}
+            Input::Refused { .. } | Input::Resumed { .. } | Input::Contracts(_) | Input::Tick => {}
         }
         senders.introduced
     }
 
-    fn sight(&mut self, sighted: Sighted, sender: &Resource, sequence: u64) {
-        let Some(instance) = sender.instance else { return };
-        let Sighted { flow, shows, declared, key, place, trace, began, done, attempt, .. } = sighted;
+    /// Makes an observation of it; returned where the record says itself whose it is.
+    fn sight(&mut self, sighted: Sighted, sender: &Resource, sequence: u64) -> Option<Bound> {
+        let instance = sender.instance?;
+        let Sighted { flow, shows, key, place, trace, began, done, attempt, .. } = sighted;
         // What the sender's clock is ahead of ours is taken back.
         let shift = self.coverage.shift(instance, self.now);
         let at = |when: When| match when {
@@ -94,27 +110,35 @@ impl Engine {
             evidence: Evidence { sequence, offset: sighted.offset },
         };
         let scope = sender.scopes[flow.0 as usize];
+        // What a former version misses is counted, if at all, for the one in force: once.
+        let plan = self.matcher.plan(flow);
+        let is_counted = !plan.has_rivals || self.matcher.is_current(plan);
+        let declared = sighted.declared && is_counted;
         let sighting = Sighting { flow, scope, service: sender.name, seen, declared };
         match (key, place) {
-            (Key::Own(name, text), _) => self.place(sighting, name, text),
-            (Key::Trace, _) if trace == TraceId(0) => self.counters.count(counters::UNBOUND_NO_TRACE),
-            (Key::Trace, _) => {
+            (Key::Own(name, text), _) => return Some(Bound { sighting, name, text }),
+            (Key::Trace, _) if trace != TraceId(0) => {
                 let text = KeyText::from_slice(format!("{:032x}", trace.0).as_bytes());
-                self.place(sighting, key::PRIMARY, text);
+                return Some(Bound { sighting, name: key::PRIMARY, text });
             }
+            (Key::Trace, _) if is_counted => self.counters.count(counters::UNBOUND_NO_TRACE),
             (Key::None, Some(place)) => self.binder.wait(sighting, place, self.now, &mut self.counters),
             (Key::None, None) if declared => self.counters.count(counters::UNBOUND_NO_TRACE),
-            (Key::None, None) => {}
+            (Key::Trace | Key::None, _) => {}
         }
+        None
     }
 
-    fn place(&mut self, sighting: Sighting, name: u8, text: KeyText) {
-        let Sighting { flow, scope, service, seen, .. } = sighting;
+    pub(super) fn place(&mut self, bound: Bound) {
+        let Bound { sighting: Sighting { flow, scope, service, seen, .. }, name, text } = bound;
         let key = key::key(scope.hash, name, &text);
         self.ledger.arrive(Arrival { now: self.now, flow, key, text, scope: scope.id, service, seen });
     }
 
     fn bind(&mut self, bind: &Bind) {
+        if self.matcher.plan(bind.flow).has_rivals && !self.is_bound_here(bind) {
+            return;
+        }
         match self.ledger.bind(bind.flow, bind.owner, bind.other, self.now) {
             Binding::Known => {}
             Binding::Conflict => self.counters.count(counters::BIND_CONFLICT),

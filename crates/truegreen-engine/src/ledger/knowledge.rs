@@ -21,6 +21,13 @@ pub(crate) struct Sums {
     pub(crate) apart_from_start: u64,
 }
 
+impl Sums {
+    /// Gives away in which traces it was seen.
+    pub(super) fn take_traces(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.with_start), std::mem::take(&mut self.apart_from_start))
+    }
+}
+
 /// By flow and step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StepSums(Vec<Vec<Sums>>);
@@ -34,12 +41,31 @@ impl StepSums {
         &mut self.0[flow.0 as usize][step.0 as usize]
     }
 
+    /// Room for whatever is taken back, before it is known which contracts there are.
+    pub(super) fn make_room(&mut self, flow: FlowId, step: StepId) {
+        grow(&mut self.0, flow.0 as usize + 1);
+        grow(&mut self.0[flow.0 as usize], step.0 as usize + 1);
+    }
+
+    /// Room for all of these.
+    pub(super) fn fit(&mut self, plans: &[Plan]) {
+        self.0.resize_with(plans.len(), Vec::new);
+        self.0.iter_mut().zip(plans).for_each(|(sums, plan)| sums.resize(plan.steps.len(), Sums::default()));
+    }
+
+    /// A version begins, under a number that may have been another's.
+    pub(super) fn begin(&mut self, plan: &Plan) {
+        grow(&mut self.0, plan.id.0 as usize + 1);
+        self.0[plan.id.0 as usize] = vec![Sums::default(); plan.steps.len()];
+    }
+
     pub(super) fn get(&self, flow: FlowId, step: StepId) -> &Sums {
         &self.0[flow.0 as usize][step.0 as usize]
     }
 
     pub(super) fn add(&mut self, other: &StepSums) {
-        for (mine, theirs) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+        let flows = self.0.iter_mut().zip(&other.0);
+        for (mine, theirs) in flows.flat_map(|(mine, theirs)| mine.iter_mut().zip(theirs)) {
             mine.waiting += theirs.waiting;
             mine.with_start += theirs.with_start;
             mine.apart_from_start += theirs.apart_from_start;
@@ -50,6 +76,12 @@ impl StepSums {
     pub(crate) fn without_waiting(mut self) -> Self {
         self.0.iter_mut().flatten().for_each(|sums| sums.waiting = 0);
         self
+    }
+}
+
+fn grow<T: Default>(list: &mut Vec<T>, length: usize) {
+    if list.len() < length {
+        list.resize_with(length, T::default);
     }
 }
 
@@ -74,6 +106,19 @@ impl Learned {
         if self.is_news(plan, step, service) {
             self.0[plan.id.0 as usize][step.0 as usize].push(service);
         }
+    }
+
+    /// A version begins. Of steps that are shown as they were, what was learned still holds.
+    pub(crate) fn begin(&mut self, plan: &Plan, same: &[(StepId, StepId)], before: Option<FlowId>) {
+        let was = before.map(|before| self.0[before.0 as usize].clone()).unwrap_or_default();
+        grow(&mut self.0, plan.id.0 as usize + 1);
+        let mut learned = vec![SmallVec::new(); plan.steps.len()];
+        for (old, new) in same {
+            if plan.steps[new.0 as usize].services.is_empty() {
+                learned[new.0 as usize].clone_from(&was[old.0 as usize]);
+            }
+        }
+        self.0[plan.id.0 as usize] = learned;
     }
 
     /// Who owes the step.

@@ -10,6 +10,7 @@ mod pack;
 mod shard;
 mod slots;
 mod stand;
+mod versions;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -53,6 +53,11 @@ impl Slots {
         }
     }
 
+    /// Whose the cases are, one by one.
+    pub(super) fn flows(&self) -> impl Iterator<Item = FlowId> + '_ {
+        self.pages.iter().flatten().filter(|slot| !slot.packed.is_empty()).map(|slot| slot.flow)
+    }
+
     /// Empties a slot.
     pub(super) fn free(&mut self, index: u32) {
         self[index].packed = Packed::new();

@@ -155,16 +155,17 @@ impl Passing<'_> {
 
     fn prove(&self, missing: &Missing, tick: Tick, known: &Known<'_>) -> Proof {
         let step = missing.hop.before;
+        let kin = known.matcher.kin(self.plan, step);
         let wait = Wait {
             flow: self.plan.id,
             scope: self.scope,
-            step,
+            kin: &kin,
             services: known.learned.owing(self.plan, step),
             signals: &self.plan.steps[step.0 as usize].signals,
             entry: self.judgement.entered_at,
             deadline: missing.deadline,
             sampled: self.is_sampled(missing, known),
-            waiting: known.sums.get(self.plan.id, step).waiting,
+            waiting: kin.iter().map(|(flow, step)| known.sums.get(*flow, *step).waiting).sum(),
         };
         known.coverage.prove(&wait, tick.time())
     }
@@ -180,8 +181,10 @@ impl Passing<'_> {
             let service = known.coverage.service_of(start.instance);
             service.sampled().is_some() || declared(service.name)
         });
-        let sums = known.sums.get(self.plan.id, step);
-        (start_is_sampled && sums.apart_from_start >= sums.with_start)
+        let sums = known.matcher.kin(self.plan, step).into_iter().map(|(flow, step)| known.sums.get(flow, step));
+        let (with_start, apart) =
+            sums.fold((0, 0), |(with, apart), sums| (with + sums.with_start, apart + sums.apart_from_start));
+        (start_is_sampled && apart >= with_start)
             || services.iter().any(|name| declared(*name))
             || known.coverage.any_sampled(self.plan.id, self.scope, services)
     }

@@ -2,16 +2,19 @@
 //! is worked out once per resource.
 
 pub(crate) mod key;
+pub(crate) mod lineage;
 pub(crate) mod names;
 pub(crate) mod pattern;
 pub(crate) mod plan;
 pub(crate) mod resource;
+pub(crate) mod revision;
 pub(crate) mod scopes;
 
 use truegreen_model::flow::{ExitId, Flow, FlowId, StepId};
 use truegreen_model::observation::Symbol;
 
 use crate::symbols::Symbols;
+use lineage::{AccountId, Lineage};
 use names::{NameId, Names};
 use pattern::Compiled;
 use plan::Plan;
@@ -32,8 +35,15 @@ pub(crate) enum Meaning {
 /// All contracts, compiled.
 #[derive(Debug)]
 pub(crate) struct Matcher {
+    /// By number: all versions of all contracts that are known.
     pub(crate) plans: Vec<Plan>,
+    /// By account.
+    pub(crate) lineages: Vec<Lineage>,
+    /// The versions that are in force, in the order in which they were told.
+    pub(crate) watched: Vec<FlowId>,
     pub(crate) names: Names,
+    /// Grows whenever the index is made anew.
+    pub(crate) epoch: u64,
     patterns: Vec<(Meaning, Compiled)>,
     /// The names of keys and binds of any flow: records that carry one may lend it to others of their trace.
     pub(crate) lent_names: Vec<NameId>,
@@ -46,26 +56,46 @@ pub(crate) struct Matcher {
 }
 
 impl Matcher {
-    pub(crate) fn new(flows: Vec<Flow>, symbols: &mut Symbols) -> Self {
-        let mut names = Names::default();
+    pub(crate) fn new(flows: &[Flow], symbols: &mut Symbols) -> Self {
+        let mut matcher = Matcher::empty(Names::default());
+        matcher.revise(flows, symbols);
+        matcher.index();
+        matcher
+    }
+
+    fn empty(mut names: Names) -> Self {
         let home_names = ["deployment.environment.name", "service.namespace"].map(|name| names.intern(name)).to_vec();
         let event_id = names.intern("cloudevents.event_id");
         let event_source = names.intern("cloudevents.event_source");
         let event_name = names.intern("event.name");
         let outcome = names.intern(plan::OUTCOME);
-        let numbered = flows.into_iter().enumerate();
-        let plans: Vec<_> =
-            numbered.map(|(id, flow)| Plan::new(FlowId(id as u16), flow, &mut names, symbols)).collect();
-        let patterns = plans.iter().flat_map(|plan| patterns_of(plan, &mut names)).collect();
-        let mut lent_names: Vec<_> =
-            plans.iter().flat_map(|plan| plan.key_names.iter().chain(&plan.bind_names)).copied().collect();
-        lent_names.sort_unstable();
-        lent_names.dedup();
-        Matcher { plans, names, patterns, lent_names, home_names, event_id, event_source, event_name, outcome }
+        Matcher {
+            plans: Vec::new(),
+            lineages: Vec::new(),
+            watched: Vec::new(),
+            names,
+            epoch: 0,
+            patterns: Vec::new(),
+            lent_names: Vec::new(),
+            home_names,
+            event_id,
+            event_source,
+            event_name,
+            outcome,
+        }
     }
 
     pub(crate) fn plan(&self, flow: FlowId) -> &Plan {
         &self.plans[flow.0 as usize]
+    }
+
+    pub(crate) fn lineage(&self, account: AccountId) -> &Lineage {
+        &self.lineages[account.0 as usize]
+    }
+
+    /// Whether this version is in force.
+    pub(crate) fn is_current(&self, plan: &Plan) -> bool {
+        self.lineages.get(plan.account.0 as usize).and_then(Lineage::current) == Some(plan.id)
     }
 
     /// Whether the contract says that this service keeps only a sample of its traces.

@@ -30,7 +30,8 @@ const OLD_NAMES: &[(&str, &str)] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     ids: HashMap<Box<[u8]>, NameId, FixedState>,
-    count: u16,
+    /// In the order of their numbers.
+    all: Vec<Box<str>>,
     /// Bit set for every (length, last byte) that some name has.
     shapes: [u64; 4],
 }
@@ -43,13 +44,18 @@ impl Names {
         if let Some(id) = self.ids.get(name.as_bytes()) {
             return *id;
         }
-        let id = NameId(self.count);
-        self.count += 1;
+        let id = NameId(self.all.len() as u16);
+        self.all.push(name.into());
         self.insert(name, id);
         for (old, _) in OLD_NAMES.iter().filter(|(_, new)| *new == name) {
             self.insert(old, id);
         }
         id
+    }
+
+    /// Every name, in the order of their numbers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|name| &**name)
     }
 
     fn insert(&mut self, name: &str, id: NameId) {

@@ -1,13 +1,17 @@
 //! A flow as the matcher and the ledger need it: names interned, conditions numbered, the owing services listed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 use truegreen_model::flow::{
-    Condition, ExitOutcome, FanOut, Flow, FlowId, Key, Pattern, ReasonSource, Signal, Step, StepId, Test, Text,
+    Condition, ExitOutcome, FanOut, Flow, FlowId, Key, Limits, Pattern, ReasonSource, Reentry, Signal, Step, StepId,
+    Test, Text,
 };
-use truegreen_model::observation::Symbol;
+use truegreen_model::observation::{Role, Symbol};
 
+use super::key;
+use super::lineage::AccountId;
 use super::names::{NameId, Names};
 use crate::symbols::Symbols;
 
@@ -15,11 +19,15 @@ use crate::symbols::Symbols;
 pub(crate) const OUTCOME: &str = "truegreen.outcome";
 const REASON: &str = "truegreen.reason";
 
-/// One flow, ready to match and to judge.
+/// One version of one flow, ready to match and to judge.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) id: FlowId,
+    /// Whose books it keeps.
+    pub(crate) account: AccountId,
     pub(crate) flow: Flow,
+    /// Another version of the same contract may have the journey that a record is of.
+    pub(crate) has_rivals: bool,
     /// The key's names, the first present counting; empty where the key is the trace id.
     pub(crate) key_names: Vec<NameId>,
     /// The attribute of each `bind`.
@@ -70,14 +78,14 @@ pub(crate) struct ExitPlan {
 }
 
 /// Where an exit's reason is from.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub(crate) enum ReasonPlan {
     Attributes(Vec<NameId>),
     Fixed(Symbol),
 }
 
 impl Plan {
-    pub(crate) fn new(id: FlowId, flow: Flow, names: &mut Names, symbols: &mut Symbols) -> Self {
+    pub(crate) fn new(id: FlowId, account: AccountId, flow: Flow, names: &mut Names, symbols: &mut Symbols) -> Self {
         let mut numbered = Numbered { names, conditions: Vec::new() };
         let steps: Vec<_> = flow.steps.iter().map(|step| step_plan(step, &mut numbered, symbols)).collect();
         let conditions = numbered.conditions;
@@ -93,7 +101,104 @@ impl Plan {
         let declared = flow.sampled.iter().filter(|(_, ratio)| **ratio < 1.0);
         let sampled = declared.map(|(service, _)| symbols.intern(service.as_bytes())).collect();
         let holds_absent = conditions.iter().enumerate().map(absent).sum();
-        Plan { id, key_names, bind_names, scope_names, holds_absent, conditions, steps, exits, sampled, flow }
+        let has_rivals = false;
+        Plan {
+            id,
+            account,
+            has_rivals,
+            key_names,
+            bind_names,
+            scope_names,
+            holds_absent,
+            conditions,
+            steps,
+            exits,
+            sampled,
+            flow,
+        }
+    }
+
+    /// Whether the number names nothing.
+    pub(crate) fn is_free(&self) -> bool {
+        self.account == AccountId::NONE
+    }
+
+    /// Nothing, so that the number is free.
+    pub(super) fn free(id: FlowId) -> Self {
+        let flow = Flow {
+            name: String::new(),
+            description: String::new(),
+            key: Key::Attributes(Vec::new()),
+            bind: Vec::new(),
+            scope: Vec::new(),
+            steps: Vec::new(),
+            exits: Vec::new(),
+            grace: Duration::ZERO,
+            reentry: Reentry::Once,
+            limits: Limits::default(),
+            expect: None,
+            sampled: BTreeMap::new(),
+        };
+        Plan {
+            id,
+            account: AccountId::NONE,
+            has_rivals: false,
+            key_names: Vec::new(),
+            bind_names: Vec::new(),
+            scope_names: Vec::new(),
+            holds_absent: 0,
+            conditions: Vec::new(),
+            steps: Vec::new(),
+            exits: Vec::new(),
+            sampled: Vec::new(),
+            flow,
+        }
+    }
+
+    /// By which of its names for a journey this version knows what another one knows by `name`, if it does.
+    pub(crate) fn name_as(&self, other: &Plan, name: u8) -> Option<u8> {
+        if self.id == other.id {
+            return Some(name);
+        }
+        if self.scope_names != other.scope_names {
+            return None;
+        }
+        let Some(bind) = name.checked_sub(1) else {
+            let is_shared = self.key_names.iter().any(|name| other.key_names.contains(name));
+            let is_same = is_shared || (self.keyed_by_trace() && other.keyed_by_trace());
+            return is_same.then_some(key::PRIMARY);
+        };
+        let attribute = other.bind_names.get(bind as usize)?;
+        if self.key_names.contains(attribute) {
+            return Some(key::PRIMARY);
+        }
+        let index = self.bind_names.iter().position(|name| name == attribute)?;
+        Some(index as u8 + 1)
+    }
+
+    /// The step of this name in another version, if the same records show it.
+    pub(crate) fn kin_in(&self, step: StepId, other: &Plan) -> Option<StepId> {
+        let own = self.flow.steps.get(step.0 as usize)?;
+        let is_kin = |other: &Step| other.name == own.name && other.any_of == own.any_of;
+        Some(StepId(other.flow.steps.iter().position(is_kin)? as u8))
+    }
+
+    /// Whether an observation that another version made of a record is the one that this version would make of it.
+    pub(crate) fn sees_alike(&self, other: &Plan, role: Role) -> bool {
+        let fan_out = |plan: &Plan, step: usize| plan.flow.steps.get(step).and_then(|step| step.fan_out.clone());
+        let steps = self.steps.len().max(other.steps.len());
+        self.scope_names == other.scope_names
+            && self.conditions == other.conditions
+            && (0..steps).all(|step| fan_out(self, step) == fan_out(other, step))
+            && match role {
+                Role::Step(step) => self.step_name(step) == other.step_name(step),
+                Role::Exit(exit, _) => {
+                    let [own, others] = [self, other].map(|plan| plan.exits.get(exit.0 as usize));
+                    own.zip(others).is_some_and(|(own, others)| {
+                        (&own.name, own.outcome, &own.reason) == (&others.name, others.outcome, &others.reason)
+                    })
+                }
+            }
     }
 
     /// From the start to the last deadline along the longest way, grace included.

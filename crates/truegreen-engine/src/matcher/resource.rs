@@ -7,13 +7,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use truegreen_model::flow::Signal;
+use truegreen_model::flow::{FlowId, Signal};
 use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_otlp::{Attribute, Resource as Sent, Value};
 
 use super::key::{hash, mix};
 use super::names::{Found, NameId};
-use super::plan::Plan;
 use super::scopes::{ScopeId, Scopes};
 use super::{Matcher, PatternId};
 use crate::coverage::{Coverage, ServiceId};
@@ -109,6 +108,12 @@ impl Resources {
         self.cached.get(&bytes).or_else(just_now).cloned()
     }
 
+    /// Everybody is a stranger again: the contracts changed.
+    pub(crate) fn forget(&mut self) {
+        self.cached.clear();
+        self.by_service.clear();
+    }
+
     /// Works out what is to be known of a sender.
     pub(crate) fn introduce(&mut self, sent: &Sent<'_, '_>, registers: &mut Registers<'_>) -> (u64, Arc<Resource>) {
         let bytes = hash_of(sent);
@@ -132,15 +137,18 @@ impl Resources {
         matcher.names.gather(sent.attributes, &mut found);
         let values: Vec<_> = found.iter().map(|(id, value)| (*id, value.text().into())).collect();
         let service = text(b"service.name").unwrap_or_else(|| b"unknown_service"[..].into());
-        let of_flow = |plan: &Plan| {
+        // Contracts that nothing is read for any more lie in no scope.
+        let mut in_flows: Box<[Scope]> = matcher.plans.iter().map(|_| Scope { hash: 0, id: ScopeId::NONE }).collect();
+        let mut ids: SmallVec<[(FlowId, ScopeId); 8]> = SmallVec::new();
+        for plan in matcher.live() {
             let hash = scope(&plan.scope_names, &values);
-            Scope { hash, id: scopes.intern(hash) }
-        };
-        let in_flows: Box<[Scope]> = matcher.plans.iter().map(of_flow).collect();
+            let id = scopes.intern(hash);
+            in_flows[plan.id.0 as usize] = Scope { hash, id };
+            ids.push((plan.id, id));
+        }
         let home = scope(&matcher.home_names, &values);
 
         let name = symbols.intern(&service);
-        let ids: SmallVec<[ScopeId; 8]> = in_flows.iter().map(|scope| scope.id).collect();
         let service_id = coverage.service(name, home, &ids);
         let label = INSTANCE_NAMES.iter().find_map(|name| text(name)).unwrap_or_default();
         let process = text(b"process.pid").unwrap_or_default();

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct ScopeId(pub(crate) u32);
 
+impl ScopeId {
+    /// No scope at all.
+    pub(crate) const NONE: ScopeId = ScopeId(u32::MAX);
+}
+
 /// Remote peers choose the values; past this bound all scopes share one number, and so the coverage of their services.
 /// Their keys stay apart, since those are hashed with the scope itself.
 const MAX_SCOPES: usize = 20_000;

@@ -187,6 +187,21 @@ impl Binder {
         self.window.expire(tick.time(), counters);
     }
 
+    /// From now on traces are kept so long.
+    pub(crate) fn keep_for(&mut self, window: Duration) {
+        self.window.keep_for(window);
+    }
+
+    /// A version begins: what waits for a key of the one before it waits for this one too, as far as both see it alike.
+    pub(crate) fn follow(&mut self, before: &Plan, plan: &Plan) {
+        self.window.follow(before, plan);
+    }
+
+    /// What waits for a key of this version of a contract waits in vain.
+    pub(crate) fn let_go(&mut self, flow: FlowId, counters: &mut Counters) {
+        self.window.let_go(flow, counters);
+    }
+
     /// Hands over what changed since the last time: the bytes of a trace, or nothing where it is gone.
     pub(crate) fn changes(&mut self, keep: impl FnMut(TraceId, Option<&[u8]>)) {
         self.window.changes(keep);

@@ -7,10 +7,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use truegreen_model::flow::FlowId;
 use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
 
-use super::{MAX_ANCESTORS, Place, SpanRef, Waiting, count_unbound};
+use super::{MAX_ANCESTORS, Place, Sighting, SpanRef, Waiting, count_unbound};
 use crate::counters::{self, Counters};
 use crate::matcher::key::KeyText;
 use crate::matcher::names::NameId;
@@ -235,6 +236,41 @@ impl Window {
         }
         trace.touched = now;
         trace
+    }
+
+    pub(super) fn keep_for(&mut self, length: Duration) {
+        self.length = length;
+    }
+
+    /// What waits for the one version waits for the other too, and is counted for that one.
+    pub(super) fn follow(&mut self, before: &Plan, plan: &Plan) {
+        for trace in self.waiting_for(before.id) {
+            let Some(trace) = self.get_mut(trace) else { continue };
+            let mut further = Vec::new();
+            for waiting in trace.waiting.iter_mut().filter(|waiting| waiting.sighting.flow == before.id) {
+                if plan.sees_alike(before, waiting.sighting.seen.role) {
+                    let sighting = Sighting { flow: plan.id, ..waiting.sighting.clone() };
+                    further.push(Waiting { sighting, place: waiting.place.clone(), since: waiting.since });
+                    waiting.sighting.declared = false;
+                }
+            }
+            trace.waiting.extend(further);
+        }
+    }
+
+    /// The traces of which something waits for a key of this flow.
+    fn waiting_for(&self, flow: FlowId) -> Vec<TraceId> {
+        let waits = |trace: &Trace| trace.waiting.iter().any(|waiting| waiting.sighting.flow == flow);
+        self.traces.iter().filter(|(_, trace)| waits(trace)).map(|(id, _)| *id).collect()
+    }
+
+    /// Nothing waits for a key of this flow any more.
+    pub(super) fn let_go(&mut self, flow: FlowId, counters: &mut Counters) {
+        for trace in self.waiting_for(flow) {
+            let Some(trace) = self.get_mut(trace) else { continue };
+            let gone = trace.waiting.extract_if(.., |waiting| waiting.sighting.flow == flow);
+            gone.for_each(|waiting| count_unbound(&waiting.sighting, counters::UNBOUND_SUPERSEDED, counters));
+        }
     }
 
     /// When a trace is next considered for forgetting.

@@ -34,11 +34,10 @@ pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Where the records give no engine.
 pub fn restored(flow: &Flow, records: &Records, entries: &[Entry], keeps_changes: bool) -> Result<Engine, Broken> {
     let options = Options { keeps_changes, ..Options::default() };
-    let flows = vec![flow.clone()];
     let mut engine = if records.is_empty() {
-        Engine::new(flows, options)
+        Engine::new(vec![flow.clone()], options)
     } else {
-        let restored = Engine::restore(flows, options, records.clone().into_iter());
+        let restored = Engine::restore(options, records.clone().into_iter());
         restored.map_err(|error| format!("a checkpoint gives the engine back: {error}"))?
     };
     entries.iter().for_each(|entry| apply(&mut engine, entry));
@@ -62,6 +61,7 @@ pub fn apply(engine: &mut Engine, entry: &Entry) {
         Kind::Traces => drop(engine.apply(at, Input::Traces(request))),
         Kind::Logs => drop(engine.apply(at, Input::Logs(request))),
         Kind::Metrics => drop(engine.apply(at, Input::Metrics(request))),
+        // Here contracts stay as they are.
         Kind::Stopped | Kind::Contracts => drop(engine.apply(at, Input::Tick)),
         Kind::Resumed => {
             let since = body.as_slice().try_into().map_or(at, |bytes| Timestamp(u64::from_le_bytes(bytes)));

@@ -7,4 +7,5 @@ mod durability;
 mod properties;
 mod scenarios;
 mod shards;
+mod versions;
 mod worlds;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use proptest::test_runner::TestCaseError;
+use truegreen_model::flow::Flow;
 use truegreen_sim::compare::differences;
 use truegreen_sim::reference::Reference;
 use truegreen_sim::run::Run;
@@ -130,6 +131,39 @@ proptest! {
         prop_assert_eq!(never_stopped.engine.counters(), run.engine.counters());
         prop_assert_eq!(never_stopped.engine.services(), run.engine.services());
         prop_assert_eq!(never_stopped.effects, run.effects);
+    }
+
+    #[test]
+    fn the_same_promise_in_other_words_changes_nothing(shape in shape(any_trouble(), 16), pause in 5_u64..200) {
+        // Every journey is some version's, and all versions promise the same: so it must not matter which.
+        let world = World::of(&shape);
+        let never_revised = lived(&world)?;
+        let mut run = Run::new(world.flows.clone());
+        let mut now = EPOCH;
+        let mut revisions = 0;
+        while now < world.end {
+            now = (now + Duration::from_secs(pause)).min(world.end);
+            run.through(&world.happenings, now).map_err(TestCaseError::fail)?;
+            revisions += 1;
+            let reworded = |flow: &Flow| Flow { description: format!("version {revisions}"), ..flow.clone() };
+            if !world.is_down(now) {
+                run.revise(&world.flows.iter().map(reworded).collect::<Vec<_>>()).map_err(TestCaseError::fail)?;
+            }
+            if revisions % 2 == 0 {
+                run.checkpoint();
+                run.restart().map_err(TestCaseError::fail)?;
+            }
+        }
+        prop_assert_eq!(never_revised.standings(), run.standings());
+        prop_assert_eq!(never_revised.books(), run.books());
+        let beside = |run: &Run| {
+            let flows = run.engine.report().flows.into_iter();
+            flows.map(|(name, flow)| (name, flow.duplicates, flow.orphans, flow.amended)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(beside(&never_revised), beside(&run));
+        prop_assert_eq!(never_revised.engine.counters(), run.engine.counters());
+        prop_assert_eq!(report(&never_revised), report(&run));
+        prop_assert_eq!(never_revised.effects, run.effects);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::lock::Lock;
 use super::recovery::{survey, vouched_for};
 use super::stats::Stats;
 use super::walk::{Depth, Stop, Walk, failed, read_header, segment_names, walk};
+use crate::entry::ByKind;
 use crate::error::Error;
 
 /// The first thing in a log that is not as it was written.
@@ -33,6 +34,8 @@ pub struct Verified {
     pub blocks: u64,
     /// Entries in them.
     pub entries: u64,
+    /// The same by kind.
+    pub kinds: ByKind,
     /// Their bodies with 13 bytes each, before compression.
     pub plain_bytes: u64,
     /// Bytes of the segment files.
@@ -84,6 +87,7 @@ pub fn verify_on<D: Disk>(disk: &D) -> Result<Verified, Error> {
                 let walk = walk(disk, name, &header, length, Depth::Entries)?;
                 verified.blocks += walk.blocks;
                 verified.entries += walk.totals.entries;
+                verified.kinds.add(&walk.kinds);
                 verified.plain_bytes += walk.totals.plain_bytes;
                 let stop = judge(&walk, next);
                 let torn = |stop: Stop| Ok(next.is_none() && !vouched_for(disk, name, &header, stop.offset, length)?);

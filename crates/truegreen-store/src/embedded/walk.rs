@@ -9,6 +9,7 @@ use super::format::{
     BLOCK_HEADER_BYTES, BlockHeader, HeaderFault, SEAL_BYTES, SEGMENT_HEADER_BYTES, Seal, SegmentHeader, Totals,
     VERSION, sequence_of,
 };
+use crate::entry::ByKind;
 use crate::error::Error;
 
 /// Told where a segment is damaged that has newer ones behind it.
@@ -125,6 +126,8 @@ pub(crate) enum Depth {
 pub(crate) struct Walk {
     pub(crate) blocks: u64,
     pub(crate) totals: Totals,
+    /// Entries by kind, where it looks into every entry.
+    pub(crate) kinds: ByKind,
     pub(crate) end_sequence: u64,
     /// Behind the last whole block.
     pub(crate) end_offset: u64,
@@ -147,6 +150,7 @@ pub(crate) fn walk<D: Disk>(
     let mut walk = Walk {
         blocks: 0,
         totals: Totals::NONE,
+        kinds: ByKind::default(),
         end_sequence: header.first_sequence,
         end_offset: SEGMENT_HEADER_BYTES as u64,
         sealed: false,
@@ -161,7 +165,8 @@ pub(crate) fn walk<D: Disk>(
             Next::End => return Ok(walk),
             Next::Bad(stop) => Err(stop),
             Next::Block(block) => {
-                check_block(disk, name, header.seed, &block, &walk, depth, &mut payload)?.map(|()| walk.pass(&block))
+                let checked = check_block(disk, name, header.seed, &block, &walk, depth, &mut payload)?;
+                checked.map(|kinds| walk.pass(&block, &kinds))
             }
             Next::Seal(seal) if seal.totals == walk.totals => {
                 walk.sealed = true;
@@ -178,7 +183,8 @@ pub(crate) fn walk<D: Disk>(
 }
 
 impl Walk {
-    fn pass(&mut self, block: &BlockHeader) {
+    fn pass(&mut self, block: &BlockHeader, kinds: &ByKind) {
+        self.kinds.add(kinds);
         self.points.offer(block.first_sequence, block.offset);
         self.blocks += 1;
         self.totals.add(block);
@@ -196,7 +202,7 @@ fn check_block<D: Disk>(
     walk: &Walk,
     depth: Depth,
     payload: &mut Vec<u8>,
-) -> Result<Result<(), Stop>, Error> {
+) -> Result<Result<ByKind, Stop>, Error> {
     let offset = block.offset;
     if block.first_sequence != walk.end_sequence {
         return Ok(Err(Stop { offset, what: "the block does not follow on the one before" }));
@@ -205,9 +211,9 @@ fn check_block<D: Disk>(
         read_payload(disk, name, block, payload)?;
     }
     let checked = match depth {
-        Depth::Headers => Ok(()),
-        Depth::Checksums => block::check(block, payload, seed),
-        Depth::Entries => block::entries(block, payload, seed).map(drop),
+        Depth::Headers => Ok(ByKind::default()),
+        Depth::Checksums => block::check(block, payload, seed).map(|()| ByKind::default()),
+        Depth::Entries => block::entries(block, payload, seed).map(|entries| ByKind::of(&entries)),
     };
     Ok(checked.map_err(|what| Stop { offset, what }))
 }

@@ -97,6 +97,10 @@ fn check(dir: &Path, out: &mut impl Write) -> anyhow::Result<u8> {
     let verified = verify(dir)?;
     let (segments, blocks, entries) = (verified.segments, verified.blocks, verified.entries);
     writeln!(out, "{}: {entries} entries in {blocks} blocks of {segments} segments are whole", dir.display())?;
+    let kinds: Vec<String> = verified.kinds.counts().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    if !kinds.is_empty() {
+        writeln!(out, "  of kind     {}", kinds.join(", "))?;
+    }
     let mut code = 0;
     if let Some(damage) = &verified.damage {
         writeln!(out, "{}", told(damage))?;
@@ -184,7 +188,8 @@ mod tests {
         let index_options = index::Options { min_free_bytes: 0, ..index::Options::default() };
         let mut index = Index::open(&dir.join(INDEX_FOLDER), index_options, 1..1).unwrap();
         for secs in 1..=100 {
-            let sequence = log.append(Timestamp::from_secs(secs), Kind::Traces, &[7; 100]).unwrap();
+            let kind = if secs == 1 { Kind::Contracts } else { Kind::Traces };
+            let sequence = log.append(Timestamp::from_secs(secs), kind, &[7; 100]).unwrap();
             log.commit().unwrap();
             index.add(sequence, [Term(sequence)]).unwrap();
         }
@@ -205,6 +210,7 @@ mod tests {
         }
         let (code, checked) = said(|out| check(dir.path(), out));
         assert!(code == 0 && checked.contains("index: 100 records in 1 runs"), "{checked}");
+        assert!(checked.contains("of kind     99 traces, 1 contracts"), "{checked}");
 
         let mut args = Compact { dir: dir.path().to_path_buf(), max_age: None, max_bytes: Some(1), min_free: 0 };
         let (code, shrunk) = said(|out| shrink(&args, out));

@@ -3,8 +3,10 @@
 //! here it is done.
 //!
 //! Read in this order: this file (the way in, for handlers), `writer` (the thread that owns the log), `gaps` (whose
-//! requests were refused), `keeper` (the thread that writes checkpoints), `replay` (what a restart does).
+//! requests were refused), `keeper` (the thread that writes checkpoints), `contracts` (as they stand in the log), `replay`
+//! (what a restart does).
 
+pub mod contracts;
 mod gaps;
 mod keeper;
 mod replay;
@@ -22,7 +24,7 @@ use truegreen_store::checkpoint::{Change, Checkpoints};
 use self::gaps::Gaps;
 pub(crate) use self::keeper::Asked;
 use self::keeper::Keeper;
-pub(crate) use self::replay::{Recovered, recover};
+pub(crate) use self::replay::{Failed, Recovered, recover};
 use self::writer::Writer;
 use crate::clock::wall_clock;
 use crate::request::{Refusal, Reservation, Sender};
@@ -99,7 +101,13 @@ pub(crate) fn start(
     let keep = |checkpoints: Checkpoints| Keeper::start(checkpoints, messages.clone());
     let (keeper, keeping) = recovered.checkpoints.map(keep).transpose()?.unzip();
     let back = writer::Back { messages: messages.clone(), keeper };
-    let writer = Writer::new(recovered.log, recovered.replayed, kept_until, shared.clone(), feed, back);
+    let found = writer::Found {
+        log: recovered.log,
+        replayed: recovered.replayed,
+        unwritten: recovered.unwritten,
+        checkpoint: kept_until,
+    };
+    let writer = Writer::new(found, shared.clone(), feed, back);
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&received))?;
     let handle = Handle { messages, slots: Arc::new(Semaphore::new(capacity)), capacity, shared, engine };
     Ok((handle, [thread].into_iter().chain(keeping).collect()))

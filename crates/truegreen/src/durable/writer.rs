@@ -14,8 +14,8 @@ use truegreen_store::{Directory, Kind, Log};
 
 use super::gaps::{self, Gaps};
 use super::keeper::{Asked, Keeper};
-use super::replay::Replayed;
 use super::replay::resumed_body;
+use super::replay::{Replayed, Unwritten};
 use super::{Message, NotTaken, Offer, Shared};
 use crate::clock::{Clock, wall_clock};
 use crate::request::{Refusal, Sender};
@@ -53,6 +53,15 @@ pub(super) struct Writer {
     taken: Vec<Change>,
 }
 
+/// What a start found of the log.
+pub(super) struct Found {
+    pub(super) log: Option<Log>,
+    pub(super) replayed: Option<Replayed>,
+    pub(super) unwritten: Option<Unwritten>,
+    /// As of what the last checkpoint is, where any are kept.
+    pub(super) checkpoint: Option<u64>,
+}
+
 /// The ways on which answers come back to this thread.
 pub(super) struct Back {
     pub(super) messages: mpsc::Sender<Message>,
@@ -61,20 +70,14 @@ pub(super) struct Back {
 }
 
 impl Writer {
-    pub(super) fn new(
-        log: Option<Log>,
-        replayed: Option<Replayed>,
-        checkpoint: Option<u64>,
-        shared: Arc<Shared>,
-        feed: Feed,
-        back: Back,
-    ) -> Writer {
+    pub(super) fn new(found: Found, shared: Arc<Shared>, feed: Feed, back: Back) -> Writer {
+        let Found { log, replayed, unwritten, checkpoint } = found;
         let durable = log.as_ref().map_or(0, |log| log.next_sequence().saturating_sub(1));
         let opening = Opening { durable, is_resumed: replayed.is_some(), checkpoint, batch: MAX_BATCH };
         let until = replayed.map_or(Timestamp(0), |replayed| replayed.until);
         let now = Instant::now();
         Writer {
-            journal: log.map_or(Journal::None { last: 0 }, |log| Journal::Log(Box::new(log))),
+            journal: log.map_or(Journal::None { last: 0 }, |log| Journal::Log { log: Box::new(log), unwritten }),
             order: Order::new(opening),
             shared,
             feed,
@@ -169,6 +172,8 @@ impl Writer {
             Effect::ShowUnwritten(note) => self.show_unwritten(note),
             Effect::PassTime => self.feed.time(self.clock.at(wall_clock())),
             Effect::Drop { through } => self.drop_old(through),
+            // It would hold contracts of which the log says nothing.
+            Effect::TakeCheckpoint { .. } if self.journal.lacks_contracts() => self.order.tell(Event::CheckpointFailed),
             Effect::TakeCheckpoint { .. } => self.feed.checkpoint(Asked::new(self.back.messages.clone())),
             Effect::WriteCheckpoint { as_of } => {
                 let changes = std::mem::take(&mut self.taken);
@@ -314,17 +319,25 @@ impl Drop for Writer {
 
 /// Where accepted inputs are kept.
 enum Journal {
-    Log(Box<Log>),
-    /// Nowhere: accepted means queued, and nothing outlives the process.
-    None {
-        last: u64,
+    Log {
+        log: Box<Log>,
+        /// Nothing is appended before this.
+        unwritten: Option<Unwritten>,
     },
+    /// Nowhere: accepted means queued, and nothing outlives the process.
+    None { last: u64 },
 }
 
 impl Journal {
     fn append(&mut self, at: Timestamp, kind: Kind, body: &[u8]) -> Result<u64, truegreen_store::Error> {
         match self {
-            Journal::Log(log) => log.append(at, kind, body),
+            Journal::Log { log, unwritten } => {
+                if let Some(contracts) = unwritten {
+                    log.append(contracts.at, Kind::Contracts, &contracts.body)?;
+                    *unwritten = None;
+                }
+                log.append(at, kind, body)
+            }
             Journal::None { last } => {
                 *last += 1;
                 Ok(*last)
@@ -332,9 +345,14 @@ impl Journal {
         }
     }
 
+    /// Whether contracts are in force of which it does not tell.
+    fn lacks_contracts(&self) -> bool {
+        matches!(self, Journal::Log { unwritten: Some(_), .. })
+    }
+
     fn sync(&mut self) -> Result<(), truegreen_store::Error> {
         match self {
-            Journal::Log(log) => log.commit(),
+            Journal::Log { log, .. } => log.commit(),
             Journal::None { .. } => Ok(()),
         }
     }
@@ -342,7 +360,7 @@ impl Journal {
     /// Returns how many entries were dropped.
     fn drop_old(&mut self, through: u64) -> Result<u64, truegreen_store::Error> {
         match self {
-            Journal::Log(log) => Ok(log.enforce_retention_through(wall_clock(), through)?.entries),
+            Journal::Log { log, .. } => Ok(log.enforce_retention_through(wall_clock(), through)?.entries),
             Journal::None { .. } => Ok(0),
         }
     }
@@ -353,5 +371,26 @@ fn kind(signal: Signal) -> Kind {
         Signal::Traces => Kind::Traces,
         Signal::Logs => Kind::Logs,
         Signal::Metrics => Kind::Metrics,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contracts_that_found_no_room_stand_before_whatever_finds_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path(), truegreen_store::Options::default()).unwrap();
+        let unwritten = Some(Unwritten { at: Timestamp::from_secs(1), body: vec![1] });
+        let mut journal = Journal::Log { log: Box::new(log), unwritten };
+        assert!(journal.lacks_contracts());
+        assert_eq!(journal.append(Timestamp::from_secs(2), Kind::Resumed, &[]).unwrap(), 2);
+        assert_eq!(journal.append(Timestamp::from_secs(3), Kind::Traces, &[]).unwrap(), 3);
+        journal.sync().unwrap();
+        assert!(!journal.lacks_contracts());
+        let Journal::Log { log, .. } = journal else { panic!("it is one") };
+        let kinds: Vec<Kind> = log.read_from(0).map(|entry| entry.unwrap().kind).collect();
+        assert_eq!(kinds, [Kind::Contracts, Kind::Resumed, Kind::Traces]);
     }
 }

@@ -15,3 +15,4 @@ mod refusals;
 mod restart;
 mod startup;
 mod support;
+mod versions;

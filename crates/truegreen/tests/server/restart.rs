@@ -28,7 +28,7 @@ impl Served {
         }
     }
 
-    fn start_with(flows: &str, further: &[&str]) -> Served {
+    pub(crate) fn start_with(flows: &str, further: &[&str]) -> Served {
         let free = "127.0.0.1:0";
         let mut command = Command::new(env!("CARGO_BIN_EXE_truegreen"));
         command.args(["serve", "--flows", flows, "--grpc", free, "--http", free, "--web", free]).args(further);
@@ -42,16 +42,16 @@ impl Served {
         Served { child, _stdout: lines, http, web }
     }
 
-    fn post(&self, body: &[u8]) -> u16 {
+    pub(crate) fn post(&self, body: &[u8]) -> u16 {
         let request = agent().post(format!("{}/v1/traces", self.http)).header(PROTOBUF.0, PROTOBUF.1);
         read(request.send(body)).status
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         read(agent().get(format!("{}{path}", self.web)).call()).json()
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -64,13 +64,13 @@ impl Drop for Served {
     }
 }
 
-struct Place {
+pub(crate) struct Place {
     _dir: tempfile::TempDir,
-    flows: String,
-    data: String,
+    pub(crate) flows: String,
+    pub(crate) data: String,
 }
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let flows = dir.path().join("flows");
     std::fs::create_dir(&flows).unwrap();
@@ -104,7 +104,7 @@ fn what_was_acknowledged_survives_sigkill() {
     assert_eq!(books["completed"], 4, "{books}");
     assert_eq!(books["duplicates"], 0, "{books}");
     let journey = served.get("/api/v1/journeys/orders/o-7");
-    assert_eq!(journey["journeys"][0]["seen"][0]["sequence"], 7, "its evidence is where it was: {journey}");
+    assert_eq!(journey["journeys"][0]["seen"][0]["sequence"], 8, "its evidence is where it was: {journey}");
 }
 
 /// Scenario: SIGTERM, and a start after it. Guarantee: the log ends with a mark behind everything that was taken, and the
@@ -123,8 +123,8 @@ fn a_stop_in_order_leaves_a_mark() {
         truegreen_store::Log::open(std::path::Path::new(&place.data), truegreen_store::Options::default()).unwrap();
     let entries: Vec<_> = log.read_from(0).map(Result::unwrap).collect();
     let kinds: Vec<_> = entries.iter().map(|entry| entry.kind).collect();
-    assert_eq!(kinds, [Kind::Traces, Kind::Stopped, Kind::Resumed, Kind::Traces]);
-    assert_eq!(entries[2].body, entries[1].received_at.0.to_le_bytes(), "it listened until it stopped");
+    assert_eq!(kinds, [Kind::Contracts, Kind::Traces, Kind::Stopped, Kind::Resumed, Kind::Traces]);
+    assert_eq!(entries[3].body, entries[2].received_at.0.to_le_bytes(), "it listened until it stopped");
 }
 
 /// Scenario: a sender is in the middle of a body when we are asked to stop, and never ends it. Guarantee: it is told to
@@ -233,4 +233,13 @@ fn a_full_disk_asks_for_a_retry() {
     let ready = read(agent().get(format!("{}/readyz", served.web)).call());
     assert_eq!(ready.status, 503);
     assert_eq!(served.get("/api/v1/report")["flows"]["orders"]["entered"], 0);
+    drop(served);
+    // The contracts found no room either, and are the first to be written once there is some.
+    let mut served = Served::start(&place.flows, Some(&place.data));
+    assert_eq!(served.post(&placed("o-1", 1)), 200);
+    served.kill();
+    let log =
+        truegreen_store::Log::open(std::path::Path::new(&place.data), truegreen_store::Options::default()).unwrap();
+    let kinds: Vec<_> = log.read_from(0).map(|entry| entry.unwrap().kind).collect();
+    assert_eq!(kinds, [Kind::Contracts, Kind::Traces]);
 }

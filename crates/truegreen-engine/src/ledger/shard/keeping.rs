@@ -28,9 +28,23 @@ impl Shard {
         let index = self.insert(flow, key, age);
         case.timer = case.next_check;
         self.timers.set(case.timer, index);
-        case.passages.iter().for_each(|passage| self.enter(flow, passage));
+        for passage in &case.passages {
+            if let Some(hop) = passage.hop {
+                self.sums.make_room(flow, hop.before);
+            }
+            self.enter(flow, passage);
+        }
         self.pack_case(index, &case);
         Some(())
+    }
+
+    /// Marks the versions that have a case here.
+    pub(in super::super) fn mark_held(&self, held: &mut [bool]) {
+        for flow in self.slots.flows() {
+            if let Some(held) = held.get_mut(flow.0 as usize) {
+                *held = true;
+            }
+        }
     }
 
     /// After all cases are restored: puts them in order of age.
