@@ -114,19 +114,27 @@ fn tail(output: &Path) -> String {
 #[cfg(all(test, unix))]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::Service;
     use crate::Error;
-    use crate::config::{Orders, Role, ServiceConfig};
+    use crate::config::ServiceConfig;
+    use crate::plan::Plan;
+    use crate::{Fault, Setup};
 
     fn config(run_dir: &Path) -> ServiceConfig {
-        ServiceConfig {
+        let setup = Setup {
             otlp_endpoint: "http://127.0.0.1:1".into(),
-            run_dir: run_dir.to_owned(),
-            instance: "orders-1".into(),
-            version: "1".into(),
-            role: Role::Orders(Orders { bundles_carry_sku: true }),
-        }
+            data_dir: run_dir.to_owned(),
+            fault: Fault::None,
+            fixed: false,
+            rate_per_second: 1.0,
+            seed: 1,
+            load_for: Duration::from_secs(1),
+            exe: "/".into(),
+        };
+        let [_, orders, ..] = Plan { setup: &setup, run: "1", run_dir }.services();
+        orders
     }
 
     /// Scenario: the program is not the demo's own, or ends at once. Guarantee: an error with what it said, and no wait.

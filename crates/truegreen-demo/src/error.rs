@@ -60,7 +60,7 @@ pub enum Error {
         source: opentelemetry_otlp::ExporterBuildError,
     },
     /// `serve_role` was asked for a service that the demo does not have, or that its configuration is not for.
-    #[error("there is no service `{0}` in this configuration\nhint: one of storefront, orders, inventory")]
+    #[error("there is no service `{0}` in this configuration\nhint: one of storefront, orders, payments, inventory")]
     Role(String),
     /// A service did not come up.
     #[error("the demo's service {service} did not come up (waited for {waited:?} at most)\nits output: {output}")]
@@ -88,15 +88,55 @@ pub enum Error {
     /// The rate cannot be kept.
     #[error("a rate of {0} orders per second cannot be kept\nhint: more than 0, at most {max}", max = crate::load::MAX_RATE)]
     Rate(f64),
-    /// `fixed` repairs one fault only.
-    #[error("`fixed` has nothing to fix with the fault `{0}`\nhint: use it with `silent-skip`")]
+    /// There is no repaired code for this one.
+    #[error("`fixed` has nothing to fix with the fault `{0}`\nhint: use it with {names}", names = crate::Fault::names_with_a_fix())]
     NothingToFix(crate::Fault),
+    /// The producer refuses a message for its size.
+    #[error("a message of {bytes} bytes is over the limit of {limit}")]
+    MessageTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The producer's limit.
+        limit: usize,
+    },
+    /// The broker did not say whether it took a message.
+    #[error("no confirmation from the broker")]
+    Unconfirmed,
+    /// Another service of the demo answered otherwise than with success.
+    #[error("{service} answered {answer}")]
+    Refused {
+        /// Which one.
+        service: &'static str,
+        /// A status, or what kept it from answering.
+        answer: String,
+    },
     /// Not a fault of the demo.
     #[error("there is no fault `{0}`\nhint: one of {names}", names = crate::Fault::names())]
     UnknownFault(String),
 }
 
 impl Error {
+    /// As written in `error.type`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Error::Database { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+                "readonly"
+            }
+            Error::Database { .. } => "database",
+            Error::MessageTooLarge { .. } => "message_too_large",
+            Error::Unconfirmed => "timeout",
+            _ => "_OTHER",
+        }
+    }
+
+    /// SQLite's own number for it.
+    pub(crate) fn sqlite_code(&self) -> Option<i32> {
+        match self {
+            Error::Database { source, .. } => source.sqlite_error().map(|error| error.extended_code),
+            _ => None,
+        }
+    }
+
     pub(crate) fn database(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
         move |source| Error::Database { action, source }
     }

@@ -13,6 +13,16 @@ pub(crate) struct NewOrder {
     /// `web` or `app`.
     pub(crate) channel: String,
     pub(crate) articles: Vec<OrderedArticle>,
+    /// What is to be written on the card of a gift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) greeting: Option<String>,
+}
+
+impl NewOrder {
+    /// How it is paid: `gift_card` or `card`.
+    pub(crate) fn payment_method(&self) -> &'static str {
+        if self.kind == GIFT { GIFT_CARD } else { "card" }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,18 +35,30 @@ pub(crate) struct OrderedArticle {
 pub(crate) struct Article {
     pub(crate) name: &'static str,
     pub(crate) sku: &'static str,
+    pub(crate) price_cents: u32,
 }
 
 /// Everything that can be ordered; the last one only as a bundle.
 pub(crate) const CATALOGUE: [Article; 4] = [
-    Article { name: "mug", sku: "sku-1001" },
-    Article { name: "shirt", sku: "sku-1002" },
-    Article { name: "poster", sku: "sku-1003" },
-    Article { name: "starter bundle", sku: "sku-2001" },
+    Article { name: "mug", sku: "sku-1001", price_cents: 900 },
+    Article { name: "shirt", sku: "sku-1002", price_cents: 2500 },
+    Article { name: "poster", sku: "sku-1003", price_cents: 1200 },
+    Article { name: "starter bundle", sku: "sku-2001", price_cents: 9900 },
 ];
+
+/// The SKU of an article, if it can be ordered.
+pub(crate) fn sku_of(article: &str) -> Option<&'static str> {
+    CATALOGUE.iter().find(|known| known.name == article).map(|known| known.sku)
+}
 
 /// The kind of the rare orders.
 pub(crate) const BUNDLE: &str = "bundle";
+/// The kind of orders that are paid by gift card and can carry a greeting.
+pub(crate) const GIFT: &str = "gift";
+pub(crate) const GIFT_CARD: &str = "gift_card";
+/// Carriers of returns: of bundles, and of all else.
+pub(crate) const FREIGHT: &str = "freight";
+pub(crate) const PARCEL: &str = "parcel";
 /// Where all of the demo's stock lies.
 pub(crate) const WAREHOUSE: &str = "north";
 
@@ -47,6 +69,8 @@ pub(crate) struct StockEvent {
     pub(crate) order_id: String,
     pub(crate) warehouse: String,
     pub(crate) lines: Vec<EventLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) greeting: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -87,29 +111,39 @@ impl Unfit {
     }
 }
 
+/// How SKUs are written into events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SkuWriting {
+    /// Those of bundles at all.
+    pub(crate) of_bundles: bool,
+    /// Those of gifts in capital letters.
+    pub(crate) gifts_in_capitals: bool,
+}
+
 impl StockEvent {
-    /// What orders publishes for an order. Its articles are looked up in the catalogue; those of a bundle only if
-    /// `bundles_carry_sku`.
-    pub(crate) fn of(order: &NewOrder, bundles_carry_sku: bool) -> StockEvent {
-        let looked_up = order.kind != BUNDLE || bundles_carry_sku;
+    /// What orders publishes for an order, its articles looked up in the catalogue.
+    pub(crate) fn of(order: &NewOrder, writing: SkuWriting) -> StockEvent {
+        let sku = |article: &str| match sku_of(article) {
+            Some(_) if order.kind == BUNDLE && !writing.of_bundles => None,
+            Some(sku) if order.kind == GIFT && writing.gifts_in_capitals => Some(sku.to_ascii_uppercase()),
+            found => found.map(str::to_owned),
+        };
         let lines = order.articles.iter().map(|ordered| EventLine {
             article: ordered.article.clone(),
             quantity: ordered.quantity,
-            sku: CATALOGUE
-                .iter()
-                .find(|article| looked_up && article.name == ordered.article)
-                .map(|article| article.sku.to_owned()),
+            sku: sku(&ordered.article),
         });
         StockEvent {
             event_type: format!("{}_ordered", order.kind),
             order_id: order.order_id.clone(),
             warehouse: WAREHOUSE.to_owned(),
             lines: lines.collect(),
+            greeting: order.greeting.clone(),
         }
     }
 
-    /// What is to be taken from stock.
-    pub(crate) fn stock_lines(&self, warehouses: &[String]) -> Result<Vec<StockLine>, Unfit> {
+    /// What is to be taken from stock. `normalise`: by SKUs in small letters, whatever they came in.
+    pub(crate) fn stock_lines(&self, warehouses: &[String], normalise: bool) -> Result<Vec<StockLine>, Unfit> {
         if !warehouses.contains(&self.warehouse) {
             return Err(Unfit::UnknownWarehouse);
         }
@@ -117,9 +151,12 @@ impl StockEvent {
             return Err(Unfit::NoLines);
         }
         let stock_line = |line: &EventLine| {
-            let sku = line.sku.clone().ok_or(Unfit::MissingSku)?;
-            if !CATALOGUE.iter().any(|article| article.sku == sku) {
+            let mut sku = line.sku.clone().ok_or(Unfit::MissingSku)?;
+            if !CATALOGUE.iter().any(|article| article.sku.eq_ignore_ascii_case(&sku)) {
                 return Err(Unfit::UnknownSku);
+            }
+            if normalise {
+                sku.make_ascii_lowercase();
             }
             Ok(StockLine { sku, quantity: line.quantity })
         };

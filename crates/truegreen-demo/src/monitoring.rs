@@ -18,12 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What ordinary monitoring says.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct OrdinaryMonitoring {
-    /// storefront, orders, inventory.
+    /// storefront, orders, payments, inventory.
     pub services: Vec<ServiceHealth>,
     /// Checkouts answered with 201.
     pub checkouts_placed: u64,
     /// Checkouts answered otherwise, or not at all.
     pub checkouts_failed: u64,
+    /// Looks at products, changes of prices and returns that were answered with an error of the server's.
+    pub others_failed: u64,
+    /// Returns whose customer gave up waiting. Only the customer knows of these.
+    pub returns_unanswered: u64,
     /// Mean time to a checkout's answer, in milliseconds.
     pub checkout_mean_ms: Option<f64>,
     /// Longest time to a checkout's answer, in milliseconds.
@@ -41,11 +45,12 @@ impl OrdinaryMonitoring {
         rate
     }
 
-    /// Every health check of every service passed and no checkout failed. Queue depth has no say in it, as nobody
-    /// can tell a number that is right for all days.
+    /// Every health check of every service passed and no request was answered with an error. Queue depth has no say in
+    /// it, as nobody can tell a number that is right for all days; nor have customers who gave up, as nothing tells of
+    /// them.
     pub fn is_green(&self) -> bool {
         let passed = self.services.iter().all(|service| service.asked > 0 && service.passed == service.asked);
-        passed && self.checkouts_failed == 0
+        passed && self.checkouts_failed == 0 && self.others_failed == 0
     }
 }
 
@@ -85,7 +90,7 @@ impl Poller {
     /// `services`: name, address, process id.
     pub(crate) fn start(services: impl IntoIterator<Item = (&'static str, String, u32)>) -> Poller {
         let watch = |(service, url, pid)| Watched {
-            url: format!("{url}/health"),
+            url: format!("{url}/healthz"),
             pid,
             health: ServiceHealth { service, asked: 0, passed: 0, healthy: false, cpu_percent: None },
             queue_depth: None,
@@ -95,7 +100,7 @@ impl Poller {
         let (stop, stopped) = mpsc::channel();
         let theirs = Arc::clone(&watched);
         let thread = std::thread::spawn(move || {
-            let agent = http::agent(PATIENCE);
+            let agent = http::agent(Some(PATIENCE));
             loop {
                 ask_all(&agent, &theirs);
                 if stopped.recv_timeout(ASK_EVERY) != Err(RecvTimeoutError::Timeout) {

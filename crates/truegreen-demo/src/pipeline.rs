@@ -1,22 +1,20 @@
 //! The orchestrator: starts the services, places the load, watches as an ordinary dashboard would, and stops them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::child::Service;
-use crate::config::{INVENTORY, Inventory, ORDERS, Orders, Role, STOREFRONT, ServiceConfig, Storefront, Unusable};
-use crate::event::WAREHOUSE;
+use crate::config::SERVICES;
 use crate::load::{self, Customers, Load, LoadSummary, Mix, Progress};
 use crate::monitoring::{self, OrdinaryMonitoring, Poller};
+use crate::peers::Peers;
+use crate::plan::Plan;
 use crate::truth::Truth;
 use crate::{Error, Fault, database, http};
 
-/// With [`Fault::NobodyConsuming`], how many messages are consumed before the loop ends.
-const CONSUMED_BEFORE_THE_END: u64 = 5;
-/// With [`Fault::DeadExporter`], how long telemetry gets through after the first message.
-const EXPORTER_LIVES_MS: u64 = 5_000;
 /// How long a started service may take to answer its health check.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(15);
 /// How often a wait looks again.
@@ -35,7 +33,7 @@ pub struct Setup {
     pub data_dir: PathBuf,
     /// What is broken.
     pub fault: Fault,
-    /// With [`Fault::SilentSkip`] only: inventory is repaired, and refuses loudly what it skipped before.
+    /// Runs the repaired code against the same trouble; only for faults that [`Fault::can_be_fixed`].
     pub fixed: bool,
     /// Orders per second.
     pub rate_per_second: f64,
@@ -51,9 +49,8 @@ pub struct Setup {
 pub struct Pipeline {
     setup: Setup,
     run_dir: PathBuf,
-    storefront: Service,
-    orders: Service,
-    inventory: Service,
+    /// storefront, orders, payments, inventory.
+    services: [Service; 4],
     poller: Poller,
     customers: Arc<Customers>,
     placed_before: u64,
@@ -66,7 +63,7 @@ impl Pipeline {
     /// The set-up makes no sense, its files cannot be written, or a service does not come up.
     pub async fn start(setup: Setup) -> Result<Pipeline, Error> {
         load::planned(setup.rate_per_second, setup.load_for)?;
-        if setup.fixed && setup.fault != Fault::SilentSkip {
+        if setup.fixed && !setup.fault.can_be_fixed() {
             return Err(Error::NothingToFix(setup.fault));
         }
         let run = format!("{:08x}", fastrand::u32(..));
@@ -75,20 +72,22 @@ impl Pipeline {
         let run_dir = run_dir.canonicalize().map_err(Error::file("find", &run_dir))?;
         drop(database::create(&database::path_in(&run_dir))?);
 
-        let plan = Plan { setup: &setup, run: &run, run_dir: &run_dir };
-        let (orders_config, inventory_config) = (plan.orders(), plan.inventory());
-        let (orders, inventory) = tokio::try_join!(
-            Service::start(&setup.exe, &orders_config),
-            Service::start(&setup.exe, &inventory_config),
+        let [storefront, orders, payments, inventory] = Plan { setup: &setup, run: &run, run_dir: &run_dir }.services();
+        let (storefront, orders, payments, inventory) = tokio::try_join!(
+            Service::start(&setup.exe, &storefront),
+            Service::start(&setup.exe, &orders),
+            Service::start(&setup.exe, &payments),
+            Service::start(&setup.exe, &inventory),
         )?;
-        let storefront = Service::start(&setup.exe, &plan.storefront(orders.url())).await?;
-        let services = [&storefront, &orders, &inventory];
-        for service in services {
+        let services = [storefront, orders, payments, inventory];
+        let addresses = services.iter().map(|service| (service.name, service.url()));
+        Peers::write(&run_dir, &addresses.collect::<BTreeMap<_, _>>())?;
+        for service in &services {
             wait_until_healthy(service).await?;
         }
-        let poller = Poller::start(services.map(|service| (service.name, service.url(), service.pid)));
+        let poller = Poller::start(services.iter().map(|service| (service.name, service.url(), service.pid)));
         let customers = Arc::new(Customers::default());
-        Ok(Pipeline { run_dir, storefront, orders, inventory, poller, customers, placed_before: 0, setup })
+        Ok(Pipeline { run_dir, services, poller, customers, placed_before: 0, setup })
     }
 
     /// Places orders at the rate and for the time of the set-up, and tells `progress` about four times a second.
@@ -104,7 +103,8 @@ impl Pipeline {
             mix: Mix { seed: self.setup.seed },
             rate_per_second: self.setup.rate_per_second,
             planned,
-            checkout_url: format!("{}/checkout", self.storefront.url()),
+            storefront: self.storefront().url(),
+            inventory: self.inventory().url(),
             customers: Arc::clone(&self.customers),
         };
         load.run(first, progress).await
@@ -121,6 +121,8 @@ impl Pipeline {
             services,
             checkouts_placed: placed,
             checkouts_failed: failed,
+            others_failed: self.customers.others_failed.load(Ordering::Relaxed),
+            returns_unanswered: self.customers.returns_unanswered.load(Ordering::Relaxed),
             checkout_mean_ms: mean_us.map(ms),
             checkout_slowest_ms: (slowest_us > 0).then(|| ms(slowest_us)),
             queue_depth,
@@ -132,7 +134,7 @@ impl Pipeline {
         let started = Instant::now();
         let mut last = (started, None);
         while started.elapsed() < SETTLE_AT_MOST && last.0.elapsed() < STILL {
-            let depth = health(&self.inventory).await.and_then(|health| health.queue_depth);
+            let depth = health(self.inventory()).await.and_then(|health| health.queue_depth);
             if depth == Some(0) {
                 return;
             }
@@ -149,9 +151,9 @@ impl Pipeline {
     /// A service had ended before, failed, or had to be killed.
     pub async fn stop(self) -> Result<(), Error> {
         drop(self.poller);
-        let (storefront, orders, inventory) =
-            tokio::join!(self.storefront.stop(), self.orders.stop(), self.inventory.stop());
-        storefront.and(orders).and(inventory)
+        let [storefront, orders, payments, inventory] = self.services.map(Service::stop);
+        let (storefront, orders, payments, inventory) = tokio::join!(storefront, orders, payments, inventory);
+        storefront.and(orders).and(payments).and(inventory)
     }
 
     /// What the services really did so far.
@@ -159,7 +161,7 @@ impl Pipeline {
     /// # Errors
     /// A truth file does not read.
     pub fn truth(&self) -> Result<Truth, Error> {
-        Truth::read(&self.run_dir, &[STOREFRONT, ORDERS, INVENTORY])
+        Truth::read(&self.run_dir, &SERVICES)
     }
 
     /// Where this run's database, truth files and the services' output are.
@@ -167,53 +169,19 @@ impl Pipeline {
         &self.run_dir
     }
 
-    /// The process ids of the services, by name: storefront, orders, inventory.
-    pub fn pids(&self) -> [(&'static str, u32); 3] {
-        [&self.storefront, &self.orders, &self.inventory].map(|service| (service.name, service.pid))
-    }
-}
-
-/// Turns a set-up into what each service is told.
-struct Plan<'a> {
-    setup: &'a Setup,
-    run: &'a str,
-    run_dir: &'a Path,
-}
-
-impl Plan<'_> {
-    fn storefront(&self, orders_url: String) -> ServiceConfig {
-        self.service("3.2.0", Role::Storefront(Storefront { orders_url, run: self.run.to_owned() }))
+    /// The process ids of the services, by name: storefront, orders, payments, inventory.
+    pub fn pids(&self) -> [(&'static str, u32); 4] {
+        self.services.each_ref().map(|service| (service.name, service.pid))
     }
 
-    fn orders(&self) -> ServiceConfig {
-        // The release that leaves the field out.
-        let bundles_carry_sku = self.setup.fault != Fault::SilentSkip;
-        let version = if bundles_carry_sku { "1.8.1" } else { "1.9.0" };
-        self.service(version, Role::Orders(Orders { bundles_carry_sku }))
+    fn storefront(&self) -> &Service {
+        let [storefront, ..] = &self.services;
+        storefront
     }
 
-    fn inventory(&self) -> ServiceConfig {
-        let fault = self.setup.fault;
-        let skips = fault == Fault::SilentSkip && !self.setup.fixed;
-        // All-rejected: a release that lost its list of warehouses knows none.
-        let warehouses = if fault == Fault::AllRejected { Vec::new() } else { vec![WAREHOUSE.to_owned()] };
-        let role = Inventory {
-            unusable: if skips { Unusable::Skip } else { Unusable::Refuse },
-            warehouses,
-            stop_consuming_after: (fault == Fault::NobodyConsuming).then_some(CONSUMED_BEFORE_THE_END),
-            exporter_dies_after_ms: (fault == Fault::DeadExporter).then_some(EXPORTER_LIVES_MS),
-        };
-        self.service(if skips { "2.4.0" } else { "2.4.1" }, Role::Inventory(role))
-    }
-
-    fn service(&self, version: &str, role: Role) -> ServiceConfig {
-        ServiceConfig {
-            otlp_endpoint: self.setup.otlp_endpoint.clone(),
-            run_dir: self.run_dir.to_owned(),
-            instance: format!("{}-{}", role.name(), self.run),
-            version: version.to_owned(),
-            role,
-        }
+    fn inventory(&self) -> &Service {
+        let [.., inventory] = &self.services;
+        inventory
     }
 }
 
@@ -229,8 +197,8 @@ async fn wait_until_healthy(service: &Service) -> Result<(), Error> {
 }
 
 async fn health(service: &Service) -> Option<http::Health> {
-    let url = format!("{}/health", service.url());
-    let answer = tokio::task::spawn_blocking(move || monitoring::ask(&http::agent(LOOK_EVERY * 20), &url));
+    let url = format!("{}/healthz", service.url());
+    let answer = tokio::task::spawn_blocking(move || monitoring::ask(&http::agent(Some(LOOK_EVERY * 20)), &url));
     answer.await.ok().flatten()
 }
 

@@ -1,6 +1,7 @@
 //! A small durable queue in a table: messages are ready, leased to one consumer for a while, or acknowledged.
 //!
-//! Delivery is at least once: a lease that expires makes its message claimable again.
+//! Delivery is at least once: a lease that expires makes its message claimable again. Messages that concern the same
+//! thing are in the same partition of their topic, and a partition is claimed oldest first.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,14 +10,33 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Error;
 
-/// The queue's only topic.
-pub(crate) const STOCK_EVENTS: &str = "stock-events";
+/// Where messages of one sort go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: &'static str,
+    pub(crate) partitions: u8,
+}
+
+/// What was ordered, for inventory.
+pub(crate) const STOCK_EVENTS: Topic = Topic { name: "stock-events", partitions: 3 };
+/// What changed about a product, for whoever keeps a copy.
+pub(crate) const STOCK_CHANGES: Topic = Topic { name: "stock-changes", partitions: 1 };
+
+impl Topic {
+    /// The partition of all messages that concern `what`.
+    pub(crate) fn partition_of(self, what: &str) -> u8 {
+        let sum = what.bytes().fold(0_u8, u8::wrapping_add);
+        sum % self.partitions
+    }
+}
+
 /// How long a consumer may work on one message before it is delivered again.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// A message as published.
 pub(crate) struct Publication<'a> {
-    pub(crate) topic: &'a str,
+    pub(crate) topic: Topic,
+    pub(crate) partition: u8,
     /// What it is about: the order's id.
     pub(crate) key: &'a str,
     pub(crate) headers: &'a HashMap<String, String>,
@@ -27,6 +47,7 @@ pub(crate) struct Publication<'a> {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) id: i64,
+    pub(crate) partition: u8,
     pub(crate) key: String,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
@@ -40,32 +61,44 @@ pub(crate) fn publish(connection: &Connection, message: &Publication<'_>) -> Res
         .map_err(|source| Error::Encode { what: "the headers of a message", source })?;
     connection
         .query_row(
-            "INSERT INTO queue (topic, key, headers, body) VALUES (?1, ?2, ?3, ?4) RETURNING id",
-            params![message.topic, message.key, headers, message.body],
+            "INSERT INTO queue (topic, partition, key, headers, body) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
+            params![message.topic.name, message.partition, message.key, headers, message.body],
             |row| row.get(0),
         )
         .map_err(Error::database("publish a message"))
 }
 
-/// Leases the oldest message that is ready, or whose lease has expired, until `now_ms + lease`.
+/// Leases the oldest message of a partition that is ready, or whose lease has expired, until `now_ms + lease`.
 pub(crate) fn claim(
     connection: &Connection,
-    topic: &str,
+    topic: Topic,
+    partition: u8,
     now_ms: i64,
     lease: Duration,
 ) -> Result<Option<Delivery>, Error> {
+    // Looked for before it is taken: a statement that writes needs the database's only write lock, also in vain.
+    let found = connection
+        .query_row(
+            "SELECT id FROM queue WHERE topic = ?1 AND partition = ?2 AND state <> 'acked'
+             AND (state = 'ready' OR lease_until_ms <= ?3) ORDER BY id LIMIT 1",
+            params![topic.name, partition, now_ms],
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()
+        .map_err(Error::database("look for a message"))?;
+    let Some(id) = found else { return Ok(None) };
     let until_ms = now_ms.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
     connection
         .query_row(
             "UPDATE queue SET state = 'leased', deliveries = deliveries + 1, lease_until_ms = ?3
-             WHERE id = (SELECT id FROM queue WHERE topic = ?1 AND state <> 'acked'
-                         AND (state = 'ready' OR lease_until_ms <= ?2) ORDER BY id LIMIT 1)
+             WHERE id = ?1 AND (state = 'ready' OR (state = 'leased' AND lease_until_ms <= ?2))
              RETURNING id, key, headers, body, deliveries",
-            params![topic, now_ms, until_ms],
+            params![id, now_ms, until_ms],
             |row| {
                 let headers: String = row.get(2)?;
                 Ok(Delivery {
                     id: row.get(0)?,
+                    partition,
                     key: row.get(1)?,
                     // Headers that do not read carry no trace context; the message itself is still good.
                     headers: serde_json::from_str(&headers).unwrap_or_default(),
@@ -76,6 +109,18 @@ pub(crate) fn claim(
         )
         .optional()
         .map_err(Error::database("claim a message"))
+}
+
+/// Puts a delivery back: it is ready again, in its old place. False if its lease had expired.
+pub(crate) fn put_back(connection: &Connection, delivery: &Delivery) -> Result<bool, Error> {
+    let changed = connection
+        .execute(
+            "UPDATE queue SET state = 'ready', lease_until_ms = NULL
+             WHERE id = ?1 AND deliveries = ?2 AND state = 'leased'",
+            params![delivery.id, delivery.deliveries],
+        )
+        .map_err(Error::database("put a message back"))?;
+    Ok(changed == 1)
 }
 
 /// Acknowledges a delivery. False if its lease had expired and the message was delivered again since.
@@ -91,9 +136,9 @@ pub(crate) fn acknowledge(connection: &Connection, delivery: &Delivery) -> Resul
 }
 
 /// Messages that are not acknowledged yet.
-pub(crate) fn depth(connection: &Connection, topic: &str) -> Result<u64, Error> {
+pub(crate) fn depth(connection: &Connection, topic: Topic) -> Result<u64, Error> {
     let open: i64 = connection
-        .query_row("SELECT count(*) FROM queue WHERE topic = ?1 AND state <> 'acked'", [topic], |row| row.get(0))
+        .query_row("SELECT count(*) FROM queue WHERE topic = ?1 AND state <> 'acked'", [topic.name], |row| row.get(0))
         .map_err(Error::database("count the open messages"))?;
     Ok(open.unsigned_abs())
 }
@@ -105,7 +150,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{Publication, STOCK_EVENTS, acknowledge, claim, depth, publish};
+    use super::{Publication, STOCK_EVENTS, acknowledge, claim, depth, publish, put_back};
     use crate::database;
 
     const LEASE: Duration = Duration::from_millis(100);
@@ -115,7 +160,7 @@ mod tests {
         let connection = database::create(&database::path_in(dir.path())).unwrap();
         for key in keys {
             let headers = HashMap::from([("traceparent".to_owned(), format!("of {key}"))]);
-            let message = Publication { topic: STOCK_EVENTS, key, headers: &headers, body: "{}" };
+            let message = Publication { topic: STOCK_EVENTS, partition: 0, key, headers: &headers, body: "{}" };
             publish(&connection, &message).unwrap();
         }
         (dir, connection)
@@ -124,29 +169,29 @@ mod tests {
     #[test]
     fn messages_are_claimed_once_and_in_order() {
         let (_dir, queue) = queue_of(&["a", "b"]);
-        let first = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
-        let second = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
+        let first = claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap();
+        let second = claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap();
         assert_eq!((first.key.as_str(), second.key.as_str()), ("a", "b"));
         assert_eq!(first.headers["traceparent"], "of a");
-        assert!(claim(&queue, STOCK_EVENTS, 1_099, LEASE).unwrap().is_none());
+        assert!(claim(&queue, STOCK_EVENTS, 0, 1_099, LEASE).unwrap().is_none());
         assert_eq!(depth(&queue, STOCK_EVENTS).unwrap(), 2, "leased messages are still open");
     }
 
     #[test]
     fn an_acknowledged_message_never_comes_back() {
         let (_dir, queue) = queue_of(&["a"]);
-        let delivery = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
+        let delivery = claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap();
         assert!(acknowledge(&queue, &delivery).unwrap());
         assert!(!acknowledge(&queue, &delivery).unwrap());
-        assert!(claim(&queue, STOCK_EVENTS, i64::MAX, LEASE).unwrap().is_none());
+        assert!(claim(&queue, STOCK_EVENTS, 0, i64::MAX, LEASE).unwrap().is_none());
         assert_eq!(depth(&queue, STOCK_EVENTS).unwrap(), 0);
     }
 
     #[test]
     fn an_expired_lease_delivers_again_and_its_old_holder_cannot_acknowledge() {
         let (_dir, queue) = queue_of(&["a"]);
-        let lost = claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap();
-        let again = claim(&queue, STOCK_EVENTS, 1_100, LEASE).unwrap().unwrap();
+        let lost = claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap();
+        let again = claim(&queue, STOCK_EVENTS, 0, 1_100, LEASE).unwrap().unwrap();
         assert_eq!((again.id, again.deliveries), (lost.id, 2));
         assert!(!acknowledge(&queue, &lost).unwrap(), "the lease is no longer its own");
         assert!(acknowledge(&queue, &again).unwrap());
@@ -158,7 +203,7 @@ mod tests {
         let second = database::open(&database::path_in(dir.path())).unwrap();
         let mut keys = Vec::new();
         for queue in [&first, &second, &first] {
-            keys.push(claim(queue, STOCK_EVENTS, 1_000, LEASE).unwrap().unwrap().key);
+            keys.push(claim(queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap().key);
         }
         assert_eq!(keys, ["a", "b", "c"]);
     }
@@ -168,8 +213,27 @@ mod tests {
         let (_dir, mut queue) = queue_of(&[]);
         let transaction = database::begin(&mut queue).unwrap();
         let headers = HashMap::new();
-        publish(&transaction, &Publication { topic: STOCK_EVENTS, key: "a", headers: &headers, body: "{}" }).unwrap();
+        publish(
+            &transaction,
+            &Publication { topic: STOCK_EVENTS, partition: 0, key: "a", headers: &headers, body: "{}" },
+        )
+        .unwrap();
         drop(transaction);
-        assert!(claim(&queue, STOCK_EVENTS, 1_000, LEASE).unwrap().is_none());
+        assert!(claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_put_back_keeps_its_place_and_holds_up_its_partition_only() {
+        let (_dir, queue) = queue_of(&["a", "b"]);
+        let headers = HashMap::new();
+        let elsewhere = Publication { topic: STOCK_EVENTS, partition: 1, key: "c", headers: &headers, body: "{}" };
+        publish(&queue, &elsewhere).unwrap();
+        for _ in 0..2 {
+            let delivery = claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap();
+            assert_eq!(delivery.key, "a");
+            assert!(put_back(&queue, &delivery).unwrap());
+            assert!(!put_back(&queue, &delivery).unwrap());
+        }
+        assert_eq!(claim(&queue, STOCK_EVENTS, 1, 1_000, LEASE).unwrap().unwrap().key, "c");
     }
 }

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::logs::Severity;
 use tokio::sync::{Notify, watch};
 
 use crate::config::{Role, ServiceConfig};
-use crate::relay::{self, Fuse};
+use crate::relay;
 use crate::telemetry::{Event, Telemetry};
-use crate::{Error, inventory, orders, storefront};
+use crate::{Error, inventory, orders, payments, storefront};
 
 /// Becomes true once, when the service is asked to stop.
 #[derive(Clone)]
@@ -26,11 +25,18 @@ impl Stop {
     pub(crate) fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
+
+    /// Asked for by the sender.
+    #[cfg(test)]
+    pub(crate) fn by(asked: watch::Receiver<bool>) -> Stop {
+        Stop(asked)
+    }
 }
 
 /// What the hidden subcommand `demo-service <role> --config <file>` runs: one service of the pipeline, until standard
 /// input ends (its orchestrator is gone or wants it to stop), SIGTERM or SIGINT. Its port is the first line of standard
-/// output. Needs a multi-threaded tokio runtime.
+/// output. Needs a multi-threaded tokio runtime, which is to be shut down in the background: requests that never end
+/// are part of the demo.
 ///
 /// # Errors
 /// The configuration does not read or is for another role, or the service cannot serve.
@@ -41,7 +47,7 @@ pub async fn serve_role(role: &str, config: &Path) -> Result<(), Error> {
     }
     let stop = stop_requests();
     let fuse = Arc::new(Notify::new());
-    let endpoint = telemetry_endpoint(&config, &fuse).await?;
+    let endpoint = relay::start(&config.otlp_endpoint, config.export.road, Arc::clone(&fuse)).await?;
     let telemetry = Telemetry::start(&config, &endpoint)?;
     let started = Event {
         name: "service.started",
@@ -53,19 +59,11 @@ pub async fn serve_role(role: &str, config: &Path) -> Result<(), Error> {
     let served = match &config.role {
         Role::Storefront(own) => storefront::serve(&config, own, &telemetry, stop).await,
         Role::Orders(own) => orders::serve(&config, own, &telemetry, stop).await,
+        Role::Payments(own) => payments::serve(&config, own, &telemetry, stop).await,
         Role::Inventory(own) => inventory::serve(&config, own, &telemetry, stop, fuse).await,
     };
     telemetry.stop().await?;
     served
-}
-
-async fn telemetry_endpoint(config: &ServiceConfig, fuse: &Fuse) -> Result<String, Error> {
-    match &config.role {
-        Role::Inventory(crate::config::Inventory { exporter_dies_after_ms: Some(after_ms), .. }) => {
-            relay::start(&config.otlp_endpoint, Duration::from_millis(*after_ms), Arc::clone(fuse)).await
-        }
-        _ => Ok(config.otlp_endpoint.clone()),
-    }
 }
 
 fn stop_requests() -> Stop {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What became of all orders of one run.
+/// What became of all orders of one run, and what else went wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Truth {
     /// Orders that were accepted.
@@ -22,21 +22,54 @@ pub struct Truth {
     pub rejected: BTreeMap<String, u64>,
     /// Orders whose stock was updated.
     pub updated: u64,
+    /// Ids of lost orders whose stock counts as updated although no row was. Sorted.
+    pub missed: Vec<String>,
+    /// Ids of orders whose stock was taken more than once. Sorted.
+    pub taken_twice: Vec<String>,
+    /// Ids of orders that were accepted and not paid. Sorted.
+    pub unpaid: Vec<String>,
+    /// Payments refused for their token.
+    pub refused_tokens: u64,
+    /// Returns that were begun.
+    pub returns: u64,
+    /// Ids of orders whose return was begun and never came to an end. Sorted.
+    pub unfinished_returns: Vec<String>,
+    /// Times that a product was shown.
+    pub reads: u64,
+    /// Of these, with a price that had been changed more than a second before.
+    pub stale_reads: u64,
 }
 
-/// One thing that a service did with one order.
+/// One thing that a service did. Times are the machine's, whatever the service's own clock says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "did", rename_all = "snake_case")]
 pub(crate) enum Deed {
-    /// The storefront accepted it.
+    /// The storefront accepted an order.
     Entered { order: String },
-    /// Its stock was updated, and that is committed.
-    Updated { order: String },
+    /// Its stock was updated, and that is committed. No rows: it had been before.
+    Updated { order: String, rows: u64 },
+    /// Its stock was to be updated, and no row matched.
+    Missed { order: String },
     /// It was acknowledged without doing anything.
     Skipped { order: String },
     /// It was refused.
     Rejected { order: String, reason: String },
+    /// It was accepted without having been paid, or its payment was not written down.
+    Unpaid { order: String },
+    /// Its payment was refused for the token that came with it.
+    TokenRefused { order: String },
+    /// Its return was begun.
+    ReturnBegun { order: String },
+    /// Its return came to an end, good or bad.
+    ReturnEnded { order: String },
+    /// A customer was shown this version of a product.
+    Served { sku: String, version: u64, at_ms: i64 },
+    /// The price changed with this version.
+    Repriced { sku: String, version: u64, at_ms: i64 },
 }
+
+/// How long a change may take to reach the customers.
+const STALE_AFTER_MS: i64 = 1_000;
 
 /// The truth file of one service, open for appending.
 #[derive(Debug)]
@@ -73,27 +106,82 @@ impl Truth {
     }
 
     fn of(deeds: Vec<Deed>) -> Truth {
-        let mut entered = BTreeSet::new();
-        let mut updated = BTreeSet::new();
-        let mut rejected = BTreeMap::new();
-        for deed in deeds {
-            match deed {
-                Deed::Entered { order } => drop(entered.insert(order)),
-                Deed::Updated { order } => drop(updated.insert(order)),
-                Deed::Rejected { order, reason } => drop(rejected.insert(order, reason)),
-                // Being skipped is no end: an order that is only skipped is lost.
-                Deed::Skipped { .. } => {}
+        let mut told = Told::default();
+        deeds.into_iter().for_each(|deed| told.add(deed));
+        told.sum()
+    }
+}
+
+/// What the services told, by order or product.
+#[derive(Default)]
+struct Told {
+    entered: BTreeSet<String>,
+    /// How often the stock was really reduced.
+    updated: BTreeMap<String, u64>,
+    missed: BTreeSet<String>,
+    rejected: BTreeMap<String, String>,
+    unpaid: BTreeSet<String>,
+    refused_tokens: u64,
+    returns: u64,
+    unfinished_returns: BTreeSet<String>,
+    served: Vec<(String, u64, i64)>,
+    /// When each version came to be.
+    repriced: BTreeMap<String, BTreeMap<u64, i64>>,
+}
+
+impl Told {
+    fn add(&mut self, deed: Deed) {
+        match deed {
+            Deed::Entered { order } => drop(self.entered.insert(order)),
+            Deed::Updated { order, rows } => *self.updated.entry(order).or_default() += u64::from(rows > 0),
+            Deed::Missed { order } => drop(self.missed.insert(order)),
+            // Being skipped is no end: an order that is only skipped is lost.
+            Deed::Skipped { .. } => {}
+            Deed::Rejected { order, reason } => drop(self.rejected.insert(order, reason)),
+            Deed::Unpaid { order } => drop(self.unpaid.insert(order)),
+            Deed::TokenRefused { .. } => self.refused_tokens += 1,
+            Deed::ReturnBegun { order } => {
+                self.returns += 1;
+                self.unfinished_returns.insert(order);
+            }
+            Deed::ReturnEnded { order } => drop(self.unfinished_returns.remove(&order)),
+            Deed::Served { sku, version, at_ms } => self.served.push((sku, version, at_ms)),
+            Deed::Repriced { sku, version, at_ms } => {
+                self.repriced.entry(sku).or_default().insert(version, at_ms);
             }
         }
+    }
+
+    fn sum(mut self) -> Truth {
         // Delivered twice, refused once and updated once: the update is what counts.
-        rejected.retain(|order, _| !updated.contains(order));
-        let mut truth = Truth { entered: entered.len() as u64, updated: updated.len() as u64, ..Truth::default() };
-        truth.lost =
-            entered.into_iter().filter(|order| !updated.contains(order) && !rejected.contains_key(order)).collect();
-        for reason in rejected.into_values() {
-            *truth.rejected.entry(reason).or_default() += 1;
+        self.rejected.retain(|order, _| !self.updated.contains_key(order));
+        let ended = |order: &String| self.updated.contains_key(order) || self.rejected.contains_key(order);
+        let lost: Vec<String> = self.entered.iter().filter(|order| !ended(order)).cloned().collect();
+        let mut rejected = BTreeMap::new();
+        for reason in self.rejected.values() {
+            *rejected.entry(reason.clone()).or_default() += 1;
         }
-        truth
+        let stale = self.served.iter().filter(|(sku, version, at_ms)| self.is_stale(sku, *version, *at_ms)).count();
+        Truth {
+            entered: self.entered.len() as u64,
+            missed: lost.iter().filter(|order| self.missed.contains(*order)).cloned().collect(),
+            lost,
+            rejected,
+            updated: self.updated.len() as u64,
+            taken_twice: self.updated.iter().filter(|(_, times)| **times > 1).map(|(order, _)| order.clone()).collect(),
+            unpaid: self.unpaid.intersection(&self.entered).cloned().collect(),
+            refused_tokens: self.refused_tokens,
+            returns: self.returns,
+            unfinished_returns: self.unfinished_returns.iter().cloned().collect(),
+            reads: self.served.len() as u64,
+            stale_reads: stale as u64,
+        }
+    }
+
+    fn is_stale(&self, sku: &str, version: u64, at_ms: i64) -> bool {
+        // The one that took its place; the next after it came later still.
+        let next = self.repriced.get(sku).and_then(|versions| versions.range(version + 1..).next());
+        next.is_some_and(|(_, changed_ms)| at_ms - changed_ms > STALE_AFTER_MS)
     }
 }
 
@@ -136,8 +224,8 @@ mod tests {
         for n in 1..=5 {
             storefront.record(&Deed::Entered { order: order(n) }).unwrap();
         }
-        inventory.record(&Deed::Updated { order: order(1) }).unwrap();
-        inventory.record(&Deed::Updated { order: order(1) }).unwrap();
+        inventory.record(&Deed::Updated { order: order(1), rows: 1 }).unwrap();
+        inventory.record(&Deed::Updated { order: order(1), rows: 0 }).unwrap();
         inventory.record(&Deed::Skipped { order: order(2) }).unwrap();
         inventory.record(&Deed::Rejected { order: order(3), reason: "missing_sku".into() }).unwrap();
         inventory.record(&Deed::Rejected { order: order(4), reason: "missing_sku".into() }).unwrap();
@@ -147,8 +235,38 @@ mod tests {
             lost: vec![order(2), order(5)],
             rejected: BTreeMap::from([("missing_sku".to_owned(), 2)]),
             updated: 1,
+            ..Truth::default()
         };
         assert_eq!(truth, expected);
+    }
+
+    #[test]
+    fn what_else_went_wrong_is_counted() {
+        let at = |version, at_ms| Deed::Served { sku: "mug".into(), version, at_ms };
+        let truth = Truth::of(vec![
+            Deed::Entered { order: order(1) },
+            Deed::Entered { order: order(2) },
+            Deed::Updated { order: order(1), rows: 1 },
+            Deed::Updated { order: order(1), rows: 1 },
+            Deed::Missed { order: order(2) },
+            Deed::Unpaid { order: order(2) },
+            Deed::Unpaid { order: "ord-never-entered".into() },
+            Deed::TokenRefused { order: order(3) },
+            Deed::ReturnBegun { order: order(1) },
+            Deed::ReturnBegun { order: order(2) },
+            Deed::ReturnEnded { order: order(1) },
+            Deed::Repriced { sku: "mug".into(), version: 2, at_ms: 10_000 },
+            Deed::Repriced { sku: "mug".into(), version: 3, at_ms: 20_000 },
+            at(1, 9_999),
+            at(1, 11_000),
+            at(1, 11_001),
+            at(2, 20_000),
+            at(3, 60_000),
+        ]);
+        assert_eq!((truth.taken_twice, truth.lost, truth.missed), (vec![order(1)], vec![order(2)], vec![order(2)]));
+        assert_eq!((truth.unpaid, truth.refused_tokens), (vec![order(2)], 1));
+        assert_eq!((truth.returns, truth.unfinished_returns), (2, vec![order(2)]));
+        assert_eq!((truth.reads, truth.stale_reads), (5, 1));
     }
 
     #[test]

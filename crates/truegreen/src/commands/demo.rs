@@ -28,16 +28,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Break a small pipeline silently, and see it found
 ///
-/// Starts a shop of three real services (storefront, orders, inventory) with a queue and a database, lets customers
-/// order, and breaks it in a way that no dashboard shows. Then says what Truegreen found, what ordinary monitoring
-/// says of the same time, and what really happened. Everything runs on this machine, on free ports, and is gone
-/// afterwards.
+/// Starts a shop of four real services (storefront, orders, payments, inventory) with a queue, a cache and databases,
+/// lets customers order, and breaks it in a way that no dashboard shows. Then says what Truegreen found, what ordinary
+/// monitoring says of the same time, and what really happened. Everything runs on this machine, on free ports, and is
+/// gone afterwards.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// What is broken: none, silent-skip, all-rejected, nobody-consuming or dead-exporter
-    #[arg(long, value_name = "FAULT", default_value_t = Fault::SilentSkip)]
+    /// What is broken
+    #[arg(long, value_name = "FAULT", default_value_t = Fault::SilentSkip, long_help = faults())]
     fault: Fault,
-    /// With silent-skip: run the repaired consumer, which refuses loudly what it skipped before
+    /// Run the repaired code against the same trouble
     #[arg(long)]
     fixed: bool,
     /// How long customers order
@@ -58,6 +58,15 @@ pub(super) struct Args {
     /// Keep contract, database and logs of the services in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+/// All faults, for the help.
+fn faults() -> String {
+    let mut text = "What is broken:".to_owned();
+    for fault in Fault::ALL {
+        text.push_str(&format!("\n- {fault}: {}", fault.describe()));
+    }
+    text
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {

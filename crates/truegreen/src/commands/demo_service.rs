@@ -11,6 +11,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(truegreen_demo::serve_role(&args.role, &args.config))?;
+    let served = runtime.block_on(truegreen_demo::serve_role(&args.role, &args.config));
+    // Dropping it would wait for requests that never end.
+    runtime.shutdown_background();
+    served?;
     Ok(0)
 }

@@ -56,3 +56,23 @@ fn a_recorded_demo_audits_to_the_same_books() {
         assert_eq!(of(&audited), of(&live), "{field}");
     }
 }
+
+/// Scenario: payments time out and are swallowed; in another run a return asks for a label without end and prices go
+/// stale elsewhere. Guarantee: all of it really happens, is written down, and no dashboard shows it.
+#[test]
+fn faults_beside_the_flow_are_real_and_ordinary_monitoring_is_green() {
+    let looping = std::thread::spawn(|| demo(&["--json", "--fault", "silent-loop"]));
+    let stale = std::thread::spawn(|| demo(&["--json", "--fault", "stale-cache"]));
+    let unpaid = json(&demo(&["--json", "--fault", "swallowed-timeout"]));
+    let truth = &unpaid["truth"];
+    assert!(!truth["unpaid"].as_array().unwrap().is_empty(), "{truth:#}");
+    assert_eq!((&truth["lost"], &truth["reads"]), (&serde_json::json!([]), &120.into()));
+    let looping = json(&looping.join().unwrap());
+    assert_eq!(looping["truth"]["unfinished_returns"].as_array().unwrap().len(), 1, "{:#}", looping["truth"]);
+    let stale = json(&stale.join().unwrap());
+    assert!(stale["truth"]["stale_reads"].as_u64().unwrap() > 0, "{:#}", stale["truth"]);
+    for story in [unpaid, looping, stale] {
+        assert_eq!(story["ordinary"]["green"], true, "{:#}", story["ordinary"]);
+        assert_eq!(story["flows"]["order-fulfilment"]["completed"], story["truth"]["updated"]);
+    }
+}

@@ -27,9 +27,15 @@ pub(super) struct Story {
 
 /// Says what is about to happen.
 pub(super) fn introduce(out: &mut impl Write, setup: &Setup, page: &str) -> std::io::Result<()> {
-    writeln!(out, "{BOLD}A shop takes orders: storefront -> orders -> queue -> inventory -> database.{BOLD:#}")?;
+    writeln!(
+        out,
+        "{BOLD}A shop takes orders: storefront -> orders (-> payments) -> queue -> inventory -> database.{BOLD:#}"
+    )?;
     match (setup.fault, setup.fixed) {
-        (_, true) => writeln!(out, "The repaired consumer runs: it refuses loudly what it skipped before.")?,
+        (Fault::SilentSkip, true) => {
+            writeln!(out, "The repaired consumer runs: it refuses loudly what it skipped before.")?;
+        }
+        (fault, true) => writeln!(out, "The repaired code runs. Before ({fault}): {}.", fault.describe())?,
         (Fault::None, _) => writeln!(out, "Nothing is broken.")?,
         (fault, _) => writeln!(out, "Broken on purpose ({fault}): {}.", fault.describe())?,
     }
@@ -87,6 +93,9 @@ impl Story {
             milliseconds(ordinary.checkout_slowest_ms)
         )?;
         let (spans, failed) = (sum(|s| s.spans), sum(|s| s.error_spans));
+        if ordinary.others_failed > 0 {
+            writeln!(out, "  other requests  {} failed", ordinary.others_failed)?;
+        }
         writeln!(out, "  error rate      {:.1} % ({failed} of {spans} spans)", percent(failed, spans))?;
         writeln!(out, "  logs            {} errors, {} warnings", sum(|s| s.errors), sum(|s| s.warnings))?;
         let depth = ordinary.queue_depth.map_or_else(|| "not told".to_owned(), |n| wording::count(n, "message"));
@@ -118,6 +127,28 @@ impl Story {
         }
         if !lost.is_empty() || wrong > 0 {
             writeln!(out, "  Truegreen named {right} of the {} lost, and {wrong} that were not.", lost.len())?;
+        }
+        self.write_other_harm(out)
+    }
+
+    /// What went wrong besides lost orders.
+    fn write_other_harm(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let truth = &self.truth;
+        let named = [
+            (&truth.missed, "of the lost count as updated though no row was"),
+            (&truth.unpaid, "orders are not paid"),
+            (&truth.taken_twice, "orders had their stock taken more than once"),
+            (&truth.unfinished_returns, "returns never came to an end"),
+        ];
+        for (orders, what) in named.into_iter().filter(|(orders, _)| !orders.is_empty()) {
+            let shown = terminal::shortened(orders, orders.len() as u64);
+            writeln!(out, "  {} {what}: {shown}", orders.len())?;
+        }
+        if truth.refused_tokens > 0 {
+            writeln!(out, "  {} payments were refused for their token", truth.refused_tokens)?;
+        }
+        if truth.stale_reads > 0 {
+            writeln!(out, "  {} of {} looks at a product showed an old price", truth.stale_reads, truth.reads)?;
         }
         Ok(())
     }

@@ -1,22 +1,27 @@
 //! HTTP on both sides, instrumented as stock libraries do it: a server span and a duration for every request (health
 //! checks too), a client span and `traceparent` for every call.
 
+mod client;
+
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::{Json, Router};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::UpDownCounter;
 use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::{SpanKind, TraceContextExt};
-use opentelemetry::{Context, KeyValue};
 use serde::{Deserialize, Serialize};
-use ureq::Agent;
+use tokio::net::TcpListener;
 
 use crate::Error;
 use crate::service::Stop;
-use crate::telemetry::{Telemetry, extract, fail, inject};
+use crate::telemetry::{Telemetry, extract, fail};
+
+pub(crate) use client::{Answer, Client, agent};
 
 /// How long requests under way may take to end after the service was asked to stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -27,7 +32,7 @@ pub(crate) struct Ready {
     pub(crate) port: u16,
 }
 
-/// The answer to `GET /health`, after `application/health+json`.
+/// The answer to `GET /healthz`, after `application/health+json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Health {
     pub(crate) status: String,
@@ -39,19 +44,44 @@ impl Health {
     pub(crate) fn pass(queue_depth: Option<u64>) -> Json<Health> {
         Json(Health { status: "pass".to_owned(), queue_depth })
     }
+
+    /// Passes with a depth that could be read.
+    pub(crate) fn of(depth: Result<u64, Error>) -> Result<Json<Health>, StatusCode> {
+        depth.map(|depth| Health::pass(Some(depth))).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+/// Does `work`, which blocks, beside the runtime's own threads.
+///
+/// # Errors
+/// It panicked.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| Error::Worker(panic.to_string()))
 }
 
 /// Serves on a free port of 127.0.0.1, says which on standard output, until asked to stop.
-pub(crate) async fn serve(routes: Router, telemetry: &Telemetry, mut stop: Stop) -> Result<(), Error> {
-    let network = |what| move |source| Error::Network { what, source };
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(network("cannot listen"))?;
-    let port = listener.local_addr().map_err(network("cannot tell the port"))?.port();
+pub(crate) async fn serve(routes: Router, telemetry: &Telemetry, stop: Stop) -> Result<(), Error> {
+    let listener = listen().await?;
+    let port = listener.local_addr().map_err(|source| Error::Network { what: "cannot tell the port", source })?.port();
     say_ready(port)?;
+    serve_on(listener, routes, telemetry, stop).await
+}
+
+pub(crate) async fn listen() -> Result<TcpListener, Error> {
+    TcpListener::bind(("127.0.0.1", 0)).await.map_err(|source| Error::Network { what: "cannot listen", source })
+}
+
+pub(crate) async fn serve_on(
+    listener: TcpListener,
+    routes: Router,
+    telemetry: &Telemetry,
+    mut stop: Stop,
+) -> Result<(), Error> {
     let routes = routes.route_layer(middleware::from_fn_with_state(telemetry.clone(), observe));
     let mut closing = stop.clone();
     let server = axum::serve(listener, routes).with_graceful_shutdown(async move { closing.requested().await });
     tokio::select! {
-        served = server.into_future() => served.map_err(network("cannot serve")),
+        served = server.into_future() => served.map_err(|source| Error::Network { what: "cannot serve", source }),
         () = async { stop.requested().await; tokio::time::sleep(DRAIN).await } => Ok(()),
     }
 }
@@ -80,24 +110,53 @@ async fn observe(State(telemetry): State<Telemetry>, mut request: Request, next:
         KeyValue::new("url.path", request.uri().path().to_owned()),
         KeyValue::new("url.scheme", "http"),
     ];
+    let parent = parent.with_value(Active::begin(&telemetry, &method, &route));
     let context = telemetry.span(format!("{method} {route}"), SpanKind::Server, attributes, &parent);
+    drop(parent);
     request.extensions_mut().insert(context.clone());
     let response = next.run(request).await;
-    let status = i64::from(response.status().as_u16());
-    context.span().set_attribute(KeyValue::new("http.response.status_code", status));
-    if response.status().is_server_error() {
-        fail(&context, "server_error", String::new());
+    let status = response.status();
+    let code = i64::from(status.as_u16());
+    context.span().set_attribute(KeyValue::new("http.response.status_code", code));
+    if status.is_server_error() {
+        fail(&context, code.to_string(), String::new());
     }
-    context.span().end();
+    telemetry.end(&context);
     telemetry.instruments.http_server_duration.record(
         started.elapsed().as_secs_f64(),
         &[
             KeyValue::new("http.request.method", method),
             KeyValue::new("http.route", route),
-            KeyValue::new("http.response.status_code", status),
+            KeyValue::new("http.response.status_code", code),
         ],
     );
     response
+}
+
+/// Counts a request as active for as long as anybody holds its context: work that goes on after the caller has gone
+/// is still active.
+struct Active {
+    counter: UpDownCounter<i64>,
+    labels: [KeyValue; 3],
+}
+
+impl Active {
+    fn begin(telemetry: &Telemetry, method: &str, route: &str) -> Active {
+        let labels = [
+            KeyValue::new("http.request.method", method.to_owned()),
+            KeyValue::new("http.route", route.to_owned()),
+            KeyValue::new("url.scheme", "http"),
+        ];
+        let counter = telemetry.instruments.http_active_requests.clone();
+        counter.add(1, &labels);
+        Active { counter, labels }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.counter.add(-1, &self.labels);
+    }
 }
 
 struct Headers<'a>(&'a HeaderMap);
@@ -112,36 +171,5 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// A client for services on this machine: no proxy from the environment, and a status of 400 or more is an answer.
-pub(crate) fn agent(timeout: Duration) -> Agent {
-    Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(timeout)).build().new_agent()
-}
-
-/// Posts `body` as JSON within a client span; blocks. Returns the status, or what went wrong.
-pub(crate) fn post(
-    agent: &Agent,
-    telemetry: &Telemetry,
-    url: &str,
-    body: &impl Serialize,
-    parent: &Context,
-) -> Result<u16, Box<ureq::Error>> {
-    let attributes = vec![KeyValue::new("http.request.method", "POST"), KeyValue::new("url.full", url.to_owned())];
-    let context = telemetry.span("POST", SpanKind::Client, attributes, parent);
-    let mut request = agent.post(url);
-    for (name, value) in inject(&context) {
-        request = request.header(name, value);
-    }
-    let answer = request.send_json(body);
-    match &answer {
-        Ok(response) => {
-            let status = response.status();
-            context.span().set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
-            if status.is_client_error() || status.is_server_error() {
-                fail(&context, "http_status", String::new());
-            }
-        }
-        Err(error) => fail(&context, "no_answer", error.to_string()),
-    }
-    context.span().end();
-    Ok(answer?.status().as_u16())
-}
+#[cfg(test)]
+mod tests;
