@@ -10,7 +10,8 @@
 //! 4. `trace`: records without a key inherit it within their trace.
 //! 5. `ledger`: journeys, deadlines, verdicts, in shards; `coverage` says what a silence proves.
 //! 6. `accounts`: verdicts to books, findings and health.
-//! 7. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
+//! 7. [`learn`]: flows read off healthy traffic, and who breaks them later. It stands beside the rest.
+//! 8. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
 //!    is kept across restarts.
 
 mod accounts;
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod flow;
 pub mod input;
 mod intake;
+pub mod learn;
 mod ledger;
 mod matcher;
 mod report;

@@ -1,6 +1,7 @@
 //! `truegreen audit`: the engine over recorded telemetry, at the pace of the disk.
 
-mod recording;
+mod learned;
+pub(super) mod recording;
 mod times;
 
 use std::fs::File;
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use truegreen_engine::{Engine, Input, Options, Request};
+use truegreen_model::report::JourneyReport;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 
 use super::progress::LiveLine;
-use super::{serve, terminal};
+use super::{learn, serve, terminal};
 use crate::{quantity, wording};
 use recording::{Line, Recordings};
 
@@ -33,15 +35,23 @@ const TOLD_LINES: u64 = 20;
 /// logs and metrics mixed, plain or compressed with gzip or zstd. Several files are read side by side by the time of
 /// their events. Time is that of the recording; what is undecided at its end stays open.
 ///
-/// Exit code 1 if something is unaccounted.
+/// With `--learn-from` no contract is needed: what is usual is learned from healthy recordings, and the others are
+/// watched for what breaks it. With `--case`, `--activity` and `--time` both sides are plain event logs, CSV or NDJSON.
+///
+/// Exit code 1 if something is unaccounted; with `--learn-from`, if there is a finding.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Folder of contracts (*.yaml), or one of them
-    #[arg(long, value_name = "DIR")]
-    flows: PathBuf,
-    /// Recordings
+    #[arg(long, value_name = "DIR", required_unless_present = "learn_from", conflicts_with = "learn_from")]
+    flows: Option<PathBuf>,
+    /// Recordings, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Healthy recording to learn from, or a folder of them; may be repeated, or be a list with commas
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    learn_from: Vec<PathBuf>,
+    #[command(flatten)]
+    columns: learn::Columns,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -51,21 +61,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let flows = serve::load(&args.flows)?;
-    let recordings = Recordings::open(&args.files)?;
+    let Some(flows) = &args.flows else {
+        return learned::run(args);
+    };
+    let flows = serve::load(flows)?;
+    let recordings = Recordings::open(&learn::files(&args.files)?)?;
     // Opened first: an hour of reading should not end in a full disk's complaint alone.
-    let journeys = args
-        .journeys
-        .as_ref()
-        .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())));
-    let journeys = journeys.transpose()?;
+    let journeys = journeys_file(args)?;
     let options = Options { retention: RETENTION, max_journeys: MAX_JOURNEYS, ..Options::default() };
     let mut audit = Audit { engine: Engine::new(flows, options), now: Timestamp(0), sequence: 0, bad: 0, refused: 0 };
     audit.read(recordings)?;
     if let Some(file) = journeys {
-        write_journeys(&audit.engine, file).context("cannot write the journeys")?;
+        write_journeys(audit.engine.journeys(), file).context("cannot write the journeys")?;
     }
     audit.tell(args.json)
+}
+
+fn journeys_file(args: &Args) -> anyhow::Result<Option<File>> {
+    let create = |path: &PathBuf| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    args.journeys.as_ref().map(create).transpose()
 }
 
 struct Audit {
@@ -153,9 +167,9 @@ impl Audit {
     }
 }
 
-fn write_journeys(engine: &Engine, file: File) -> anyhow::Result<()> {
+fn write_journeys(journeys: impl Iterator<Item = JourneyReport>, file: File) -> anyhow::Result<()> {
     let mut out = BufWriter::new(file);
-    for journey in engine.journeys() {
+    for journey in journeys {
         serde_json::to_writer(&mut out, &journey)?;
         out.write_all(b"\n")?;
     }

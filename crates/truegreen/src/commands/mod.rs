@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod demo_service;
 mod explain;
+mod learn;
 mod progress;
 mod schema;
 mod serve;
@@ -49,6 +50,7 @@ enum Command {
     Explain(explain::Args),
     Status(status::Args),
     Trace(trace::Args),
+    Learn(learn::Args),
     Audit(audit::Args),
     Store(store::Args),
     /// Print the JSON schema of contracts, for editors
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Schema => schema::run(),

@@ -8,6 +8,7 @@ mod commands;
 mod demo;
 mod events;
 mod intake;
+mod learn;
 mod lookup;
 mod pages;
 mod python_sdk;

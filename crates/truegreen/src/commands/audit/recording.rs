@@ -18,18 +18,18 @@ use crate::ingest::Encoding;
 const MAX_LINE_BYTES: u64 = 256 << 20;
 
 /// One recorded request.
-pub(super) struct Line {
-    pub(super) signal: Signal,
+pub(in crate::commands) struct Line {
+    pub(in crate::commands) signal: Signal,
     /// As protobuf.
-    pub(super) body: Vec<u8>,
+    pub(in crate::commands) body: Vec<u8>,
     /// Latest event time in it.
-    pub(super) latest: Timestamp,
+    pub(in crate::commands) latest: Timestamp,
     /// Records beyond the limits on single records.
-    pub(super) refused: u64,
+    pub(in crate::commands) refused: u64,
 }
 
 /// A line that cannot be read.
-pub(super) struct Bad {
+pub(in crate::commands) struct Bad {
     path: PathBuf,
     line: u64,
     why: String,
@@ -42,14 +42,14 @@ impl fmt::Display for Bad {
 }
 
 /// All files of one audit.
-pub(super) struct Recordings {
+pub(in crate::commands) struct Recordings {
     files: Vec<Recording>,
     size: u64,
     read: Arc<AtomicU64>,
 }
 
 impl Recordings {
-    pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Recordings> {
+    pub(in crate::commands) fn open(paths: &[PathBuf]) -> anyhow::Result<Recordings> {
         let read = Arc::new(AtomicU64::new(0));
         let mut recordings = Recordings { files: Vec::new(), size: 0, read: read.clone() };
         for path in paths {
@@ -62,12 +62,12 @@ impl Recordings {
     }
 
     /// Bytes read, and bytes in all, as they stand on the disk.
-    pub(super) fn progress(&self) -> (u64, u64) {
+    pub(in crate::commands) fn progress(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.size)
     }
 
     /// The next line: the one whose events are the earliest among the next ones of all files.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Result<Line, Bad>>> {
+    pub(in crate::commands) fn next(&mut self) -> anyhow::Result<Option<Result<Line, Bad>>> {
         for file in &mut self.files {
             if file.ahead.is_none() {
                 file.ahead = file.read_line().with_context(|| format!("cannot read {}", file.path.display()))?;
@@ -83,26 +83,32 @@ impl Recordings {
     }
 }
 
+pub(in crate::commands) type PlainText = BufReader<Box<dyn Read>>;
 type Start = Chain<Cursor<Vec<u8>>, Counted>;
 
 struct Recording {
     path: PathBuf,
-    lines: BufReader<Box<dyn Read>>,
+    lines: PlainText,
     line: u64,
     ahead: Option<Result<Line, Bad>>,
 }
 
+/// A file as plain text, whatever it is compressed with, and its size on the disk.
+pub(in crate::commands) fn open_plain(path: &Path, read: Arc<AtomicU64>) -> std::io::Result<(PlainText, u64)> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut counted = Counted { file, read };
+    let mut magic = Vec::new();
+    (&mut counted).take(4).read_to_end(&mut magic)?;
+    let encoding = Encoding::of_file(&magic);
+    let whole: Start = Cursor::new(magic).chain(counted);
+    let plain: Box<dyn Read> = encoding.reader(whole)?;
+    Ok((BufReader::with_capacity(1 << 20, plain), size))
+}
+
 impl Recording {
     fn open(path: &Path, read: Arc<AtomicU64>) -> std::io::Result<(Recording, u64)> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        let mut counted = Counted { file, read };
-        let mut magic = Vec::new();
-        (&mut counted).take(4).read_to_end(&mut magic)?;
-        let encoding = Encoding::of_file(&magic);
-        let whole: Start = Cursor::new(magic).chain(counted);
-        let plain: Box<dyn Read> = encoding.reader(whole)?;
-        let lines = BufReader::with_capacity(1 << 20, plain);
+        let (lines, size) = open_plain(path, read)?;
         Ok((Recording { path: path.to_owned(), lines, line: 0, ahead: None }, size))
     }
 
