@@ -1,5 +1,7 @@
-//! `cargo xtask sim` and `cargo xtask crash`: both programs of `truegreen-sim`, whose last line is a summary and whose
-//! exit status is 0 only when nothing broke.
+//! `cargo xtask sim`, `cargo xtask crash` and `cargo xtask campaign`: programs of `truegreen-sim` and the real pipeline,
+//! whose last line is a summary and whose exit status is 0 only when nothing broke.
+
+mod live;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -13,17 +15,25 @@ const FEW_ROUNDS: &str = "20";
 
 /// Kills the server under load.
 pub(crate) fn crash(arguments: &[String]) -> Result<ExitCode> {
+    build_server()?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "crash", "--", "--server"]).arg(server());
+    cargo.args(["--commit", &commit()]).args(arguments);
+    let status = cargo.current_dir(root()).status().context("cannot start cargo")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn build_server() -> Result<()> {
     let mut build = Command::new("cargo");
     build.args(["build", "--quiet", "--package", "truegreen", "--bin", "truegreen"]);
     if !build.current_dir(root()).status().context("cannot start cargo")?.success() {
         bail!("the server does not build");
     }
-    let server = target().join("debug").join(format!("truegreen{}", std::env::consts::EXE_SUFFIX));
-    let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "crash", "--", "--server"]).arg(server);
-    cargo.args(["--commit", &commit()]).args(arguments);
-    let status = cargo.current_dir(root()).status().context("cannot start cargo")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
+}
+
+fn server() -> PathBuf {
+    target().join("debug").join(format!("truegreen{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// A few rounds, as CI runs them.
@@ -52,4 +62,72 @@ pub(crate) fn sim(arguments: &[String]) -> Result<ExitCode> {
     cargo.args(["run", "--release", "--quiet", "--package", "truegreen-sim", "--example", "sim", "--"]).args(arguments);
     let status = cargo.current_dir(root()).status().context("cannot start cargo")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the results are written, between marks.
+const DOCUMENT: &str = "docs/campaign.md";
+/// Seconds for which customers order in each live run.
+const LIVE_SECONDS: u32 = 30;
+/// What the short mix runs live: a loss, and the two that must not be called one.
+const LIVE_FEW: &[&str] = &["silent-skip", "exporter-drops"];
+
+/// Every silent failure: simulated, live, or a short mix of both.
+pub(crate) fn faults(arguments: &[String]) -> Result<ExitCode> {
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let rest: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| !is_own(argument)).collect();
+    let is_mix = !has("--sim") && !has("--live");
+    let mut holds = true;
+    if has("--sim") || is_mix {
+        holds &= simulated(if is_mix && rest.is_empty() { &["--few"] } else { &rest }, has("--write"))?;
+    }
+    if has("--live") || is_mix {
+        let names: Vec<&str> = if is_mix { LIVE_FEW.to_vec() } else { rest };
+        let (table, summary, all) = live::run(&names, LIVE_SECONDS)?;
+        show(&format!("{table}\n{summary}"));
+        if has("--write") {
+            write("live", &format!("{table}\n{summary}, at {}\n", commit()))?;
+        }
+        holds &= all;
+    }
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is_own(argument: &str) -> bool {
+    matches!(argument, "--sim" | "--live" | "--write")
+}
+
+fn simulated(arguments: &[&str], writes: bool) -> Result<bool> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--release", "--quiet", "--package", "truegreen-sim", "--example", "campaign", "--"]);
+    cargo.args(arguments).current_dir(root());
+    if !writes {
+        return Ok(cargo.status().context("cannot start cargo")?.success());
+    }
+    let output = cargo.output().context("cannot start cargo")?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    show(&told);
+    if told.contains("| fault |") {
+        let command = ["cargo xtask campaign --sim", &arguments.join(" ")].join(" ");
+        // What was wrong in which run is for who mends it.
+        let (tables, rest) = told.split_once("```text").unwrap_or((&told, ""));
+        let summary = rest.split_once("```").map_or("", |(_, summary)| summary).trim();
+        write("sim", &format!("`{}`, at {}\n\n{tables}{summary}\n", command.trim(), commit()))?;
+    }
+    Ok(output.status.success())
+}
+
+/// Puts a text between its two marks in the document.
+fn write(mark: &str, text: &str) -> Result<()> {
+    let path = root().join(DOCUMENT);
+    let document = std::fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- /{mark} -->"));
+    let Some((before, rest)) = document.split_once(&begin) else { bail!("{DOCUMENT} has no mark {begin}") };
+    let Some((_, after)) = rest.split_once(&end) else { bail!("{DOCUMENT} has no mark {end}") };
+    let written = format!("{before}{begin}{text}{end}{after}");
+    std::fs::write(&path, written).with_context(|| format!("cannot write {DOCUMENT}"))
+}
+
+#[expect(clippy::print_stdout, reason = "a command speaks to its user")]
+fn show(text: &str) {
+    println!("{}", text.trim_end());
 }

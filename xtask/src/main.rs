@@ -23,6 +23,10 @@ cargo xtask <command>
             the last line is a summary
   crash     [--rounds N] [--from R] [--seed S]: kills the real server under load, and holds its books against what its
             senders know to be acknowledged; the last line is a summary
+  campaign  every silent failure, and hours of harmless noise; without a flag a short mix; the last line is a summary
+            --sim [--seeds N] [--from S] [--rates R,R..] [--fault F] [--control C] [--minutes M] [--few] [--tell]: simulated
+            --live [FAULT..]: the real pipeline and server, each fault for half a minute
+            --write: puts the tables into docs/campaign.md
   mutants   breaks the engine in thirteen ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
@@ -37,8 +41,12 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::check(),
         Some("test") => test(),
         Some("bench") => bench(&arguments[1..]),
-        Some(which @ ("sim" | "crash")) => {
-            let run = if which == "sim" { campaign::sim } else { campaign::crash };
+        Some(which @ ("sim" | "crash" | "campaign")) => {
+            let run = match which {
+                "sim" => campaign::sim,
+                "crash" => campaign::crash,
+                _ => campaign::faults,
+            };
             match run(&arguments[1..]) {
                 Ok(code) => return code,
                 Err(error) => Err(error),

@@ -41,6 +41,10 @@ counters! {
     TRACE_BOUND = "bounds_reached" / "trace_size";
     /// Traces that made room for newer ones.
     TRACES_BOUND = "bounds_reached" / "traces";
+    /// Spans of a trace past the bound of what is put together of one.
+    ASSEMBLY_TRACE_BOUND = "bounds_reached" / "assembled_trace_size";
+    /// Traces looked at before they were complete, since newer ones needed the room.
+    ASSEMBLY_BOUND = "bounds_reached" / "assembled_spans";
     /// Links of a span past the bound.
     LINKS_BOUND = "bounds_reached" / "links";
     /// Fan-out items of a record past the bound.

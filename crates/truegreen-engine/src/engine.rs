@@ -11,6 +11,7 @@ use truegreen_otlp::Limits;
 use crate::accounts::{Accounts, Turn};
 use crate::counters::{self, Counters};
 use crate::coverage::{Coverage, LIMIT_BEYOND_LAG};
+use crate::finding::{self, PlaceFindings};
 use crate::input::{Effect, Input};
 use crate::intake::digest::Digest;
 use crate::intake::{Lamp, Reading, Stranger};
@@ -24,6 +25,9 @@ use crate::side_by_side::side_by_side;
 use crate::symbols::Symbols;
 use crate::timers::Tick;
 use crate::trace::Binder;
+use crate::trace::assembly::{Assembly, Outline};
+use crate::trace::operation::Operations;
+use crate::watch::{View, Watch};
 
 /// Bounds and windows; every one has a counter for when it is reached.
 #[derive(Clone, Debug)]
@@ -38,6 +42,10 @@ pub struct Options {
     pub max_journeys: usize,
     /// Most traces held for binding.
     pub max_traces: usize,
+    /// Whether traces are put together and watched for what no contract names.
+    pub watches_traces: bool,
+    /// Most spans held while traces are put together, about 200 bytes each.
+    pub max_assembled_spans: usize,
     /// The limits that the receiver applied to what it accepted.
     pub limits: Limits,
     /// Threads that share the work on large batches. No verdict depends on it.
@@ -53,6 +61,8 @@ impl Default for Options {
             bind_window: Duration::from_secs(120),
             max_journeys: 1_000_000,
             max_traces: 500_000,
+            watches_traces: true,
+            max_assembled_spans: 4_000_000,
             limits: Limits::default(),
             threads: 1,
             keeps_changes: false,
@@ -87,6 +97,12 @@ pub struct Engine {
     pub(crate) ledger: Ledger,
     pub(crate) learned: Learned,
     pub(crate) accounts: Accounts,
+    pub(crate) operations: Operations,
+    pub(crate) assembly: Assembly,
+    pub(crate) watch: Watch,
+    pub(crate) findings: PlaceFindings,
+    /// Of the traces that were being put together when what is restored was kept.
+    pub(crate) outline: Outline,
     events: Vec<Event>,
 }
 
@@ -94,7 +110,7 @@ impl Engine {
     /// An engine that watches these flows.
     pub fn new(flows: Vec<Flow>, options: Options) -> Engine {
         let mut symbols = Symbols::new();
-        let matcher = Matcher::new(&flows, &mut symbols);
+        let matcher = Matcher::new(&flows, &mut symbols, options.watches_traces);
         Engine {
             now: Timestamp(0),
             ticked: Tick(0),
@@ -108,6 +124,11 @@ impl Engine {
             ledger: Ledger::new(&matcher, &options),
             learned: Learned::new(&matcher),
             accounts: Accounts::new(&matcher),
+            operations: Operations::default(),
+            assembly: Assembly::new(options.max_assembled_spans),
+            watch: Watch::default(),
+            findings: PlaceFindings::default(),
+            outline: Outline::default(),
             events: Vec::new(),
             matcher,
             symbols,
@@ -153,6 +174,23 @@ impl Engine {
         }
         self.settle();
         self.effects()
+    }
+
+    /// Of an engine that was restored: the first accepted request that has to be given to [`Engine::recall`] again.
+    pub fn recalls_from(&self) -> Option<u64> {
+        self.outline.from
+    }
+
+    /// Takes traces of an accepted request once more that were being put together when what is restored was kept. Every
+    /// request from [`Engine::recalls_from`] on, up to the restored sequence and with its time of receipt, is given to it
+    /// before anything else is applied.
+    pub fn recall(&mut self, received_at: Timestamp, input: Input<'_>) {
+        let Input::Traces(request) = input else { return };
+        let introduced = self.introduce(&input);
+        let read = read(Lamp { now: received_at, ..self.lamp(received_at) }, &input, &introduced);
+        if let Some(Ok(digest)) = read {
+            self.gather_again(digest.traced, request.sequence);
+        }
     }
 
     /// The latest time that was told to it.
@@ -204,6 +242,7 @@ impl Engine {
             symbols: &self.symbols,
             resources: &self.resources,
             coverage: &self.coverage,
+            operations: &self.operations,
             limits: &self.options.limits,
             retention: self.options.retention,
             now,
@@ -213,10 +252,14 @@ impl Engine {
     /// Lets time pass: everything due is looked at on its own tick, after what arrived before it.
     fn pass(&mut self, now: Timestamp) {
         let last = Tick::at_or_before(now);
+        if self.ticked == Tick(0) {
+            self.watch.start(last);
+        }
         if last > self.ticked {
             self.settle();
             loop {
-                let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts).min(self.letting_go);
+                let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts);
+                let next = next.min(self.letting_go).min(self.next_look());
                 if next > last {
                     break;
                 }
@@ -243,6 +286,46 @@ impl Engine {
         self.account();
         if self.letting_go <= tick {
             self.let_go();
+        }
+        self.look(tick);
+    }
+
+    /// The first tick on which traces may have to be looked at.
+    fn next_look(&self) -> Tick {
+        if !self.options.watches_traces {
+            return Tick::NEVER;
+        }
+        self.assembly.next_timer().min(self.watch.next_timer()).max(Tick(self.ticked.0 + 1))
+    }
+
+    /// Looks at traces that are complete as far as can be told, and at what time alone brings about.
+    fn look(&mut self, tick: Tick) {
+        if self.next_look() > tick {
+            return;
+        }
+        let trees = self.assembly.settled(tick, &mut self.counters);
+        let going_on = self.assembly.going_on(tick);
+        let Engine { operations, symbols, coverage, watch, findings, .. } = self;
+        let view = View { operations, symbols, coverage, now: tick.time() };
+        for tree in &trees {
+            watch.settled(tree, &view, findings);
+        }
+        for tree in &going_on {
+            watch.goes_on(tree, &view, findings);
+        }
+        if watch.next_timer() <= tick {
+            watch.tick(tick, &view, findings);
+        }
+        self.cast_doubt(tick);
+    }
+
+    /// Tells coverage where nothing follows from what is missing.
+    fn cast_doubt(&mut self, tick: Tick) {
+        for doubt in self.watch.take_doubts() {
+            self.coverage.doubt(doubt.service, doubt.why, doubt.from, doubt.until);
+            if doubt.is_new {
+                self.doubts = self.doubts.min(Tick(tick.0 + 1));
+            }
         }
     }
 
@@ -286,11 +369,16 @@ impl Engine {
 
     fn effects(&mut self) -> Vec<Effect> {
         let turns = self.accounts.findings.take_turns();
+        let of_places = self.findings.take_turns();
         let effect = |turn: Turn| match turn {
             Turn::Opened(finding) => Effect::FindingOpened(self.finding_report(&finding)),
             Turn::Closed(finding) => Effect::FindingClosed(self.finding_report(&finding)),
         };
-        turns.into_iter().map(effect).collect()
+        let of_place = |turn: finding::Turn| match turn {
+            finding::Turn::Opened(finding) => Effect::FindingOpened(finding.report(self.now, &self.symbols)),
+            finding::Turn::Closed(finding) => Effect::FindingClosed(finding.report(self.now, &self.symbols)),
+        };
+        turns.into_iter().map(effect).chain(of_places.into_iter().map(of_place)).collect()
     }
 }
 

@@ -10,15 +10,19 @@
 //! 4. `trace`: records without a key inherit it within their trace.
 //! 5. `ledger`: journeys, deadlines, verdicts, in shards; `coverage` says what a silence proves.
 //! 6. `accounts`: verdicts to books, findings and health.
-//! 7. [`learn`]: flows read off healthy traffic, and who breaks them later. It stands beside the rest.
-//! 8. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
+//! 7. `trace` again, for what no contract names: spans put together to traces; `watch`: detectors, each shown every trace;
+//!    `finding`: what they find, folded by place; `blind_spots`: where a failure could hide.
+//! 8. [`learn`]: flows read off healthy traffic, and who breaks them later. It stands beside the rest.
+//! 9. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
 //!    is kept across restarts.
 
 mod accounts;
+mod blind_spots;
 mod counters;
 mod coverage;
 mod date;
 pub mod engine;
+mod finding;
 pub mod flow;
 pub mod input;
 mod intake;
@@ -32,6 +36,7 @@ mod state;
 mod symbols;
 mod timers;
 mod trace;
+mod watch;
 
 pub use engine::{Engine, Options};
 pub use input::{Effect, Input, Request};

@@ -7,8 +7,8 @@ use truegreen_model::books::Tally;
 use truegreen_model::finding::{Finding, Health};
 use truegreen_model::observation::{KeyHash, Role, Symbol, TraceId};
 use truegreen_model::report::{
-    CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, MinuteReport, Report, SeenReport,
-    ServiceReport,
+    ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, MinuteReport, Report,
+    SeenReport, ServiceReport,
 };
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
@@ -21,6 +21,7 @@ use crate::ledger::case::{Case, Passage, Seen};
 use crate::matcher::key;
 use crate::matcher::lineage::Lineage;
 use crate::matcher::plan::Plan;
+use crate::watch::HostOffset;
 
 const REPORTING_WITHIN: Duration = Duration::from_secs(120);
 
@@ -28,18 +29,14 @@ impl Engine {
     /// Books and findings of all flows.
     pub fn report(&self) -> Report {
         let flows = self.shown().map(|plan| (plan.flow.name.clone(), self.flow_report(plan)));
-        let findings = self.accounts.findings.list(self.now);
-        Report {
-            health: self.health().name().to_owned(),
-            flows: flows.collect(),
-            findings: findings.iter().map(|finding| self.finding_report(finding)).collect(),
-        }
+        Report { health: self.health().name().to_owned(), flows: flows.collect(), findings: self.findings_report() }
     }
 
-    /// Over all flows: the worst of them; without any, nothing can be told.
+    /// Over all flows, and what was found beside them: the worst; without any, nothing can be told.
     pub fn health(&self) -> Health {
         let flows = self.shown().map(|plan| self.flow_health(plan));
-        flows.max().unwrap_or(Health::CannotTell)
+        let beside = self.findings.unresolved().filter(|kind| kind.proves_broken()).map(|_| Health::Broken);
+        flows.chain(beside).max().unwrap_or(Health::CannotTell)
     }
 
     /// The books of one flow by minute of event time, oldest first; `None` for an unknown flow.
@@ -115,6 +112,21 @@ impl Engine {
         services
     }
 
+    /// The clocks of all processes that can be compared, since they call each other.
+    pub fn clocks(&self) -> Vec<ClockReport> {
+        let report = |offset: HostOffset| {
+            let instance = self.coverage.entry(offset.instance);
+            ClockReport {
+                service: self.symbols.text(self.coverage[instance.service].name).to_owned(),
+                instance: instance.label.to_string(),
+                ahead_seconds: offset.offset as f64 / 1e9,
+                error_seconds: offset.error as f64 / 1e9,
+                drift_ppm: offset.drift_ppm,
+            }
+        };
+        self.watch.clocks().into_iter().map(report).collect()
+    }
+
     /// Truegreen's own books (INV-DROP-1).
     pub fn counters(&self) -> Vec<CounterReport> {
         let mut counters = self.counters.report();
@@ -122,7 +134,9 @@ impl Engine {
             ("instances", self.coverage.overflowed),
             ("resource_cache", self.resources.emptied),
             ("symbols", self.symbols.overflowed),
-            ("closed_findings", self.accounts.findings.forgotten),
+            ("closed_findings", self.accounts.findings.forgotten + self.findings.forgotten),
+            ("operations", self.operations.overflowed),
+            ("watched", self.watch.overflowed()),
         ];
         counters.extend(kept_elsewhere.map(|(reason, value)| CounterReport {
             name: "bounds_reached".to_owned(),
@@ -130,6 +144,20 @@ impl Engine {
             value,
         }));
         counters
+    }
+
+    /// Open ones first, then the latest first.
+    fn findings_report(&self) -> Vec<FindingReport> {
+        let of_flows = self.accounts.findings.list(self.now);
+        let mut findings: Vec<FindingReport> = of_flows.iter().map(|finding| self.finding_report(finding)).collect();
+        findings.extend(self.findings.list(self.now, &self.symbols));
+        let order = |finding: &FindingReport| match finding.status.as_str() {
+            "open" => 0,
+            "quiet" => 1,
+            _ => 2,
+        };
+        findings.sort_by_key(order);
+        findings
     }
 
     pub(crate) fn finding_report(&self, finding: &Finding) -> FindingReport {
@@ -140,6 +168,11 @@ impl Engine {
             flow: plan.flow.name.clone(),
             after: finding.hop.map(|hop| plan.step_name(hop.after).to_owned()),
             before: finding.hop.map(|hop| plan.step_name(hop.before).to_owned()),
+            service: None,
+            operation: None,
+            peer: None,
+            subject: None,
+            evidence: Vec::new(),
             count: finding.count,
             onset: rfc3339(finding.onset),
             first_seen: rfc3339(finding.first_seen),

@@ -11,6 +11,7 @@ use truegreen_model::time::Timestamp;
 use crate::accounts::Accounts;
 use crate::coverage::Coverage;
 use crate::engine::{Engine, Options, trace_window};
+use crate::finding::PlaceFindings;
 use crate::ledger::{Kept, Learned, StepSums};
 use crate::matcher::Matcher;
 use crate::matcher::lineage::Lineage;
@@ -18,6 +19,9 @@ use crate::matcher::revision::KeptContracts;
 use crate::matcher::scopes::Scopes;
 use crate::symbols::Symbols;
 use crate::timers::Tick;
+use crate::trace::assembly::Outline;
+use crate::trace::operation::Operations;
+use crate::watch::Watch;
 
 /// The first byte of a record's key.
 const WHOLE: u8 = b'w';
@@ -66,6 +70,7 @@ struct WholeRef<'e> {
     learned: &'e Learned,
     sums: StepSums,
     accounts: &'e Accounts,
+    watched: (&'e Operations, Outline, &'e Watch, &'e PlaceFindings),
     counters: Vec<(String, String, u64)>,
 }
 
@@ -83,6 +88,7 @@ struct Whole {
     learned: Learned,
     sums: StepSums,
     accounts: Accounts,
+    watched: (Operations, Outline, Watch, PlaceFindings),
     counters: Vec<(String, String, u64)>,
 }
 
@@ -124,6 +130,7 @@ impl Engine {
             learned: &self.learned,
             sums: self.ledger.sums().without_waiting(),
             accounts: &self.accounts,
+            watched: (&self.operations, self.assembly.outline(), &self.watch, &self.findings),
             counters: self.counters.kept(),
         };
         // Plain data of known shape: writing it down into memory does not fail.
@@ -150,7 +157,7 @@ impl Engine {
             }
         }
         let mut whole = whole.ok_or(RestoreError::Unreadable)?;
-        let matcher = Matcher::restore(whole.contracts, &mut whole.symbols);
+        let matcher = Matcher::restore(whole.contracts, &mut whole.symbols, engine.options.watches_traces);
         engine.matcher = matcher.ok_or(RestoreError::Unreadable)?;
         engine.now = whole.now;
         engine.ticked = whole.ticked;
@@ -161,6 +168,12 @@ impl Engine {
         engine.coverage = whole.coverage;
         engine.learned = whole.learned;
         engine.accounts = whole.accounts;
+        let (operations, outline, watch, findings) = whole.watched;
+        engine.operations = operations;
+        engine.assembly.restored(&outline);
+        engine.outline = outline;
+        engine.watch = watch;
+        engine.findings = findings;
         engine.counters.restore(&whole.counters);
         engine.ledger.restored(whole.sums, whole.now);
         if !engine.ledger.fit(&engine.matcher) {

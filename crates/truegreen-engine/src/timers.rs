@@ -10,7 +10,7 @@ use truegreen_model::time::Timestamp;
 const NANOS: u64 = 100_000_000;
 
 /// Whole tenths of a second since 1970.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tick(pub(crate) u64);
 
 impl Tick {

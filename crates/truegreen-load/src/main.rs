@@ -38,6 +38,12 @@ enum Command {
         /// Calls at once, over all connections
         #[arg(long, default_value_t = 16)]
         streams: usize,
+        /// How many of the five services tell of each order; of fewer, each order is left open
+        #[arg(long, default_value_t = prepared::SERVICES.len())]
+        services: usize,
+        /// Stop after so many orders
+        #[arg(long, default_value_t = u64::MAX)]
+        orders: u64,
     },
     /// Print the contract of the flow that is sent
     Contract,
@@ -55,6 +61,8 @@ enum Command {
         events: PathBuf,
         #[arg(long, value_enum)]
         records: absence::Records,
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
         #[arg(long, default_value_t = 3)]
         runs: usize,
         /// Where to write the keys
@@ -65,11 +73,13 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
-        Command::Send { grpc, web, seconds, connections, streams } => {
+        Command::Send { grpc, web, seconds, connections, streams, services, orders } => {
             let plan = send::Plan {
                 connections: connections.max(1),
                 streams: streams.max(1),
                 duration: Duration::from_secs(seconds),
+                services: services.clamp(1, prepared::SERVICES.len()),
+                orders,
             };
             // One thread: what is measured shares two cores with it.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -84,8 +94,8 @@ fn main() -> Result<()> {
             say(&format!("{} events", events::write(&folder, orders)?));
             Ok(())
         }
-        Command::Absence { events, records, runs, found } => {
-            say(&absence::search(&events, records, runs, &found)?.to_string());
+        Command::Absence { events, records, threads, runs, found } => {
+            say(&absence::search(&events, (records, threads), runs, &found)?.to_string());
             Ok(())
         }
     }

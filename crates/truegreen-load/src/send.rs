@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::busy::busy_seconds;
-use crate::prepared::{ORDERS, Prepared, SERVICES, SPANS};
+use crate::prepared::{ORDERS, Prepared, SPANS};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// An empty export response in its frame: everything was taken.
@@ -40,6 +40,10 @@ pub(crate) struct Plan {
     /// Calls at once, over all connections.
     pub(crate) streams: usize,
     pub(crate) duration: Duration,
+    /// How many of the five services tell of each order; of fewer, each order is left open.
+    pub(crate) services: usize,
+    /// No more orders than so many.
+    pub(crate) orders: u64,
 }
 
 /// What came of it.
@@ -87,15 +91,16 @@ pub(crate) async fn send(to: &str, plan: Plan) -> Result<Sent> {
             Stream {
                 uri: uri.clone(),
                 connection: connections[n % connections.len()].clone(),
-                prepared: (0..SERVICES.len()).map(|service| Prepared::new(service, &mut dice)).collect(),
+                prepared: (0..plan.services).map(|service| Prepared::new(service, &mut dice)).collect(),
                 next_order: next_order.clone(),
+                orders: plan.orders,
                 refused: 0,
                 latencies: Vec::new(),
             }
         })
         .collect();
     let bytes_each = streams.iter().flat_map(|stream| &stream.prepared).map(Prepared::size).sum::<usize>()
-        / (plan.streams * SERVICES.len());
+        / (plan.streams * plan.services);
     let (started, busy) = (Instant::now(), busy_seconds()?);
     let until = started + plan.duration;
     let running: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(stream.run(until))).collect();
@@ -109,7 +114,7 @@ pub(crate) async fn send(to: &str, plan: Plan) -> Result<Sent> {
     let calls = latencies.len() as u64;
     Ok(Sent {
         spans: calls * SPANS as u64,
-        journeys: calls / SERVICES.len() as u64 * ORDERS as u64,
+        journeys: calls / plan.services as u64 * ORDERS as u64,
         refused: ended.iter().map(|stream| stream.refused).sum(),
         copies: ended.iter().flat_map(|stream| &stream.prepared).map(|prepared| prepared.copies).sum(),
         bytes: calls * bytes_each as u64,
@@ -150,6 +155,7 @@ struct Stream {
     connection: SendRequest<Call>,
     prepared: Vec<Prepared>,
     next_order: Arc<AtomicU64>,
+    orders: u64,
     refused: u64,
     latencies: Vec<u32>,
 }
@@ -158,8 +164,11 @@ impl Stream {
     async fn run(mut self, until: Instant) -> Result<Stream> {
         while Instant::now() < until {
             let first = self.next_order.fetch_add(ORDERS as u64, Ordering::Relaxed);
+            if first >= self.orders {
+                break;
+            }
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-            for service in 0..SERVICES.len() {
+            for service in 0..self.prepared.len() {
                 let body = self.prepared[service].about(first, now);
                 self.until_taken(body).await?;
             }

@@ -25,6 +25,48 @@ pub enum FindingKind {
     NoReason,
     /// More journeys unknown than allowed.
     Unknown,
+    /// Requests that began and never ended.
+    StalledRequest,
+    /// The same operation again and again under a request that does not end.
+    SilentLoop,
+    /// Failures below a caller that reports success.
+    MaskedFailure,
+    /// Time-outs below a caller that reports success.
+    SwallowedTimeout,
+    /// Statements that changed no row, and were taken for success.
+    ZeroRows,
+    /// A consumer that falls behind its producers.
+    SlowConsumer,
+    /// A consumer, or one of its partitions, that stopped.
+    StuckConsumer,
+    /// A consumer that takes messages while what it should bring about does not come about.
+    SkippingConsumer,
+    /// Messages that were published and never processed.
+    LostPublish,
+    /// Messages that were processed more than once.
+    DuplicateDelivery,
+    /// Entries served from a cache after what they are a copy of had changed.
+    StaleCache,
+    /// A clock that is ahead or behind.
+    ClockSkew,
+    /// A health check that passes while what goes through the service fails.
+    LyingHealth,
+    /// A flow that nothing enters any more.
+    FlowStopped,
+    /// A service that stopped reporting.
+    ServiceSilent,
+    /// A call between two services that is not made any more.
+    EdgeVanished,
+    /// A call between two services that was never made before.
+    EdgeAppeared,
+    /// Trace context that is not handed on.
+    BrokenContext,
+    /// Telemetry that its sender drops.
+    ExporterDrops,
+    /// A service's own counter that disagrees with the books.
+    CounterMismatch,
+    /// More journeys that end at a step than usual.
+    Abandonment,
 }
 
 impl FindingKind {
@@ -39,12 +81,42 @@ impl FindingKind {
             FindingKind::DeadLettered => "dead_lettered",
             FindingKind::NoReason => "no_reason",
             FindingKind::Unknown => "unknown",
+            FindingKind::StalledRequest => "stalled_request",
+            FindingKind::SilentLoop => "silent_loop",
+            FindingKind::MaskedFailure => "masked_failure",
+            FindingKind::SwallowedTimeout => "swallowed_timeout",
+            FindingKind::ZeroRows => "zero_rows",
+            FindingKind::SlowConsumer => "slow_consumer",
+            FindingKind::StuckConsumer => "stuck_consumer",
+            FindingKind::SkippingConsumer => "skipping_consumer",
+            FindingKind::LostPublish => "lost_publish",
+            FindingKind::DuplicateDelivery => "duplicate_delivery",
+            FindingKind::StaleCache => "stale_cache",
+            FindingKind::ClockSkew => "clock_skew",
+            FindingKind::LyingHealth => "lying_health",
+            FindingKind::FlowStopped => "flow_stopped",
+            FindingKind::ServiceSilent => "service_silent",
+            FindingKind::EdgeVanished => "edge_vanished",
+            FindingKind::EdgeAppeared => "edge_appeared",
+            FindingKind::BrokenContext => "broken_context",
+            FindingKind::ExporterDrops => "exporter_drops",
+            FindingKind::CounterMismatch => "counter_mismatch",
+            FindingKind::Abandonment => "abandonment",
         }
     }
 
     /// Whether an open finding of this kind says that the flow is broken, rather than that it cannot be told.
     pub const fn proves_broken(self) -> bool {
-        !matches!(self, FindingKind::Silence | FindingKind::Unknown)
+        !matches!(
+            self,
+            FindingKind::Silence
+                | FindingKind::Unknown
+                | FindingKind::ServiceSilent
+                | FindingKind::EdgeVanished
+                | FindingKind::EdgeAppeared
+                | FindingKind::BrokenContext
+                | FindingKind::ExporterDrops
+        )
     }
 }
 

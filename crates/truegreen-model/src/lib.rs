@@ -1,11 +1,12 @@
 //! The words of Truegreen as plain data. No I/O, no clock, no logic beyond what keeps a value well-formed.
 //!
 //! Read in this order: [`time`], [`flow`] (the contract), [`observation`] (one step seen for one key),
-//! [`verdict`] (how a journey ended), [`books`] (the equation), [`finding`], [`report`] and [`passage`] (the stable JSON).
+//! [`verdict`] (how a journey ended), [`books`] (the equation), [`finding`], [`report`], [`passage`] and [`map`] (the stable JSON).
 
 pub mod books;
 pub mod finding;
 pub mod flow;
+pub mod map;
 pub mod observation;
 pub mod passage;
 pub mod report;

@@ -52,15 +52,27 @@ pub struct FlowReport {
 pub struct FindingReport {
     /// Sixteen hex digits.
     pub id: String,
-    /// `loss`, `failed_without_exit`, `silence`, `late`, `rejected`, `dead_lettered`, `no_reason`, `unknown`.
+    /// A name of [`crate::finding::FindingKind`].
     pub kind: String,
-    /// Flow name.
+    /// Flow name; empty where no contract names what deviates.
     pub flow: String,
     /// Last step seen before the gap; absent where the finding is about the whole flow.
     pub after: Option<String>,
     /// The step that is missing.
     pub before: Option<String>,
-    /// Journeys concerned.
+    /// `service.name`, where no contract names what deviates.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<String>,
+    /// The operation of that service: a span's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub operation: Option<String>,
+    /// The service or host at the other end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peer: Option<String>,
+    /// The destination, table, cache or partition concerned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<String>,
+    /// Journeys or requests concerned.
     pub count: u64,
     /// RFC 3339: when the earliest of them entered.
     pub onset: String,
@@ -70,8 +82,11 @@ pub struct FindingReport {
     pub last_seen: String,
     /// `open`, `quiet`, `resolved` or `withdrawn`.
     pub status: String,
-    /// Some of the keys.
+    /// Some of the keys, or trace ids.
     pub examples: Vec<String>,
+    /// What shows it, a sentence each, where the title does not say all.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub evidence: Vec<String>,
     /// One sentence.
     pub title: String,
 }
@@ -183,4 +198,19 @@ pub struct CounterReport {
     pub reason: String,
     /// How often since the start.
     pub value: u64,
+}
+
+/// By how much the clock of a process is wrong, as its calls tell.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ClockReport {
+    /// `service.name`.
+    pub service: String,
+    /// `service.instance.id`, or host and process id.
+    pub instance: String,
+    /// Seconds that it is ahead of what most clocks agree on; negative where it is behind.
+    pub ahead_seconds: f64,
+    /// By how many seconds that may be wrong.
+    pub error_seconds: f64,
+    /// How much it gains, in millionths; absent where it was not watched for long enough.
+    pub drift_ppm: Option<f64>,
 }

@@ -56,11 +56,23 @@ pub enum Why {
     Sampled,
     /// We ourselves were down, or refused what it sent.
     IntakeGap,
+    /// The owing service loses a part of its telemetry.
+    TelemetryLost,
+    /// Trace context is not handed on to the owing service, so what it does cannot be told to belong.
+    ContextLost,
 }
 
 impl Why {
     /// Every reason, in the order of pages and reports.
-    pub const ALL: [Why; 5] = [Why::InstanceGone, Why::SignalSilent, Why::NeverSeen, Why::Sampled, Why::IntakeGap];
+    pub const ALL: [Why; 7] = [
+        Why::InstanceGone,
+        Why::SignalSilent,
+        Why::NeverSeen,
+        Why::Sampled,
+        Why::IntakeGap,
+        Why::TelemetryLost,
+        Why::ContextLost,
+    ];
 
     /// Its name in reports, metrics and docs.
     pub const fn name(self) -> &'static str {
@@ -70,6 +82,8 @@ impl Why {
             Why::NeverSeen => "never_seen",
             Why::Sampled => "sampled",
             Why::IntakeGap => "intake_gap",
+            Why::TelemetryLost => "telemetry_lost",
+            Why::ContextLost => "context_lost",
         }
     }
 }

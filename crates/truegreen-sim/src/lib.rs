@@ -8,6 +8,7 @@
 //! [`otlp`] (records to bytes), [`run`] (an engine driven through a world, its books checked after every input),
 //! [`compare`] (its word against the reference's), [`durability`] (nothing acknowledged is lost, whatever crashes).
 
+pub mod campaign;
 pub mod compare;
 pub mod durability;
 pub mod otlp;

@@ -24,6 +24,8 @@ pub struct Run {
     pub effects: Vec<(Timestamp, Effect)>,
     /// What was kept of it, by key, as of its last checkpoint.
     pub kept: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Accepted requests of spans, as a log holds them.
+    traces: Vec<(u64, Timestamp, Vec<u8>)>,
     taken: usize,
     sequence: u64,
     now: Timestamp,
@@ -55,6 +57,7 @@ impl Run {
     /// A new engine at [`EPOCH`].
     pub fn new(flows: Vec<Flow>) -> Run {
         Run {
+            traces: Vec::new(),
             engine: Engine::new(flows, options()),
             effects: Vec::new(),
             kept: BTreeMap::new(),
@@ -97,7 +100,11 @@ impl Run {
                     Content::Metrics(_) => (Signal::Metrics, Input::Metrics(request)),
                 };
                 check(signal, &body, &Limits::default()).map_err(|error| format!("at {}: {error}", offset(at)))?;
-                self.apply(at, input)
+                self.apply(at, input)?;
+                if signal == Signal::Traces {
+                    self.traces.push((self.sequence, at, body));
+                }
+                Ok(())
             }
             Happening::Refused { service, instance } => {
                 self.pass(at)?;
@@ -138,6 +145,10 @@ impl Run {
         let records = self.kept.clone().into_iter();
         let restored = Engine::restore(options(), records);
         self.engine = restored.map_err(|error| error.to_string())?;
+        let from = self.engine.recalls_from().unwrap_or(u64::MAX);
+        for (sequence, at, body) in self.traces.iter().filter(|(sequence, ..)| *sequence >= from) {
+            self.engine.recall(*at, Input::Traces(Request { sequence: *sequence, body }));
+        }
         Ok(())
     }
 

@@ -188,6 +188,8 @@ fn engine_options(config: &Config) -> Options {
         retention: config.retention.0,
         max_journeys: config.limits.journeys,
         max_traces: config.limits.traces,
+        watches_traces: config.watch_traces,
+        max_assembled_spans: config.limits.spans,
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         ..Options::default()
     }

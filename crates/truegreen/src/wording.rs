@@ -72,6 +72,11 @@ pub fn is_standing(finding: &FindingReport) -> bool {
     matches!(finding.status.as_str(), "open" | "quiet")
 }
 
+/// How many journeys of a flow, or times at a place.
+pub fn concerned(finding: &FindingReport) -> String {
+    count(finding.count, if finding.flow.is_empty() { "time" } else { "journey" })
+}
+
 /// `1 flow`, `2 flows`.
 pub fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }

@@ -35,7 +35,9 @@ struct Figure {
 
 pub(super) fn measure(plan: &Plan, place: &Place) -> Result<(String, String)> {
     let data = generate(place)?;
-    let (minimal, full) = (ours(plan, place, &data, "minimal")?, ours(plan, place, &data, "full")?);
+    let minimal = ours(plan, place, &data, ("minimal", 1))?;
+    let threaded = ours(plan, place, &data, ("minimal", cores()))?;
+    let full = ours(plan, place, &data, ("full", 1))?;
     let flink = plan.wants("flink").then(|| flink(plan, place, &data)).transpose()?;
     let bytewax = plan.wants("bytewax").then(|| bytewax(plan, place, &data)).transpose()?;
     let mut batch = Vec::new();
@@ -46,7 +48,7 @@ pub(super) fn measure(plan: &Plan, place: &Place) -> Result<(String, String)> {
     }
     let mut line = format!("search {} events/s on one core", millions(minimal.rate));
     if let Some(flink) = &flink {
-        line += &format!(", {:.2} x flink a core", minimal.rate / flink.rate);
+        line += &format!(", {:.2} x flink a core", (minimal.rate / minimal.cores) / (flink.rate / flink.cores));
     }
     if let Some((_, duckdb)) = batch.iter().find(|(peer, _)| *peer == "duckdb") {
         line += &format!(", {:.2} x duckdb's batch query on {} cores", minimal.rate / duckdb.rate, cores());
@@ -56,7 +58,7 @@ pub(super) fn measure(plan: &Plan, place: &Place) -> Result<(String, String)> {
          Medians of {} runs; each found exactly those keys.\n\n{}",
         minimal.events,
         plan.rounds,
-        streaming_table([&minimal, &full].into_iter().chain(&flink).chain(&bytewax)),
+        streaming_table([&minimal, &threaded, &full].into_iter().chain(&flink).chain(&bytewax)),
     );
     let text = if batch.is_empty() { text } else { format!("{text}\n{}", batch_table(&batch)) };
     std::fs::remove_dir_all(data.events.parent().unwrap_or(&data.events))?;
@@ -73,8 +75,13 @@ fn streaming_table<'a>(figures: impl Iterator<Item = &'a Figure>) -> String {
 }
 
 fn batch_table(figures: &[(&str, Figure)]) -> String {
-    let mut table =
-        Table::new(&["batch: one query over a loaded table", "rows/s", "cores used", "with loading, rows/s"]);
+    let mut table = Table::new(&[
+        "batch: one query over a loaded table",
+        "rows/s",
+        "cores used",
+        "for each core used",
+        "with loading, rows/s",
+    ]);
     for (_, figure) in figures {
         let with_loading = figure.events / (figure.events / figure.rate + figure.load_seconds);
         let cores = format!("{:.2}", figure.cores);
@@ -104,13 +111,15 @@ fn keys(file: &Path) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-fn ours(plan: &Plan, place: &Place, data: &Data, records: &str) -> Result<Figure> {
+fn ours(plan: &Plan, place: &Place, data: &Data, (records, threads): (&str, usize)) -> Result<Figure> {
     let mut load = place.program("truegreen-load");
-    load.args(["absence", "--records", records, "--runs", &plan.rounds.to_string()]);
+    load.args(["absence", "--records", records, "--threads", &threads.to_string()]);
+    load.args(["--runs", &plan.rounds.to_string()]);
     load.arg("--events").arg(&data.events).arg("--found").arg(&data.found);
     let told = told(&mut load)?;
     let size = told["bytes_per_event"].as_f64().unwrap_or_default();
     let name = match records {
+        "minimal" if threads > 1 => format!("**Truegreen**, the same on {threads} threads"),
         "minimal" => format!("**Truegreen**, log records of time, name and key ({size:.0} B): the engine alone"),
         _ => format!("**Truegreen**, log records as applications send them ({size:.0} B), checked first"),
     };

@@ -1,7 +1,8 @@
 //! Scan, match, bind and ledger over requests of 1,000 spans with 12 attributes each, one span in five being a step,
 //! beside prost merely decoding the same bytes, in the same run and with the same allocator.
 //!
-//! The last line is `engine_vs_prost=<ratio of spans per second>`, the median over pairs of runs in turn.
+//! The last lines are `engine_vs_prost=<ratio of spans per second>`, the median over pairs of runs in turn: of the engine
+//! with contracts alone, and with every trace put together and watched as well.
 
 mod workload;
 
@@ -26,24 +27,38 @@ const PAIRS: usize = 7;
 fn main() {
     divan::main();
     let workload = Workload::new(JOURNEYS);
-    let mut ratios: Vec<f64> = (0..PAIRS).map(|_| pair(&workload)).collect();
-    ratios.sort_by(f64::total_cmp);
-    println!("engine_vs_prost={:.2}", ratios[PAIRS / 2]);
+    let (mut alone, mut watched): (Vec<f64>, Vec<f64>) = (0..PAIRS).map(|_| pair(&workload)).unzip();
+    alone.sort_by(f64::total_cmp);
+    watched.sort_by(f64::total_cmp);
+    println!("engine_vs_prost={:.2}", alone[PAIRS / 2]);
+    println!("watched_vs_prost={:.2}", watched[PAIRS / 2]);
 }
 
 #[expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
-fn pair(workload: &Workload) -> f64 {
-    let engine = time(|| engine(workload));
+fn pair(workload: &Workload) -> (f64, f64) {
+    let alone = time(|| engine(workload, false));
+    let watched = time(|| engine(workload, true));
     let prost = time(|| prost(workload));
     let rate = |took: Duration| workload.spans as f64 / took.as_secs_f64();
-    println!("engine {:>12.0} spans/s   prost {:>12.0} spans/s", rate(engine), rate(prost));
-    prost.as_secs_f64() / engine.as_secs_f64()
+    println!(
+        "contracts alone {:>9.0} spans/s   traces watched {:>9.0} spans/s   prost {:>9.0} spans/s",
+        rate(alone),
+        rate(watched),
+        rate(prost)
+    );
+    (prost.as_secs_f64() / alone.as_secs_f64(), prost.as_secs_f64() / watched.as_secs_f64())
 }
 
 #[divan::bench(sample_count = 5)]
 fn scan_match_ledger(bencher: Bencher) {
     let workload = Workload::new(JOURNEYS);
-    bencher.counter(ItemsCount::new(workload.spans)).bench_local(|| engine(&workload));
+    bencher.counter(ItemsCount::new(workload.spans)).bench_local(|| engine(&workload, false));
+}
+
+#[divan::bench(sample_count = 5)]
+fn scan_match_ledger_and_watch(bencher: Bencher) {
+    let workload = Workload::new(JOURNEYS);
+    bencher.counter(ItemsCount::new(workload.spans)).bench_local(|| engine(&workload, true));
 }
 
 #[divan::bench(sample_count = 5)]
@@ -64,12 +79,14 @@ fn prost_decodes(bencher: Bencher) {
 }
 
 /// A fresh engine takes the whole workload; every journey must have completed, or the figure means nothing.
-fn engine(workload: &Workload) {
-    let mut engine = Engine::new(workload.flows(), Options::default());
+fn engine(workload: &Workload, watches_traces: bool) {
+    let mut engine = Engine::new(workload.flows(), Options { watches_traces, ..Options::default() });
     for (sequence, body) in workload.bodies.iter().enumerate() {
         let now = Timestamp(workload.start.0 + sequence as u64 * 10_000_000);
         engine.apply(now, Input::Traces(Request { sequence: sequence as u64, body }));
     }
+    // Traces are looked at once nothing more comes of them.
+    engine.apply(Timestamp(workload.start.0 + 600_000_000_000), Input::Tick);
     let report = engine.report();
     let books = &report.flows["orders"];
     assert_eq!((books.entered, books.completed), (JOURNEYS as u64, JOURNEYS as u64));

@@ -51,7 +51,9 @@ pub(super) fn kind_of(verdict: Verdict) -> Option<FindingKind> {
         Verdict::DeadLettered(_) => Some(FindingKind::DeadLettered),
         Verdict::Late => Some(FindingKind::Late),
         // A service that is not heard opens a finding of its own by the first journey.
-        Verdict::Unknown(Why::Sampled | Why::IntakeGap) => Some(FindingKind::Unknown),
+        Verdict::Unknown(Why::Sampled | Why::IntakeGap | Why::TelemetryLost | Why::ContextLost) => {
+            Some(FindingKind::Unknown)
+        }
         Verdict::Unknown(_) | Verdict::Completed | Verdict::Unaccounted(_) => None,
     }
 }

@@ -26,6 +26,8 @@ pub(crate) fn title(plan: &Plan, finding: &Finding) -> String {
         FindingKind::DeadLettered => format!("{n} {one} were dead-lettered in `{flow}`: more than tolerated"),
         FindingKind::NoReason => format!("{n} {one} were refused in `{flow}` without a reason"),
         FindingKind::Unknown => format!("{n} {one} of `{flow}` cannot be judged: more than tolerated"),
+        // The other kinds are found at places.
+        kind => format!("{n} {one} of `{flow}`: {}", kind.name().replace('_', " ")),
     };
     let example = finding.examples.first().map(|key| format!(", for example {key}")).unwrap_or_default();
     format!("{what}; since {} UTC{example}", clock(finding.onset))

@@ -8,7 +8,7 @@ use truegreen_model::time::Timestamp;
 use super::heard::Delays;
 
 /// Batch exporters wait five seconds; nothing is judged sooner than this after a deadline.
-pub(super) const FLOOR: Duration = Duration::from_secs(10);
+pub(crate) const FLOOR: Duration = Duration::from_secs(10);
 /// Upper bounds of the buckets grow by an eighth from the floor: 64 of them reach five hours.
 const BUCKETS: usize = 64;
 const EPOCH: Duration = Duration::from_secs(600);

@@ -21,8 +21,10 @@ use smallvec::SmallVec;
 use truegreen_model::flow::{FlowId, Signal};
 use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_model::time::Timestamp;
+use truegreen_model::verdict::Why;
 
 pub(crate) use heard::Heard;
+pub(crate) use lag::FLOOR as LAG_FLOOR;
 pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
 pub(crate) use sampling::Sampled;
 
@@ -46,6 +48,17 @@ const MAX_OWING: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceId(u32);
 
+impl ServiceId {
+    /// The service of this index.
+    pub(crate) fn at(index: usize) -> ServiceId {
+        ServiceId(index as u32)
+    }
+
+    pub(crate) fn index(self) -> u32 {
+        self.0
+    }
+}
+
 /// What is known of one service.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Service {
@@ -58,6 +71,8 @@ pub(crate) struct Service {
     owing_forgotten: Timestamp,
     lags: [Lag; 3],
     sampling: Sampling,
+    /// Stretches in which what it did shows only in part, or cannot be told to belong.
+    doubts: VecDeque<(Why, Gap)>,
     pub(crate) spans: u64,
     pub(crate) error_spans: u64,
     pub(crate) logs: u64,
@@ -228,6 +243,25 @@ impl Coverage {
         self.outages.add(from, until);
     }
 
+    /// Between these times what the service did shows only in part, or cannot be told to belong.
+    pub(crate) fn doubt(&mut self, service: ServiceId, why: Why, from: Timestamp, until: Timestamp) {
+        let Some(service) = self.services.get_mut(service.0 as usize) else { return };
+        let doubts = &mut service.doubts;
+        if let Some((_, gap)) = doubts.iter_mut().rev().find(|(known, gap)| *known == why && gap.until >= from) {
+            gap.until = until.max(gap.until);
+            return;
+        }
+        if doubts.len() >= MAX_GAPS {
+            doubts.pop_front();
+        }
+        doubts.push_back((why, Gap { from, until }));
+    }
+
+    /// Whether something of the service may not have reached us between these times for a reason of ours.
+    pub(crate) fn had_gap(&self, service: ServiceId, from: Timestamp, until: Timestamp) -> bool {
+        self.gap(&[service], from, until).is_some()
+    }
+
     /// By how much this instance's clock is set ahead of ours at the least, and so its times are shifted back.
     pub(crate) fn shift(&self, instance: InstanceId, now: Timestamp) -> Duration {
         self.instances[instance.0 as usize].skew.excess(now)
@@ -263,6 +297,28 @@ impl Coverage {
         service.instances.iter().filter_map(|id| self.instances[id.0 as usize].heard.last()).max()
     }
 
+    /// Whether something of the service may be missing between these times that its sender lost, or cut from its context.
+    pub(crate) fn is_doubted(&self, service: ServiceId, from: Timestamp, until: Timestamp) -> bool {
+        self[service].doubts.iter().any(|(_, gap)| gap.from <= until && gap.until >= from)
+    }
+
+    /// When this instance was last heard.
+    pub(crate) fn instance_last_heard(&self, instance: InstanceId) -> Option<Timestamp> {
+        self.instances.get(instance.0 as usize).and_then(|instance| instance.heard.last())
+    }
+
+    /// Whether an instance of the service was last heard between these times, and not since.
+    pub(crate) fn fell_silent(&self, service: ServiceId, from: Timestamp, until: Timestamp, since: Timestamp) -> bool {
+        let last = |id: &InstanceId| self.instances[id.0 as usize].heard.last();
+        let mut silent = self[service].instances.iter().filter_map(last).filter(|last| *last < since);
+        silent.any(|last| last >= from && last <= until)
+    }
+
+    /// The longest export lag of any service.
+    pub(crate) fn longest_export_lag(&self) -> Duration {
+        self.services.iter().map(Service::longest_export_lag).max().unwrap_or_default()
+    }
+
     /// Instances of the service heard at or after `since`.
     pub(crate) fn instances_heard(&self, service: &Service, since: Timestamp) -> u64 {
         service.instances.iter().filter(|id| self.instances[id.0 as usize].heard.last() >= Some(since)).count() as u64
@@ -279,6 +335,7 @@ impl Service {
             owing_forgotten: Timestamp(0),
             lags: Default::default(),
             sampling: Sampling::default(),
+            doubts: VecDeque::new(),
             spans: 0,
             error_spans: 0,
             logs: 0,
@@ -289,6 +346,11 @@ impl Service {
     /// How long after its end a record of this signal arrives, 99 times in a hundred.
     pub(crate) fn export_lag(&self, signal: Signal) -> Duration {
         self.lags[signal as usize].p99()
+    }
+
+    /// When a record of this signal was last received.
+    pub(crate) fn last_delivered(&self, signal: Signal) -> Option<Timestamp> {
+        self.signals[signal as usize].last()
     }
 
     /// The longest over all signals.

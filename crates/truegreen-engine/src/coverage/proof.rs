@@ -39,8 +39,8 @@ pub(crate) struct Wait<'a> {
     pub(crate) entry: Timestamp,
     /// When the step was due, grace included.
     pub(crate) deadline: Timestamp,
-    /// It may have been seen and not sent.
-    pub(crate) sampled: bool,
+    /// It may have been seen and not sent, or was sent and cannot be told to belong.
+    pub(crate) doubted: Option<Why>,
     /// Journeys that wait on the same step and are not due yet.
     pub(crate) waiting: u64,
 }
@@ -66,8 +66,8 @@ impl Coverage {
         if now < heard_from {
             return Proof::NotYet(heard_from);
         }
-        if wait.sampled {
-            return Proof::Unprovable(Why::Sampled);
+        if let Some(why) = wait.doubted {
+            return Proof::Unprovable(why);
         }
         if let Some(gap_end) = self.gap(&owing, wait.entry, heard_from) {
             return self.after_gap(&owing, wait, gap_end, lag, now);
@@ -90,6 +90,21 @@ impl Coverage {
     /// Whether any of these services is told or inferred to be sampled.
     pub(crate) fn any_sampled(&self, flow: FlowId, scope: ScopeId, services: &[Symbol]) -> bool {
         self.owing(flow, scope, services).iter().any(|id| self[*id].sampled().is_some())
+    }
+
+    /// Why nothing follows from what is missing of these services between these times, if anything is known to speak
+    /// against it.
+    pub(crate) fn doubted(
+        &self,
+        (flow, scope): (FlowId, ScopeId),
+        services: &[Symbol],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Option<Why> {
+        let owing = self.owing(flow, scope, services);
+        let doubts = owing.iter().flat_map(|id| &self[*id].doubts);
+        let mut overlapping = doubts.filter(|(_, gap)| gap.from <= until && gap.until >= from);
+        overlapping.next().map(|(why, _)| *why)
     }
 
     pub(super) fn owing(&self, flow: FlowId, scope: ScopeId, services: &[Symbol]) -> SmallVec<[ServiceId; 2]> {
@@ -117,7 +132,7 @@ impl Coverage {
     }
 
     /// The end of the latest stretch in which something of the wait may have been refused or not listened to.
-    fn gap(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn gap(&self, owing: &[ServiceId], from: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let refused = owing.iter().flat_map(|id| self.instances_of(*id)).map(|instance| &instance.refused);
         let gaps = refused.chain([&self.outages]).flat_map(|gaps| gaps.overlapping(from, until));
         gaps.map(|gap| gap.until).max()

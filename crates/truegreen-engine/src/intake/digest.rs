@@ -12,7 +12,10 @@ use crate::coverage::Heard;
 use crate::matcher::key::KeyText;
 use crate::matcher::names::NameId;
 use crate::matcher::resource::Resource;
+use crate::trace::operation::NewOperation;
+use crate::trace::span::TracedSpan;
 use crate::trace::{Place, SpanRef};
+use crate::watch::{DroppedSpans, LevelPoint};
 
 /// One body.
 #[derive(Debug, Default)]
@@ -22,6 +25,12 @@ pub(crate) struct Digest {
     pub(crate) items: Vec<Item>,
     /// Spans without a key, which may connect others.
     pub(crate) passing: Passing,
+    /// Every span, where traces are put together.
+    pub(crate) traced: Vec<Traced>,
+    /// What SDKs say of spans that they dropped.
+    pub(crate) dropped: Vec<Dropped>,
+    /// What services say of requests in flight, and on which route.
+    pub(crate) levels: Vec<(LevelPoint, Box<[u8]>)>,
     pub(crate) counts: SmallVec<[(Counter, u64); 1]>,
 }
 
@@ -136,4 +145,28 @@ pub(crate) struct Bind {
     pub(crate) flow: FlowId,
     pub(crate) owner: KeyHash,
     pub(crate) other: KeyHash,
+}
+
+/// A span.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    pub(crate) trace: TraceId,
+    pub(crate) span: TracedSpan,
+    /// What of it was not met before, and has to be entered in tables first. Seldom anything.
+    pub(crate) news: Option<Box<News>>,
+}
+
+/// What of a span was not met before.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) operation: NewOperation,
+    pub(crate) error: Box<[u8]>,
+    pub(crate) partition: Box<[u8]>,
+}
+
+/// What an SDK says of spans that it dropped, and why.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    pub(crate) point: DroppedSpans,
+    pub(crate) why: Box<[u8]>,
 }

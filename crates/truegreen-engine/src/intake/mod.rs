@@ -2,10 +2,12 @@
 //! makes a [`Digest`] of a body, so that many can be read side by side; the engine then takes them in one by one.
 
 pub(crate) mod digest;
+mod entry;
 mod logs;
 mod metrics;
 mod spans;
 mod taking;
+mod traced;
 mod versions;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::matcher::resource::{Resource, Resources};
 use crate::matcher::{Matcher, Meaning, key};
 use crate::symbols::Symbols;
 use crate::trace::Place;
+use crate::trace::operation::Operations;
 use digest::{Bind, Digest, Item, Key, Lend, Reason, Section, Shows, Sighted, When};
 
 /// Event times further ahead of receipt than this are nonsense.
@@ -41,6 +44,7 @@ pub(crate) struct Lamp<'e> {
     pub(crate) symbols: &'e Symbols,
     pub(crate) resources: &'e Resources,
     pub(crate) coverage: &'e Coverage,
+    pub(crate) operations: &'e Operations,
     pub(crate) limits: &'e Limits,
     pub(crate) retention: Duration,
     /// When the request was received.

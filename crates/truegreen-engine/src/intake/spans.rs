@@ -23,9 +23,7 @@ impl<'a> TraceSink<'a> for Reading<'_> {
         heard.spans += 1;
         heard.error_spans += u64::from(span.status == Status::Error);
         // Past the bound on instances: counted, but neither a proof nor a step.
-        if sender.instance.is_none() {
-            return;
-        }
+        let Some(instance) = sender.instance else { return };
         heard.delivered(Signal::Span);
         heard.traced(span.trace_id, span.trace_state, wants_trace_ids);
         let end = Timestamp(span.end.max(span.start));
@@ -35,6 +33,7 @@ impl<'a> TraceSink<'a> for Reading<'_> {
 
         let mut found = Found::new();
         self.lamp.matcher.names.gather(span.attributes, &mut found);
+        self.trace(span, &found, &sender, instance);
         let place = || Place {
             trace: TraceId(span.trace_id),
             span: span.span_id,
@@ -70,7 +69,7 @@ impl<'a> TraceSink<'a> for Reading<'_> {
     }
 }
 
-fn links(span: &Span<'_, '_>) -> Vec<SpanRef> {
+pub(super) fn links(span: &Span<'_, '_>) -> Vec<SpanRef> {
     span.links.iter().map(link).collect()
 }
 
@@ -78,7 +77,7 @@ fn link(link: &Link) -> SpanRef {
     SpanRef { trace: TraceId(link.trace_id), span: link.span_id }
 }
 
-fn kind(kind: SentKind) -> SpanKind {
+pub(super) fn kind(kind: SentKind) -> SpanKind {
     match kind {
         SentKind::Unspecified => SpanKind::Unspecified,
         SentKind::Internal => SpanKind::Internal,

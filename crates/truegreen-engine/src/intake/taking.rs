@@ -6,7 +6,7 @@ use std::sync::Arc;
 use truegreen_model::observation::{Evidence, Role, TraceId};
 use truegreen_otlp::{DataPoint, LogRecord, LogSink, MetricSink, Resource as Sent, Span, TraceSink};
 
-use super::digest::{Bind, Digest, Item, Key, Reason, Shows, Sighted, When};
+use super::digest::{Bind, Digest, Dropped, Item, Key, Reason, Shows, Sighted, Traced, When};
 use crate::counters;
 use crate::engine::Engine;
 use crate::input::Input;
@@ -15,12 +15,14 @@ use crate::ledger::{Arrival, Binding};
 use crate::matcher::key;
 use crate::matcher::key::KeyText;
 use crate::matcher::resource::{Registers, Resource, Resources};
+use crate::trace::span::TracedSpan;
 use crate::trace::{Bound, Sighting};
+use crate::watch::{LevelPoint, View};
 
 impl Engine {
     /// Takes in what a body says.
     pub(crate) fn take_in(&mut self, digest: Digest, sequence: u64) {
-        let Digest { sections, items, passing, counts } = digest;
+        let Digest { sections, items, passing, traced, dropped, levels, counts } = digest;
         for (counter, n) in counts {
             self.counters.add(counter, n);
         }
@@ -50,6 +52,59 @@ impl Engine {
         let mut bound = Vec::new();
         self.binder.settle(&passing, &self.matcher, self.now, &mut self.counters, &mut bound);
         self.place_bound(bound);
+        self.gather(traced, sequence);
+        self.hear_of_drops(dropped);
+        self.hear_of_levels(levels);
+    }
+
+    /// Takes what services say of requests in flight.
+    fn hear_of_levels(&mut self, levels: Vec<(LevelPoint, Box<[u8]>)>) {
+        for (mut point, route) in levels {
+            point.route = (!route.is_empty()).then(|| self.symbols.intern(&route));
+            let Engine { operations, symbols, coverage, watch, findings, .. } = self;
+            let view = View { operations, symbols, coverage, now: self.now };
+            watch.in_flight(&point, &view, findings);
+        }
+    }
+
+    /// Takes what SDKs say of spans that they dropped.
+    fn hear_of_drops(&mut self, dropped: Vec<Dropped>) {
+        for Dropped { mut point, why } in dropped {
+            point.why = Some(self.symbols.intern(&why));
+            let Engine { operations, symbols, coverage, watch, findings, .. } = self;
+            let view = View { operations, symbols, coverage, now: self.now };
+            watch.dropped(&point, &view, findings);
+        }
+    }
+
+    /// Adds spans to their traces.
+    fn gather(&mut self, traced: Vec<Traced>, sequence: u64) {
+        for traced in traced {
+            let (trace, span) = self.traced(traced, sequence);
+            self.watch.heard(&span);
+            self.assembly.take(trace, span, self.watch.quiet(), &mut self.counters);
+        }
+    }
+
+    /// Adds spans to their traces that were added to them before a restart.
+    pub(crate) fn gather_again(&mut self, traced: Vec<Traced>, sequence: u64) {
+        for traced in traced {
+            let (trace, span) = self.traced(traced, sequence);
+            let quiet = self.watch.quiet_at(span.received);
+            self.assembly.take_again(trace, span, quiet, &self.outline);
+        }
+    }
+
+    fn traced(&mut self, traced: Traced, sequence: u64) -> (TraceId, TracedSpan) {
+        let Traced { trace, mut span, news } = traced;
+        if let Some(news) = news {
+            let mut text = |text: &[u8]| (!text.is_empty()).then(|| self.symbols.intern(text));
+            span.error = text(&news.error);
+            span.partition = text(&news.partition);
+            span.operation = self.operations.enter(news.operation.told(), &mut self.symbols);
+        }
+        span.evidence.sequence = sequence;
+        (trace, span)
     }
 
     /// Hands observations whose key is known to the ledger.

@@ -12,7 +12,7 @@ use truegreen_model::verdict::{Standing, Verdict, Why};
 use super::case::{Passage, Seen};
 use super::judge::{Judgement, Missing, Outcome};
 use super::knowledge::{Learned, StepSums};
-use crate::coverage::{Coverage, Proof, Wait};
+use crate::coverage::{Coverage, LAG_FLOOR, Proof, Wait};
 use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
 use crate::matcher::scopes::ScopeId;
@@ -83,12 +83,12 @@ impl Passing<'_> {
         }
         let earlier = self.earlier_wait(&missing).map(|earlier| earlier.standing);
         // What was once decided about this very wait stays so, since coverage forgets its older spells; unless it
-        // turned out since that only a sample is seen.
+        // turned out since that only a part is seen.
         let decided = match earlier {
-            Some(Standing::Ended(Verdict::Unaccounted(_))) if self.is_sampled(&missing, known) => {
-                Some(Verdict::Unknown(Why::Sampled))
-            }
-            Some(Standing::Ended(Verdict::Unaccounted(_))) => Some(Verdict::Unaccounted(missing.loss)),
+            Some(Standing::Ended(Verdict::Unaccounted(_))) => match self.doubted(&missing, known) {
+                Some(why) => Some(Verdict::Unknown(why)),
+                None => Some(Verdict::Unaccounted(missing.loss)),
+            },
             Some(Standing::Ended(verdict)) => Some(verdict),
             _ => None,
         };
@@ -164,10 +164,20 @@ impl Passing<'_> {
             signals: &self.plan.steps[step.0 as usize].signals,
             entry: self.judgement.entered_at,
             deadline: missing.deadline,
-            sampled: self.is_sampled(missing, known),
+            doubted: self.doubted(missing, known),
             waiting: kin.iter().map(|(flow, step)| known.sums.get(*flow, *step).waiting).sum(),
         };
         known.coverage.prove(&wait, tick.time())
+    }
+
+    /// Why the missing step proves nothing, whoever reports.
+    fn doubted(&self, missing: &Missing, known: &Known<'_>) -> Option<Why> {
+        if self.is_sampled(missing, known) {
+            return Some(Why::Sampled);
+        }
+        let services = known.learned.owing(self.plan, missing.hop.before);
+        let of = (self.plan.id, self.scope);
+        known.coverage.doubted(of, services, self.judgement.entered_at, missing.deadline + LAG_FLOOR)
     }
 
     /// Whether the missing step may have been seen by its service and not be sent: declared, told or inferred to be

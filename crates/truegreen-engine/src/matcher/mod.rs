@@ -9,6 +9,7 @@ pub(crate) mod plan;
 pub(crate) mod resource;
 pub(crate) mod revision;
 pub(crate) mod scopes;
+pub(crate) mod vocabulary;
 
 use truegreen_model::flow::{ExitId, Flow, FlowId, StepId};
 use truegreen_model::observation::Symbol;
@@ -18,6 +19,7 @@ use lineage::{AccountId, Lineage};
 use names::{NameId, Names};
 use pattern::Compiled;
 use plan::Plan;
+use vocabulary::Vocabulary;
 
 /// Index of a pattern among all of all contracts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -53,22 +55,25 @@ pub(crate) struct Matcher {
     pub(crate) event_source: NameId,
     pub(crate) event_name: NameId,
     pub(crate) outcome: NameId,
+    /// None where traces are not put together.
+    pub(crate) vocabulary: Option<Vocabulary>,
 }
 
 impl Matcher {
-    pub(crate) fn new(flows: &[Flow], symbols: &mut Symbols) -> Self {
-        let mut matcher = Matcher::empty(Names::default());
+    pub(crate) fn new(flows: &[Flow], symbols: &mut Symbols, watches_traces: bool) -> Self {
+        let mut matcher = Matcher::empty(Names::default(), watches_traces);
         matcher.revise(flows, symbols);
         matcher.index();
         matcher
     }
 
-    fn empty(mut names: Names) -> Self {
+    fn empty(mut names: Names, watches_traces: bool) -> Self {
         let home_names = ["deployment.environment.name", "service.namespace"].map(|name| names.intern(name)).to_vec();
         let event_id = names.intern("cloudevents.event_id");
         let event_source = names.intern("cloudevents.event_source");
         let event_name = names.intern("event.name");
         let outcome = names.intern(plan::OUTCOME);
+        let vocabulary = watches_traces.then(|| Vocabulary::new(&mut names));
         Matcher {
             plans: Vec::new(),
             lineages: Vec::new(),
@@ -82,6 +87,7 @@ impl Matcher {
             event_source,
             event_name,
             outcome,
+            vocabulary,
         }
     }
 

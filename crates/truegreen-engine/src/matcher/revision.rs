@@ -202,13 +202,17 @@ impl Matcher {
 
     /// Takes back what was kept; `None` where it does not fit together. Attribute names and versions have the numbers
     /// that they had.
-    pub(crate) fn restore(kept: KeptContracts<Flow, Vec<Lineage>>, symbols: &mut Symbols) -> Option<Matcher> {
+    pub(crate) fn restore(
+        kept: KeptContracts<Flow, Vec<Lineage>>,
+        symbols: &mut Symbols,
+        watches_traces: bool,
+    ) -> Option<Matcher> {
         let KeptContracts { flows, lineages, watched, names: kept_names } = kept;
         let mut names = Names::default();
         for name in &kept_names {
             names.intern(name);
         }
-        let mut matcher = Matcher::empty(names);
+        let mut matcher = Matcher::empty(names, watches_traces);
         let mut accounts = vec![AccountId::NONE; flows.len()];
         for (account, lineage) in lineages.iter().enumerate() {
             for flow in lineage.known() {

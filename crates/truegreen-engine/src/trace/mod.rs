@@ -1,6 +1,10 @@
 //! Traces as far as binding needs them: consumers' spans and log lines often carry no key, and inherit it from an
 //! ancestor, then from what their span links to, then from their trace if it holds only one.
 
+pub(crate) mod assembly;
+pub(crate) mod operation;
+pub(crate) mod span;
+pub(crate) mod tree;
 mod window;
 
 use std::time::Duration;

@@ -28,11 +28,18 @@ pub type Verdicts = BTreeMap<String, String>;
 /// What an engine kept at its last checkpoint.
 pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// An engine that goes on from a checkpoint, and was then given these entries.
+/// An engine that goes on from a checkpoint, and was then given the entries behind it.
 ///
 /// # Errors
-/// Where the records give no engine.
-pub fn restored(flow: &Flow, records: &Records, entries: &[Entry], keeps_changes: bool) -> Result<Engine, Broken> {
+/// Where the records give no engine, or the log ends before the checkpoint.
+pub fn restored(
+    flow: &Flow,
+    (records, as_of): (&Records, u64),
+    log: &[Entry],
+    keeps_changes: bool,
+) -> Result<Engine, Broken> {
+    let kept = usize::try_from(as_of).ok().filter(|kept| *kept <= log.len());
+    let (before, behind) = log.split_at(kept.ok_or("a checkpoint is as of what is durable")?);
     let options = Options { keeps_changes, ..Options::default() };
     let mut engine = if records.is_empty() {
         Engine::new(vec![flow.clone()], options)
@@ -40,7 +47,11 @@ pub fn restored(flow: &Flow, records: &Records, entries: &[Entry], keeps_changes
         let restored = Engine::restore(options, records.clone().into_iter());
         restored.map_err(|error| format!("a checkpoint gives the engine back: {error}"))?
     };
-    entries.iter().for_each(|entry| apply(&mut engine, entry));
+    let from = engine.recalls_from().unwrap_or(u64::MAX);
+    for entry in before.iter().filter(|entry| entry.sequence >= from && entry.kind == Kind::Traces) {
+        engine.recall(entry.received_at, Input::Traces(Request { sequence: entry.sequence, body: &entry.body }));
+    }
+    behind.iter().for_each(|entry| apply(&mut engine, entry));
     Ok(engine)
 }
 

@@ -141,9 +141,8 @@ impl Server {
         let until = found.iter().map(|entry| entry.received_at).max();
         let durable = found.len() as u64;
         let checkpoint = self.makes_checkpoints.then_some(self.checkpoint);
-        let behind = usize::try_from(self.checkpoint).ok().and_then(|kept| found.get(kept..));
-        let behind = behind.ok_or("a checkpoint is as of what is durable")?;
-        let engine = history::restored(&self.flow, &self.records, behind, self.makes_checkpoints)?;
+        let kept = (&self.records, self.checkpoint);
+        let engine = history::restored(&self.flow, kept, &found, self.makes_checkpoints)?;
         let opening = Opening { durable, is_resumed: until.is_some(), checkpoint, batch: 8 };
         self.life = Some(Life {
             order: Order::new(opening),

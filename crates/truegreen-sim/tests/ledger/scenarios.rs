@@ -8,7 +8,7 @@ use truegreen_model::flow::{ExitOutcome, Expect, FanOut, Flow, SpanKind};
 use truegreen_model::report::{FindingReport, FlowReport};
 use truegreen_sim::compare::differences;
 use truegreen_sim::run::{Run, Standing};
-use truegreen_sim::script::{Script, exit, flow, record, step};
+use truegreen_sim::script::{Draft, Script, exit, flow, record, step};
 use truegreen_sim::telemetry::second;
 
 /// An order is taken, reserved within 20 s, and booked within 30 s of that.
@@ -525,4 +525,34 @@ fn a_late_arrival_amends_the_verdict_and_withdraws_the_finding() {
     let findings = run.engine.report().findings;
     assert!(findings.iter().all(|finding| finding.kind != "loss" || finding.status == "withdrawn"), "{findings:#?}");
     assert_eq!(health(&run), "WORKING");
+}
+
+/// Orders are published and consumed; from the hundredth on without headers, so that their trace and key are lost.
+#[test]
+fn behind_a_break_of_context_nothing_is_called_lost() {
+    let mut script = everybody_lives(reservations(), 600.0);
+    for nth in 0..300 {
+        let at = 100.0 + f64::from(nth) / 2.0;
+        let key = format!("order-{nth}");
+        let published = |draft: Draft| draft.with("messaging.destination.name", "orders");
+        let order = script.at(at).spans("shop", [record("POST /orders").of(&key).kind(SpanKind::Server)])[0];
+        let publish = record("publish orders").kind(SpanKind::Producer).child_of(order);
+        let publish = script.at(at).spans("shop", [published(publish)])[0];
+        let process = published(record("process orders").kind(SpanKind::Consumer));
+        let (process, reserve) = match nth < 100 {
+            true => (process.linked_to(publish), record("reserve").of(&key)),
+            false => (process, record("reserve")),
+        };
+        let process = script.at(at + 1.0).spans("stock", [process])[0];
+        script.at(at + 1.0).spans("stock", [reserve.child_of(process)]);
+    }
+    let run = script.run(500.0).unwrap();
+    let books = books(&run);
+    assert_eq!((books.completed, books.unaccounted), (100, 0), "{books:?}");
+    assert_eq!(books.unknown.get("context_lost"), Some(&200), "{books:?}");
+    assert!(standing_findings(&run, "loss").is_empty());
+    let opened = findings_ever_opened(&run);
+    let broken: Vec<_> = opened.iter().filter(|finding| finding.kind == "broken_context").collect();
+    assert_eq!(broken.len(), 1);
+    assert_eq!((broken[0].service.as_deref(), broken[0].peer.as_deref()), (Some("stock"), Some("shop")));
 }

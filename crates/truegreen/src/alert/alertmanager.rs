@@ -10,6 +10,7 @@ use truegreen_model::report::FindingReport;
 
 use super::post::{Posted, Poster, backoff};
 use super::{Notice, Receive};
+use crate::wording;
 
 const RESEND: Duration = Duration::from_secs(60);
 /// Alertmanager takes an alert for resolved after this, should we die. Longer than a few failed posts.
@@ -84,12 +85,19 @@ impl Alertmanager {
         if let (Some(after), Some(before)) = (&finding.after, &finding.before) {
             labels["hop"] = Value::from(format!("{after} -> {before}"));
         }
+        for (label, value) in
+            [("service", &finding.service), ("operation", &finding.operation), ("peer", &finding.peer)]
+        {
+            if let Some(value) = value {
+                labels[label] = Value::from(value.as_str());
+            }
+        }
         let ends_at = alert.resolved_at.map_or_else(|| holds_until.to_owned(), |at| at.to_string());
         json!({
             "labels": labels,
             "annotations": {
                 "summary": finding.title,
-                "description": format!("{} journeys; for example {}", finding.count, finding.examples.join(", ")),
+                "description": description(finding),
                 "status": finding.status,
             },
             "startsAt": finding.first_seen,
@@ -97,6 +105,15 @@ impl Alertmanager {
             "generatorURL": format!("{}/#finding-{}", self.link, finding.id),
         })
     }
+}
+
+fn description(finding: &FindingReport) -> String {
+    let mut lines = vec![wording::concerned(finding)];
+    if !finding.examples.is_empty() {
+        lines[0] += &format!("; for example {}", finding.examples.join(", "));
+    }
+    lines.extend(finding.evidence.iter().cloned());
+    lines.join("\n")
 }
 
 impl Receive for Alertmanager {

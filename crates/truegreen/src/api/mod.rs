@@ -30,6 +30,8 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/books", get(books))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/services", get(services))
+        .route("/api/v1/map", get(map))
+        .route("/api/v1/blindspots", get(blind_spots))
         .route("/api/v1/journeys/{flow}/{key}", get(journeys))
         .route("/api/v1/trace/{asked}", get(trace))
         .route("/api/{*path}", get(unknown))
@@ -154,6 +156,15 @@ async fn findings(State(seen): State<Seen>, Query(wanted): Query<WhichFindings>)
 async fn services(State(seen): State<Seen>) -> Result<Response, Problem> {
     let services = seen.run.ask(Engine::services).await?;
     Ok(Json(json!({ "services": services })).into_response())
+}
+
+async fn map(State(seen): State<Seen>) -> Result<Response, Problem> {
+    Ok(Json(seen.run.ask(Engine::map).await?).into_response())
+}
+
+async fn blind_spots(State(seen): State<Seen>) -> Result<Response, Problem> {
+    let spots = seen.run.ask(Engine::blind_spots).await?;
+    Ok(Json(json!({ "blind_spots": spots })).into_response())
 }
 
 async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, String)>) -> Result<Response, Problem> {

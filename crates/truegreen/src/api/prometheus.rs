@@ -72,13 +72,15 @@ fn books(text: &mut Exposition, report: &Report) {
 }
 
 fn findings(text: &mut Exposition, report: &Report) {
-    text.family("findings", "gauge", "Findings, by flow, kind and status.");
+    text.family("findings", "gauge", "Findings, by flow (empty beside any flow), service, kind and status.");
     let mut counts = std::collections::BTreeMap::new();
     for finding in &report.findings {
-        *counts.entry((&finding.flow, &finding.kind, &finding.status)).or_insert(0_u64) += 1;
+        *counts
+            .entry((&finding.flow, finding.service.as_deref().unwrap_or(""), &finding.kind, &finding.status))
+            .or_insert(0_u64) += 1;
     }
-    for ((flow, kind, status), n) in counts {
-        text.sample("findings", &[("flow", flow), ("kind", kind), ("status", status)], n);
+    for ((flow, service, kind, status), n) in counts {
+        text.sample("findings", &[("flow", flow), ("service", service), ("kind", kind), ("status", status)], n);
     }
 }
 

@@ -1,7 +1,9 @@
 //! The command line. Each command is one module with its arguments and a `run` that gives the exit code: 0 for fine,
 //! 1 for "what you asked about is not fine", 2 for "could not do what you asked".
 
+mod asking;
 mod audit;
+mod blindspots;
 mod check;
 mod demo;
 mod demo_service;
@@ -50,6 +52,7 @@ enum Command {
     Explain(explain::Args),
     Status(status::Args),
     Trace(trace::Args),
+    Blindspots(blindspots::Args),
     Learn(learn::Args),
     Audit(audit::Args),
     Store(store::Args),
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Blindspots(args) => blindspots::run(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Store(args) => store::run(&args),

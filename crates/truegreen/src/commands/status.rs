@@ -1,14 +1,10 @@
 //! `truegreen status`.
 
 use std::io::Write;
-use std::time::Duration;
 
-use anyhow::Context;
 use truegreen_model::report::Report;
 
-use super::terminal;
-
-const TIMEOUT: Duration = Duration::from_secs(10);
+use super::{asking, terminal};
 
 /// Ask a running server how things stand
 ///
@@ -24,20 +20,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let report = ask(&args.url)?;
+    let report: Report = asking::ask(&args.url, "/api/v1/report")?;
     if args.json {
         writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         terminal::write_report(&mut anstream::stdout(), &report)?;
     }
     Ok(0)
-}
-
-fn ask(url: &str) -> anyhow::Result<Report> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
-    let asked = format!("{}/api/v1/report", url.trim_end_matches('/'));
-    let hint = "hint: is `truegreen serve` running there? name another place with --url";
-    let mut answer =
-        agent.get(&asked).call().map_err(|error| anyhow::anyhow!("no answer from {url}: {error}\n{hint}"))?;
-    answer.body_mut().read_json().with_context(|| format!("{url} answers, but not like Truegreen\n{hint}"))
 }

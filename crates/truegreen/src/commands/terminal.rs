@@ -71,8 +71,14 @@ pub(super) fn write_report(out: &mut impl Write, report: &Report) -> std::io::Re
 }
 
 fn write_finding(out: &mut impl Write, finding: &FindingReport) -> std::io::Result<()> {
-    let journeys = wording::count(finding.count, "journey");
-    writeln!(out, "  {journeys}, {}: {}", finding.status, printable(&shortened(&finding.examples, finding.count)))?;
+    write!(out, "  {}, {}", wording::concerned(finding), finding.status)?;
+    match finding.examples.as_slice() {
+        [] => writeln!(out)?,
+        examples => writeln!(out, ": {}", printable(&shortened(examples, finding.count)))?,
+    }
+    for evidence in &finding.evidence {
+        writeln!(out, "  {}", printable(evidence))?;
+    }
     writeln!(out, "  {DIM}since {}, last at {}{DIM:#}", finding.onset, finding.last_seen)
 }
 

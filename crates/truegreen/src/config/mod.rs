@@ -15,7 +15,7 @@ pub use tree::Mistake;
 use tree::{Node, Section};
 
 /// Everything that `serve` can be told.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
@@ -24,6 +24,8 @@ pub struct Config {
     /// How long ended journeys are remembered, and how old an event's own time may be before the time of receipt
     /// replaces it. `retention`, default 6 h.
     pub retention: Retention,
+    /// Whether traces are put together and watched for what no contract names. `watch_traces`, default true.
+    pub watch_traces: bool,
     /// Where accepted requests are kept, so that a restart forgets nothing. `None`: nowhere.
     pub data: Option<Data>,
     /// Where findings are sent.
@@ -63,6 +65,8 @@ pub struct Limits {
     pub journeys: usize,
     /// Traces held for binding. `limits.traces`, default 500000.
     pub traces: usize,
+    /// Spans held while traces are put together. `limits.spans`, default 4000000.
+    pub spans: usize,
 }
 
 /// Where accepted requests are kept.
@@ -112,6 +116,20 @@ pub enum AlertKind {
     Webhook,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: Listen::default(),
+            limits: Limits::default(),
+            retention: Retention::default(),
+            watch_traces: true,
+            data: None,
+            alerts: Vec::new(),
+            external_url: None,
+        }
+    }
+}
+
 impl Default for Listen {
     fn default() -> Self {
         Listen {
@@ -144,6 +162,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             journeys: 1_000_000,
             traces: 500_000,
+            spans: 4_000_000,
         }
     }
 }
@@ -251,6 +270,7 @@ fn read(mut file: Section<'_>) -> Config {
         read_limits(section, &mut config.limits);
     }
     set(&mut config.retention, file.scalar("retention", retention));
+    set(&mut config.watch_traces, file.scalar("watch_traces", yes_or_no));
     if let Some(mut section) = file.section("data") {
         let data = config.data.get_or_insert_default();
         set(&mut data.dir, section.scalar("dir", folder));
@@ -278,6 +298,7 @@ fn read_limits(mut section: Section<'_>, limits: &mut Limits) {
     set(&mut limits.body_timeout, section.scalar("body_timeout", positive_duration));
     set(&mut limits.journeys, section.scalar("journeys", count));
     set(&mut limits.traces, section.scalar("traces", count));
+    set(&mut limits.spans, section.scalar("spans", count));
     // A compressed body of JSON is held three times for a moment: as received, plain, and as protobuf.
     if limits.in_flight_bytes < limits.body_bytes.saturating_mul(3) {
         section.wrong(format!(

@@ -78,6 +78,7 @@ pub(crate) fn recover(flows: Vec<Flow>, options: Options, data: Option<&Data>) -
             (beginning(&log, &flows, options)?, 0)
         }
     };
+    recall(&log, from, &mut engine)?;
     let replayed = replay(&log, from, &mut engine)?;
     let mut recovered = Recovered { checkpoints, replayed, ..Recovered::default() };
     // Nor is a log left untold that an earlier version began, or whose beginning was dropped.
@@ -159,6 +160,22 @@ fn restore(log: &Log, checkpoints: &Checkpoints, options: &Options) -> Result<Ke
         (None, Ok(engine)) => Ok(Kept::Engine(Box::new(engine), as_of)),
         (None, Err(error)) => Ok(Kept::Unusable(error.to_string())),
     }
+}
+
+/// Shows the engine the spans again that it was putting together: a checkpoint does not keep them.
+fn recall(log: &Log, until: u64, engine: &mut Engine) -> Result<(), Error> {
+    let Some(from) = engine.recalls_from() else { return Ok(()) };
+    for entry in log.read_from(from) {
+        let entry = entry?;
+        if entry.sequence >= until {
+            break;
+        }
+        if entry.kind == Kind::Traces {
+            let request = Request { sequence: entry.sequence, body: &entry.body };
+            engine.recall(entry.received_at, Input::Traces(request));
+        }
+    }
+    Ok(())
 }
 
 /// Applies the log from this sequence on, in order and each entry at its own time of receipt.

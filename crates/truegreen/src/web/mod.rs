@@ -3,6 +3,7 @@
 mod bars;
 pub(crate) mod host;
 mod journey;
+mod map;
 mod page;
 mod waterfall;
 
@@ -45,6 +46,8 @@ pub fn router(seen: Seen) -> Router {
         .route("/", get(front))
         .route("/journeys/{flow}/{key}", get(journeys))
         .route("/trace/{asked}", get(trace))
+        .route("/map", get(the_map))
+        .route("/map.svg", get(picture))
         .route("/style.css", get(style))
         .fallback(not_found)
         .with_state(seen)
@@ -91,6 +94,27 @@ async fn passage(seen: &Seen, asked: String, flow: Option<String>) -> Response {
             let why = [error.to_string()];
             document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&asked, flow.as_deref(), &why))
         }
+    }
+}
+
+async fn the_map(State(seen): State<Seen>) -> Response {
+    let Ok((map, spots)) = seen.run.ask(|engine| (engine.map(), engine.blind_spots())).await else {
+        return unavailable();
+    };
+    // Drawing a large map takes a while.
+    match tokio::task::spawn_blocking(move || map::body(&map, &spots)).await {
+        Ok(body) => document(StatusCode::OK, "Where a failure could hide", None, &body),
+        Err(_) => unavailable(),
+    }
+}
+
+async fn picture(State(seen): State<Seen>) -> Response {
+    let Ok((map, spots)) = seen.run.ask(|engine| (engine.map(), engine.blind_spots())).await else {
+        return unavailable();
+    };
+    match tokio::task::spawn_blocking(move || map::svg(&map, &spots)).await {
+        Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
+        Err(_) => unavailable(),
     }
 }
 

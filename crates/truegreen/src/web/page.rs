@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use truegreen_model::report::{CounterReport, FindingReport, FlowReport, MinuteReport, ServiceReport};
 
-use super::{View, bars, journey_href, short_time};
+use super::{View, bars, journey_href, short_time, trace_href};
 use crate::wording;
 
 pub(super) fn body(view: &View) -> Markup {
@@ -23,7 +23,7 @@ pub(super) fn body(view: &View) -> Markup {
         (services(&view.services))
         (own_books(&view.own))
         p class="quiet" {
-            "For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
+            a href="/map" { "Where a failure could hide" } ". For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
             a href="/metrics" { "metrics" } ", " a href="/api/v1/openapi.json" { "description of the API" } "."
         }
     }
@@ -91,24 +91,48 @@ fn finding_article(finding: &FindingReport) -> Markup {
         article id=(format!("finding-{}", finding.id)) class=(class) {
             p { b { (wording::sentence(&finding.title)) } }
             p {
-                "In " (finding.flow)
-                @if let (Some(after), Some(before)) = (&finding.after, &finding.before) {
-                    ", after " b { (after) } " and before " b { (before) }
-                }
-                ": " (wording::count(finding.count, "journey")) ", since " (short_time(&finding.onset))
+                (place(finding))
+                ": " (wording::concerned(finding)) ", since " (short_time(&finding.onset))
                 ", last at " (short_time(&finding.last_seen)) "; " (finding.status) "."
+            }
+            @if !finding.evidence.is_empty() {
+                ul { @for evidence in &finding.evidence { li { (wording::sentence(evidence)) } } }
             }
             @if !finding.examples.is_empty() {
                 p {
                     "For example "
                     @for (n, key) in finding.examples.iter().enumerate() {
                         @if n > 0 { ", " }
-                        a href=(journey_href(&finding.flow, key)) { code { (key) } }
+                        a href=(example_href(finding, key)) { code { (key) } }
                     }
                 }
             }
         }
     }
+}
+
+/// The flow and its hop, or what of which service.
+fn place(finding: &FindingReport) -> Markup {
+    let Some(service) = &finding.service else {
+        return html! {
+            "In " (finding.flow)
+            @if let (Some(after), Some(before)) = (&finding.after, &finding.before) {
+                ", after " b { (after) } " and before " b { (before) }
+            }
+        };
+    };
+    html! {
+        "At "
+        @if let Some(operation) = &finding.operation { b { (operation) } " of " }
+        b { (service) }
+        @if let Some(subject) = &finding.subject { ", on " b { (subject) } }
+        @if let Some(peer) = &finding.peer { ", towards " b { (peer) } }
+    }
+}
+
+/// A journey of the finding's flow, or a trace.
+fn example_href(finding: &FindingReport, example: &str) -> String {
+    if finding.flow.is_empty() { trace_href(example) } else { journey_href(&finding.flow, example) }
 }
 
 fn legend() -> Markup {
@@ -209,6 +233,7 @@ mod tests {
             status: "open".to_owned(),
             examples: vec!["ord-1".to_owned(), "<script>alert(1)</script>/..".to_owned()],
             title: "3 orders vanished after \"published\"".to_owned(),
+            ..FindingReport::default()
         };
         let minute = MinuteReport {
             minute: "2026-01-01T10:00:00Z".to_owned(),

@@ -77,6 +77,7 @@ fn finding(id: &str, status: &str) -> FindingReport {
         status: status.to_owned(),
         examples: vec!["o-1".to_owned()],
         title: "3 orders vanished".to_owned(),
+        ..FindingReport::default()
     }
 }
 

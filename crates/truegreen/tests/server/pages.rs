@@ -53,10 +53,13 @@ fn every_described_path_answers() {
     server.until_entered(1);
     let description = server.get("/api/v1/openapi.json").json();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 11);
+    assert_eq!(paths.len(), 13);
     for path in paths.keys() {
         let path = path.replace("{flow}", "orders").replace("{key}", "o-1").replace("{asked}", "o-1");
         assert_eq!(server.get(&path).status, 200, "{path}");
+    }
+    for page in ["/", "/map", "/map.svg"] {
+        assert_eq!(server.get(page).status, 200, "{page}");
     }
     let report = server.get("/api/v1/report").json();
     assert_eq!(report["flows"]["orders"]["entered"], 1);

@@ -1,0 +1,132 @@
+//! Spans as far as traces are put together from them.
+
+use std::borrow::Cow;
+
+use truegreen_model::observation::{Evidence, InstanceId, Symbol, TraceId};
+use truegreen_model::time::Timestamp;
+use truegreen_otlp::{Span, Status, Value};
+
+use super::digest::{News, Traced};
+use super::spans::{kind, links};
+use super::{Reading, entry};
+use crate::matcher::key::hash;
+use crate::matcher::names::{Found, NameId};
+use crate::matcher::resource::Resource;
+use crate::trace::operation::Told;
+use crate::trace::span::{Outcome, TracedSpan};
+
+impl Reading<'_> {
+    /// Adds a span to what traces are put together from.
+    pub(super) fn trace(&mut self, span: &Span<'_, '_>, found: &Found<'_>, sender: &Resource, instance: InstanceId) {
+        let Some(vocabulary) = &self.lamp.matcher.vocabulary else { return };
+        let find = |name: NameId| found.iter().find(|(id, _)| *id == name).map(|(_, value)| *value);
+        let first = |names: &[NameId]| names.iter().find_map(|name| find(*name)).map(|value| value.text());
+        let peer = first(&vocabulary.peer).unwrap_or_default();
+        let mut subject = first(&vocabulary.subject).unwrap_or_default();
+        let group = first(&[vocabulary.group]).unwrap_or_default();
+        let verb = first(&vocabulary.verb).unwrap_or_default();
+        let system = first(&vocabulary.system).unwrap_or_default();
+        let cache_key = first(&[vocabulary.cache_key]).or_else(|| {
+            let statement = if CACHES.contains(&&*system) { first(&[vocabulary.statement]) } else { None };
+            statement.and_then(|statement| entry::of_statement(&statement).map(|key| key.to_owned().into()))
+        });
+        let of_entry = cache_key.as_deref().map(entry::split);
+        let key = match &of_entry {
+            Some((_, id)) => key_of(id),
+            None if system.is_empty() => 0,
+            None => match find(vocabulary.message) {
+                Some(message) => key_of(&message.text()),
+                None => parameter(span).map_or(0, |value| key_of(entry::split(&value).1)),
+            },
+        };
+        if let Some((family, _)) = &of_entry
+            && subject.is_empty()
+        {
+            subject = family.clone();
+        }
+        let told = Told {
+            service: sender.service,
+            service_name: sender.name,
+            kind: kind(span.kind),
+            name: span.name,
+            texts: [&peer, &subject, &group, &verb, &system],
+        };
+        let operation = self.lamp.operations.find(told.hash());
+        let error = first(&[vocabulary.error]).unwrap_or_default();
+        let partition = first(&[vocabulary.partition]).unwrap_or_default();
+        let symbol = |text: &[u8]| if text.is_empty() { None } else { self.lamp.symbols.find_bytes(text) };
+        let symbols = (symbol(&error), symbol(&partition));
+        let is_known = |text: &[u8], symbol: Option<Symbol>| text.is_empty() || symbol.is_some();
+        let is_all_known = operation.is_some() && is_known(&error, symbols.0) && is_known(&partition, symbols.1);
+        let news = || {
+            let (error, partition) = ((*error).into(), (*partition).into());
+            Box::new(News { operation: told.to_owned(), error, partition })
+        };
+        let news = (!is_all_known).then(news);
+        let rows = vocabulary.rows.iter().find_map(|name| find(*name)).and_then(number);
+        let start = Timestamp(span.start);
+        self.digest.traced.push(Traced {
+            trace: TraceId(span.trace_id),
+            span: TracedSpan {
+                span: span.span_id,
+                parent: span.parent_span_id,
+                operation: operation.unwrap_or_default(),
+                instance,
+                outcome: match span.status {
+                    Status::Unset => Outcome::Unset,
+                    Status::Ok => Outcome::Ok,
+                    Status::Error => Outcome::Error,
+                },
+                start,
+                end: Timestamp(span.end).max(start),
+                received: self.lamp.now,
+                status: find(vocabulary.status).and_then(number).and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+                error: symbols.0,
+                refused: first(&[vocabulary.outcome])
+                    .is_some_and(|outcome| matches!(&*outcome, b"rejected" | b"dead_lettered" | b"retried")),
+                rows,
+                hit: find(vocabulary.hit).and_then(flag),
+                key,
+                partition: symbols.1,
+                links: links(span),
+                evidence: Evidence { sequence: 0, offset: span.offset },
+            },
+            news,
+        });
+    }
+}
+
+/// Systems whose statements name the entry that they are about.
+const CACHES: [&[u8]; 3] = [b"redis", b"valkey", b"memcached"];
+/// Before the names of a statement's parameters, now and formerly.
+const PARAMETERS: [&[u8]; 2] = [b"db.query.parameter.", b"db.operation.parameter."];
+
+/// The last of a statement's parameters: mostly that which names the row.
+fn parameter<'a>(span: &Span<'a, '_>) -> Option<Cow<'a, [u8]>> {
+    let is_parameter = |name: &[u8]| PARAMETERS.iter().any(|prefix| name.starts_with(prefix));
+    let mut parameters = span.attributes.iter().filter(|attribute| is_parameter(attribute.key));
+    parameters.next_back().map(|attribute| attribute.value.text())
+}
+
+/// The hash of a text that names something; 0 where it names nothing.
+fn key_of(text: &[u8]) -> u64 {
+    if text.is_empty() { 0 } else { hash(text).max(1) }
+}
+
+fn number(value: Value<'_>) -> Option<u32> {
+    match value {
+        Value::Int(n) => u32::try_from(n).ok(),
+        other => std::str::from_utf8(&other.text()).ok()?.trim().parse().ok(),
+    }
+}
+
+fn flag(value: Value<'_>) -> Option<bool> {
+    match value {
+        Value::Bool(hit) => Some(hit),
+        other => match &*other.text() {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,148 @@
+use truegreen_model::flow::SpanKind;
+
+use super::*;
+use crate::watch::stage::{Act, Stage};
+
+const READ: [&str; 5] = ["", "stock", "", "get", ""];
+const REMOVE: [&str; 5] = ["", "stock", "", "remove", ""];
+const WRITE: [&str; 5] = ["", "products", "", "UPDATE", "postgresql"];
+const FILL: [&str; 5] = ["", "products", "", "SELECT", "postgresql"];
+const TOLD: [&str; 5] = ["", "changes", "", "send", "kafka"];
+const TAKEN: [&str; 5] = ["", "changes", "shop", "process", "kafka"];
+
+struct World {
+    stage: Stage,
+    clocks: Clocks,
+    caches: Caches,
+}
+
+impl World {
+    fn new() -> World {
+        World { stage: Stage::new(), clocks: Clocks::default(), caches: Caches::default() }
+    }
+
+    fn show(&mut self, acts: &[Act]) {
+        let tree = self.stage.tree(acts);
+        let World { stage, clocks, caches } = self;
+        stage.show(|view, findings| caches.settled(&tree, clocks, view, findings));
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.stage.now = self.stage.now + Duration::from_millis(ms);
+        let World { stage, caches, .. } = self;
+        stage.show(|view, findings| caches.tick(view, findings));
+    }
+
+    fn read(&mut self, key: u64, hit: bool) {
+        let request = Act { id: 1, kind: SpanKind::Server, name: "GET /stock", until: 9, ..Act::default() };
+        let read = Act { id: 2, parent: 1, name: "cache.get", texts: READ, key, hit: Some(hit), ..Act::default() };
+        let fill = Act { id: 3, parent: 1, service: "inventory", name: "SELECT products", ..Act::default() };
+        let fill = Act { kind: SpanKind::Client, texts: FILL, ..fill };
+        if hit { self.show(&[request, read]) } else { self.show(&[request, read, fill]) }
+    }
+
+    /// A write, of which a message tells, which is or is not heeded.
+    fn write(&mut self, key: u64, is_heeded: bool) {
+        let write = Act { id: 2, parent: 1, service: "inventory", name: "UPDATE products", ..Act::default() };
+        let write = Act { kind: SpanKind::Client, texts: WRITE, key, rows: Some(1), ..write };
+        let publish = Act { id: 3, parent: 1, service: "inventory", name: "send changes", ..Act::default() };
+        let publish = Act { kind: SpanKind::Producer, texts: TOLD, ..publish };
+        let request = Act { id: 1, service: "inventory", kind: SpanKind::Server, name: "PUT /stock", ..Act::default() };
+        self.show(&[request, write, publish]);
+        self.pass(300);
+        let process = Act { kind: SpanKind::Consumer, name: "process changes", texts: TAKEN, ..Act::default() };
+        let remove = Act { id: 2, parent: 1, name: "cache.remove", texts: REMOVE, key, ..Act::default() };
+        if is_heeded { self.show(&[process, remove]) } else { self.show(&[process]) }
+    }
+
+    /// A write a second, of twenty rows in turn, and each row read twice a second where it is cached.
+    fn run(&mut self, seconds: u64, is_heeded: bool) {
+        for second in 0..seconds {
+            let row = second % 20 + 1;
+            self.write(row, is_heeded);
+            for key in 1..=20 {
+                self.read(key, !(is_heeded && key == row));
+            }
+            self.pass(700);
+        }
+    }
+
+    fn found(&self) -> Vec<String> {
+        self.stage.found().iter().map(|found| format!("{} {}", found.kind, found.status)).collect()
+    }
+}
+
+#[test]
+fn entries_that_are_removed_when_their_row_is_written_are_fresh() {
+    let mut world = World::new();
+    world.run(1_000, true);
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+}
+
+#[test]
+fn hits_that_go_on_after_the_write_are_stale_and_resolve() {
+    let mut world = World::new();
+    world.run(200, true);
+    world.run(60, false);
+    assert_eq!(world.found(), ["stale_cache open"]);
+    let found = &world.stage.found()[0];
+    assert_eq!((found.service.as_deref(), found.subject.as_deref()), (Some("shop"), Some("stock")));
+    assert!(found.evidence[0].contains("after `UPDATE products` of `inventory`"), "{:?}", found.evidence);
+    assert!(found.count > 10, "every stale entry served counts: {}", found.count);
+    world.run(200, true);
+    assert_eq!(world.found(), ["stale_cache resolved"]);
+}
+
+#[test]
+fn a_cache_that_is_told_and_does_nothing_is_stale_from_the_first_minute_on() {
+    let mut world = World::new();
+    (1..=20).for_each(|key| world.read(key, false));
+    world.run(60, false);
+    assert_eq!(world.found(), ["stale_cache open"]);
+}
+
+#[test]
+fn a_cache_that_is_never_told_lives_by_its_entries_age() {
+    let mut world = World::new();
+    for second in 0..600 {
+        let write =
+            Act { id: 2, service: "inventory", kind: SpanKind::Client, name: "UPDATE products", ..Act::default() };
+        world.show(&[Act { texts: WRITE, key: second % 20 + 1, ..write }]);
+        for key in 1..=20 {
+            world.read(key, second % 60 != 0);
+        }
+        world.pass(1_000);
+    }
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+}
+
+#[test]
+fn a_removal_that_is_told_late_or_before_its_write_is_no_stale_entry() {
+    let mut world = World::new();
+    world.run(200, true);
+    let write = Act { id: 2, service: "inventory", kind: SpanKind::Client, name: "UPDATE products", ..Act::default() };
+    let write = Act { texts: WRITE, ..write };
+    for second in 0..200 {
+        let key = second % 20 + 1;
+        if second % 2 == 0 {
+            world.show(&[Act { key, ..write }]);
+            world.pass(8_000);
+            world.read(key, true);
+            world.pass(3_000);
+            // It was removed at once, and is told eleven seconds later.
+            let remove = Act { name: "cache.remove", texts: REMOVE, key, ..Act::default() };
+            let mut tree = world.stage.tree(&[remove]);
+            let times =
+                |span: &mut TracedSpan| (span.start, span.end) = (span.start - Duration::from_secs(10), span.end);
+            tree.spans.iter_mut().for_each(times);
+            world.stage.show(|view, findings| world.caches.settled(&tree, &world.clocks, view, findings));
+        } else {
+            world.show(&[Act { name: "cache.remove", texts: REMOVE, key, ..Act::default() }]);
+            world.show(&[Act { key, ..write }]);
+            world.pass(8_000);
+            world.read(key, true);
+        }
+        world.pass(1_000);
+    }
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+}

@@ -1,0 +1,143 @@
+//! One instance's clock: how far it is off, how that went over time, and which tokens were refused there.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use truegreen_model::observation::{InstanceId, Symbol};
+use truegreen_model::time::Timestamp;
+
+use super::{HostOffset, difference};
+
+/// Offsets kept to see a drift, one a while.
+const KEPT: usize = 20;
+const WHILE: Duration = Duration::from_secs(30);
+/// Fewer make no line.
+const LINE: usize = 4;
+/// How long a record's quickest way to us is remembered.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// Token errors of this long count, from so many on.
+const TOKENS: Duration = Duration::from_secs(120);
+const MANY_TOKENS: u64 = 3;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Host {
+    /// The most by which a record ended ahead of its receipt, of this while and the one before.
+    ahead: Option<i64>,
+    ahead_before: Option<i64>,
+    ahead_since: Timestamp,
+    heard: Timestamp,
+    /// When it was solved, the offset, and its error.
+    course: VecDeque<(Timestamp, i64, i64)>,
+    solved: Option<(i64, i64)>,
+    refused: u64,
+    refused_since: Timestamp,
+    refused_latest: Timestamp,
+    refused_as: Option<Symbol>,
+    /// When it was last told, where it is wrong, and whether that named token errors.
+    told: Option<(Timestamp, bool)>,
+    well_since: Option<Timestamp>,
+}
+
+impl Host {
+    pub(super) fn arrived(&mut self, end: Timestamp, received: Timestamp) {
+        let ahead = difference(end, received);
+        if received.since(self.ahead_since) > REMEMBERED {
+            self.ahead_before = self.ahead.take();
+            self.ahead_since = received;
+        }
+        self.ahead = Some(self.ahead.map_or(ahead, |most| most.max(ahead)));
+        self.heard = received;
+    }
+
+    pub(super) fn ahead(&self) -> Option<i64> {
+        self.ahead.max(self.ahead_before)
+    }
+
+    pub(super) fn refused_token(&mut self, error: Option<Symbol>, now: Timestamp) {
+        if now.since(self.refused_latest) > TOKENS {
+            (self.refused, self.refused_since) = (0, now);
+        }
+        self.refused += 1;
+        self.refused_latest = now;
+        self.refused_as = error.or(self.refused_as);
+    }
+
+    /// How many token errors there were lately, and what they were called.
+    pub(super) fn refused(&self, now: Timestamp) -> Option<(u64, Option<Symbol>)> {
+        let is_recent = now.since(self.refused_latest) <= TOKENS;
+        (is_recent && self.refused >= MANY_TOKENS).then_some((self.refused, self.refused_as))
+    }
+
+    pub(super) fn solve(&mut self, offset: i64, error: i64, now: Timestamp) {
+        self.heard = now;
+        self.solved = Some((offset, error));
+        if self.course.back().is_none_or(|(at, ..)| now.since(*at) >= WHILE) {
+            if self.course.len() >= KEPT {
+                self.course.pop_front();
+            }
+            self.course.push_back((now, offset, error));
+        }
+    }
+
+    pub(super) fn solved(&self, instance: InstanceId) -> Option<HostOffset> {
+        let (offset, error) = self.solved?;
+        Some(HostOffset { instance, offset, error, drift_ppm: self.drift_ppm() })
+    }
+
+    pub(super) fn offset(&self) -> Option<i64> {
+        self.solved.map(|(offset, _)| offset)
+    }
+
+    /// The slope of a line through its offsets, where that is more than what they may be wrong by.
+    pub(super) fn drift_ppm(&self) -> Option<f64> {
+        let (first, _, error) = *self.course.front()?;
+        if self.course.len() < LINE {
+            return None;
+        }
+        let n = self.course.len() as f64;
+        let points: Vec<(f64, f64)> =
+            self.course.iter().map(|(at, offset, _)| (at.since(first).as_nanos() as f64, *offset as f64)).collect();
+        let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / n;
+        let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / n;
+        let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+        let slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / spread.max(1.0);
+        let gained = slope * points.last().map_or(0.0, |(x, _)| *x);
+        (gained.abs() > error as f64).then_some(slope * 1e6)
+    }
+
+    /// The clock is wrong; whether that is to be told now.
+    pub(super) fn tells(&mut self, now: Timestamp, every: Duration) -> bool {
+        self.well_since = None;
+        let names_tokens = self.refused(now).is_some();
+        let tells = match self.told {
+            None => true,
+            Some((at, named)) => now.since(at) >= every || (names_tokens && !named),
+        };
+        if tells {
+            self.told = Some((now, names_tokens || self.told.is_some_and(|(_, named)| named)));
+        }
+        tells
+    }
+
+    pub(super) fn is_wrong(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// The clock is right; whether it was wrong, and is right for so long that this is over.
+    pub(super) fn is_well_since(&mut self, now: Timestamp, after: Duration) -> bool {
+        if self.told.is_none() {
+            return false;
+        }
+        let since = *self.well_since.get_or_insert(now);
+        let is_over = now.since(since) >= after;
+        if is_over {
+            (self.told, self.well_since) = (None, None);
+        }
+        is_over
+    }
+
+    pub(super) fn is_gone(&self, now: Timestamp, after: Duration) -> bool {
+        now.since(self.heard) > after
+    }
+}

@@ -1,0 +1,311 @@
+//! Health that lies: health checks of a service go on to pass while requests that it serves fail of its own doing. A
+//! request fails by its own word, or because something below it in the same service failed and was not made good: a
+//! database that refuses, an exception. What another service failed to answer is that one's health. Each operation is held
+//! against its own past, must mostly fail, and for long enough that checks which look deeper would have noticed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use truegreen_model::finding::FindingKind;
+use truegreen_model::flow::SpanKind;
+use truegreen_model::observation::TraceId;
+use truegreen_model::time::Timestamp;
+
+use super::kin::is_entry;
+use super::surge::Surge;
+use super::table::Table;
+use super::{View, hex};
+use crate::coverage::ServiceId;
+use crate::finding::place::Place;
+use crate::finding::{PlaceFindings, Sign};
+use crate::trace::operation::{Operation, OperationId};
+use crate::trace::tree::{Parent, Tree};
+
+/// The failing share that is tolerated where nothing is known yet.
+const TOLERATED: f64 = 0.02;
+/// The share from which on an operation mostly fails, over this many requests.
+const MOSTLY: f64 = 0.5;
+const RECENT: f64 = 10.0;
+/// Checks are given so long to notice, and must have passed so often meanwhile.
+const NOTICES_WITHIN: Duration = Duration::from_secs(15);
+const PASSES: u32 = 2;
+/// Without a failure for so long it no longer fails.
+const OVER: Duration = Duration::from_secs(60);
+/// What health checks are named, as the last part of a route, in lower case.
+const CHECKS: &[&str] = &[
+    "health",
+    "healthz",
+    "livez",
+    "readyz",
+    "ready",
+    "live",
+    "liveness",
+    "readiness",
+    "status",
+    "ping",
+    "healthcheck",
+    "health_check",
+    "health-check",
+    "up",
+    "alive",
+    "heartbeat",
+];
+
+/// Health checks, and what the services that they are of do.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Health {
+    served: Table<OperationId, Served>,
+    checks: Table<u32, Checks>,
+    names: CheckNames,
+}
+
+/// Which operations are health checks, worked out once of each.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct CheckNames {
+    #[serde(skip)]
+    by_operation: Vec<Option<bool>>,
+}
+
+impl CheckNames {
+    /// Whether this is how a service is asked for its health.
+    pub(super) fn names(&mut self, id: OperationId, view: &View<'_>) -> bool {
+        let index = id.0 as usize;
+        if index >= self.by_operation.len() {
+            // There are never more than operations met.
+            self.by_operation.resize(index + 1, None);
+        }
+        *self.by_operation[index].get_or_insert_with(|| is_check(&view.operations[id], view))
+    }
+}
+
+/// One operation that a service serves.
+#[derive(Debug, Serialize, Deserialize)]
+struct Served {
+    surge: Surge,
+    recent: f64,
+    /// Since when it mostly fails, by our clock; 0 for not.
+    since: Timestamp,
+    latest: Timestamp,
+}
+
+/// The health checks of one service.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Checks {
+    operation: OperationId,
+    passed: Timestamp,
+    failed: Timestamp,
+    /// Those that passed since the last that failed, or since requests began to fail.
+    passes: u32,
+}
+
+impl Health {
+    pub(super) fn overflowed(&self) -> u64 {
+        self.served.overflowed() + self.checks.overflowed()
+    }
+
+    pub(super) fn settled(&mut self, tree: &Tree, view: &View<'_>, findings: &mut PlaceFindings) {
+        for (index, span) in tree.spans.iter().enumerate() {
+            let operation = &view.operations[span.operation];
+            if !is_entry(operation.kind) {
+                continue;
+            }
+            if self.names.names(span.operation, view) {
+                let Some(checks) = self.checks.entry(operation.service.index(), Checks::default) else { continue };
+                checks.operation = span.operation;
+                if span.failed() || span.status >= 400 {
+                    (checks.failed, checks.passes) = (span.received, 0);
+                } else {
+                    checks.passed = span.received;
+                    checks.passes = checks.passes.saturating_add(1);
+                }
+                continue;
+            }
+            let Some(served) = self.served.entry(span.operation, Served::default) else { continue };
+            let failure = own_failure(tree, index, operation.service, view);
+            served.surge.decide(failure.is_some());
+            served.recent += (f64::from(u8::from(failure.is_some())) - served.recent) / RECENT;
+            let mostly_fails = served.surge.is_raised() && served.recent >= MOSTLY;
+            let Some(checks) = self.checks.get_mut(&operation.service.index()) else { continue };
+            let place = Place::operation(&view.operations[checks.operation]);
+            let Some(failure) = failure.filter(|_| mostly_fails) else {
+                if served.recent < MOSTLY / 2.0 && served.since != Timestamp(0) {
+                    served.since = Timestamp(0);
+                    served.surge.reset();
+                }
+                if served.since == Timestamp(0) {
+                    findings.went_well(FindingKind::LyingHealth, place, 1);
+                }
+                continue;
+            };
+            if served.since == Timestamp(0) || span.received > served.latest + OVER {
+                served.since = span.received;
+                checks.passes = 0;
+            }
+            served.latest = span.received;
+            let lies = checks.passes >= PASSES
+                && checks.passed >= served.since + NOTICES_WITHIN
+                && checks.failed < served.since;
+            if lies {
+                let evidence = evidence(tree, index, failure, view);
+                let sign = Sign {
+                    kind: FindingKind::LyingHealth,
+                    place,
+                    at: span.start,
+                    example: (tree.trace != TraceId(0)).then(|| hex(tree.trace)),
+                    share: served.recent,
+                    evidence,
+                };
+                findings.deviate(sign, view.now, view.symbols);
+            }
+        }
+    }
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        Served { surge: Surge::new(TOLERATED), recent: 0.0, since: Timestamp(0), latest: Timestamp(0) }
+    }
+}
+
+fn is_check(operation: &Operation, view: &View<'_>) -> bool {
+    let name = view.symbols.text(operation.name);
+    if operation.kind != SpanKind::Server {
+        return false;
+    }
+    if name.starts_with("grpc.health.v1.Health/") {
+        return true;
+    }
+    let last = name.trim_end_matches('/').rsplit(['/', ' ']).next().unwrap_or_default();
+    CHECKS.iter().any(|check| last.eq_ignore_ascii_case(check))
+}
+
+/// The span of the same service by which a request failed of its own doing.
+fn own_failure(tree: &Tree, request: usize, service: ServiceId, view: &View<'_>) -> Option<usize> {
+    let mut below: SmallVec<[usize; 8]> = SmallVec::new();
+    let mut failed = None;
+    let mut others_fault = false;
+    let mut next = Some(request);
+    while let Some(at) = next {
+        let span = &tree.spans[at];
+        let operation = &view.operations[span.operation];
+        let is_call = operation.kind == SpanKind::Client && operation.system.is_none();
+        if at != request && span.failed() && !is_made_good(tree, at) {
+            others_fault |= is_call;
+            if !is_call {
+                failed = Some(at);
+            }
+        }
+        let own = |child: &usize| {
+            let child = &view.operations[tree.spans[*child].operation];
+            child.service == service && !is_entry(child.kind)
+        };
+        if below.len() < tree.spans.len() {
+            below.extend(tree.children(at).iter().copied().filter(own));
+        }
+        next = below.pop();
+    }
+    let itself = (tree.spans[request].failed() && !others_fault).then_some(request);
+    if others_fault { None } else { failed.or(itself) }
+}
+
+/// Whether the same was tried again beside it, and went well.
+fn is_made_good(tree: &Tree, failed: usize) -> bool {
+    let Parent::At(parent) = tree.parent(failed) else { return false };
+    let failed = &tree.spans[failed];
+    tree.children(parent)
+        .iter()
+        .map(|sibling| &tree.spans[*sibling])
+        .any(|sibling| sibling.operation == failed.operation && sibling.start > failed.start && !sibling.failed())
+}
+
+fn evidence(tree: &Tree, request: usize, failure: usize, view: &View<'_>) -> String {
+    let text = |symbol| view.symbols.text(symbol);
+    let failed = &tree.spans[failure];
+    let error = failed.error.map_or_else(String::new, |error| format!(" with `{}`", text(error)));
+    format!(
+        "`{}` fails: `{}` of `{}` ended{error}",
+        text(view.operations[tree.spans[request].operation].name),
+        text(view.operations[failed.operation].name),
+        text(view.operations[failed.operation].service_name),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::span::Outcome;
+    use crate::watch::stage::{Act, Stage};
+
+    fn charge(write: Outcome) -> Vec<Act> {
+        let served = Act { id: 1, kind: SpanKind::Server, name: "POST /payments", status: 201, ..Act::default() };
+        let insert = Act {
+            id: 2,
+            parent: 1,
+            kind: SpanKind::Client,
+            name: "INSERT payments",
+            outcome: write,
+            error: if write == Outcome::Error { "readonly" } else { "" },
+            texts: ["", "payments", "", "INSERT", "postgresql"],
+            ..Act::default()
+        };
+        vec![served, insert]
+    }
+
+    /// So many seconds, with ten requests and a health check in each.
+    fn passes(stage: &mut Stage, health: &mut Health, seconds: u64, request: &[Act], check: u16) {
+        for _ in 0..seconds {
+            for _ in 0..10 {
+                let tree = stage.tree(request);
+                stage.show(|view, findings| health.settled(&tree, view, findings));
+            }
+            let check = Act { kind: SpanKind::Server, name: "GET /healthz", status: check, ..Act::default() };
+            let tree = stage.tree(&[check]);
+            stage.show(|view, findings| health.settled(&tree, view, findings));
+            stage.now = stage.now + Duration::from_millis(890);
+        }
+    }
+
+    #[test]
+    fn a_check_that_passes_while_every_write_fails_is_found_and_resolves() {
+        let (mut stage, mut health) = (Stage::new(), Health::default());
+        passes(&mut stage, &mut health, 60, &charge(Outcome::Unset), 200);
+        passes(&mut stage, &mut health, 10, &charge(Outcome::Error), 200);
+        assert!(stage.found().is_empty(), "checks are given the time to notice");
+        passes(&mut stage, &mut health, 10, &charge(Outcome::Error), 200);
+        let found = stage.found();
+        assert_eq!((found.len(), found[0].kind.as_str()), (1, "lying_health"));
+        assert_eq!((found[0].service.as_deref(), found[0].operation.as_deref()), (Some("shop"), Some("GET /healthz")));
+        assert!(found[0].evidence[0].contains("`INSERT payments` of `shop` ended with `readonly`"), "{found:?}");
+        passes(&mut stage, &mut health, 60, &charge(Outcome::Unset), 200);
+        assert_eq!(stage.found()[0].status, "resolved");
+    }
+
+    #[test]
+    fn a_check_that_fails_as_it_should_does_not_lie() {
+        let (mut stage, mut health) = (Stage::new(), Health::default());
+        passes(&mut stage, &mut health, 60, &charge(Outcome::Unset), 200);
+        passes(&mut stage, &mut health, 60, &charge(Outcome::Error), 503);
+        assert!(stage.found().is_empty());
+    }
+
+    #[test]
+    fn what_another_service_fails_to_answer_is_not_its_own_health() {
+        let (mut stage, mut health) = (Stage::new(), Health::default());
+        passes(&mut stage, &mut health, 60, &charge(Outcome::Unset), 200);
+        let mut acts = charge(Outcome::Error);
+        (acts[0].status, acts[1].name, acts[1].texts) = (502, "POST", [""; 5]);
+        passes(&mut stage, &mut health, 60, &acts, 200);
+        assert!(stage.found().is_empty());
+    }
+
+    #[test]
+    fn a_service_of_which_a_tenth_fails_is_not_unhealthy() {
+        let (mut stage, mut health) = (Stage::new(), Health::default());
+        for _ in 0..60 {
+            passes(&mut stage, &mut health, 9, &charge(Outcome::Unset), 200);
+            passes(&mut stage, &mut health, 1, &charge(Outcome::Error), 200);
+        }
+        assert!(stage.found().is_empty(), "{:?}", stage.found());
+    }
+}

@@ -1,0 +1,97 @@
+//! Requests that usually publish a message and answer with success without having published one.
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use truegreen_model::finding::FindingKind;
+use truegreen_model::flow::SpanKind;
+use truegreen_model::observation::Symbol;
+
+use super::super::habit::Habit;
+use super::super::hearing::Hearing;
+use super::super::role::{Role, Roles};
+use super::super::share::Deviation;
+use super::super::table::Table;
+use super::super::{View, hex};
+use crate::finding::PlaceFindings;
+use crate::finding::place::Place;
+use crate::trace::operation::OperationId;
+use crate::trace::tree::Tree;
+
+/// Destinations of one operation told apart.
+const MAX_DESTINATIONS: usize = 8;
+
+/// What requests usually publish, by their operation.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Omitted {
+    requests: Table<OperationId, SmallVec<[(Symbol, Habit); 1]>>,
+}
+
+impl Omitted {
+    pub(super) fn overflowed(&self) -> u64 {
+        self.requests.overflowed()
+    }
+
+    pub(super) fn knows_any(&self) -> bool {
+        self.requests.len() > 0
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        tree: &Tree,
+        roles: &mut Roles,
+        (hearing, view): (&Hearing, &View<'_>),
+        findings: &mut PlaceFindings,
+    ) {
+        // Of each publication the request it was published for.
+        let mut published: SmallVec<[(usize, Symbol); 4]> = SmallVec::new();
+        for (index, span) in tree.spans.iter().enumerate() {
+            let operation = &view.operations[span.operation];
+            if roles.of(span.operation, view.operations, view.symbols) != Role::Publish {
+                continue;
+            }
+            let is_request = |at: &usize| view.operations[tree.spans[*at].operation].kind == SpanKind::Server;
+            let request = tree.upwards(index).take(64).find(is_request);
+            let of_own = |at: &usize| view.operations[tree.spans[*at].operation].service == operation.service;
+            if let (Some(request), Some(subject)) = (request.filter(of_own), operation.subject) {
+                published.push((request, subject));
+                let known = self.requests.entry(tree.spans[request].operation, SmallVec::new);
+                if let Some(known) = known
+                    && known.len() < MAX_DESTINATIONS
+                    && known.iter().all(|(destination, _)| *destination != subject)
+                {
+                    known.push((subject, Habit::default()));
+                }
+            }
+        }
+        for (index, span) in tree.spans.iter().enumerate() {
+            let operation = &view.operations[span.operation];
+            if operation.kind != SpanKind::Server {
+                continue;
+            }
+            let Some(known) = self.requests.get_mut(&span.operation) else { continue };
+            let went_well = !span.failed() && span.status < 400 && !span.refused && span.error.is_none();
+            if !went_well || tree.is_partial || hearing.is_doubtful(operation.service, view) {
+                continue;
+            }
+            for (subject, habit) in known {
+                let place = Place { subject: Some(*subject), peer: None, ..Place::operation(operation) };
+                let kind = FindingKind::LostPublish;
+                if published.contains(&(index, *subject)) {
+                    habit.kept(kind, place, findings);
+                    continue;
+                }
+                let evidence = |habit: &Habit| {
+                    format!(
+                        "`{}` in trace {} answered with success without publishing to `{}`; usually {:.1} % publish",
+                        view.symbols.text(operation.name),
+                        hex(tree.trace),
+                        view.symbols.text(*subject),
+                        habit.percent(),
+                    )
+                };
+                let deviation = Deviation { at: span.start, trace: tree.trace };
+                habit.broken((kind, place), deviation, evidence, view, findings);
+            }
+        }
+    }
+}
