@@ -78,7 +78,13 @@ fn opened(journeys: u64, mut after_each: impl FnMut(u64, &mut Engine)) -> Engine
 
 fn options(journeys: u64) -> Options {
     // Traces have a bound of their own.
-    Options { max_journeys: 2 * journeys as usize, max_traces: 1_000, keeps_changes: true, ..Options::default() }
+    Options {
+        max_journeys: 2 * journeys as usize,
+        max_traces: 1_000,
+        watches_traces: false,
+        keeps_changes: true,
+        ..Options::default()
+    }
 }
 
 fn flows() -> Vec<Flow> {

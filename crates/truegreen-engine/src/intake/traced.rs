@@ -32,7 +32,7 @@ impl Reading<'_> {
         });
         let of_entry = cache_key.as_deref().map(entry::split);
         let key = match &of_entry {
-            Some((_, id)) => key_of(id),
+            Some((family, id)) => key_of_entry(family, id),
             None if system.is_empty() => 0,
             None => match find(vocabulary.message) {
                 Some(message) => key_of(&message.text()),
@@ -111,6 +111,12 @@ fn parameter<'a>(span: &Span<'a, '_>) -> Option<Cow<'a, [u8]>> {
 /// The hash of a text that names something; 0 where it names nothing.
 fn key_of(text: &[u8]) -> u64 {
     if text.is_empty() { 0 } else { hash(text).max(1) }
+}
+
+/// The same of a cache's entry: the lower 48 bits are those of the id, above are the words around it.
+fn key_of_entry(family: &[u8], id: &[u8]) -> u64 {
+    const ID: u64 = (1 << 48) - 1;
+    if id.is_empty() { 0 } else { (key_of(id) & ID).max(1) | (key_of(family) & !ID) }
 }
 
 fn number(value: Value<'_>) -> Option<u32> {

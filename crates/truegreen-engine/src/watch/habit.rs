@@ -15,8 +15,8 @@ const WATCHED: u64 = 50;
 /// What fails to come about more often than this is no habit.
 const HIGHEST: f64 = 0.5;
 const LEAST: f64 = 0.004;
-/// Tolerated of what must come about though it was not watched.
-const OWED: f64 = 0.02;
+/// Tolerated where each is proven to be due: the second in a row is beyond chance.
+const PROVEN: f64 = 0.001;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Habit {
@@ -36,7 +36,8 @@ impl Default for Habit {
 }
 
 impl Habit {
-    fn decided(&self) -> u64 {
+    /// How often it was decided whether it came about.
+    pub(super) fn decided(&self) -> u64 {
         self.kept + self.broken
     }
 
@@ -50,12 +51,10 @@ impl Habit {
         self.is_owed || (self.decided() > WATCHED && self.broken as f64 <= HIGHEST * self.decided() as f64)
     }
 
-    /// Something else than the past says that it must come about.
-    pub(super) fn is_owed(&mut self) {
-        if !self.is_known() {
-            self.is_owed = true;
-            self.share.tolerate(OWED);
-        }
+    /// Something shows, of each single one, that it must come about.
+    pub(super) fn is_proven(&mut self) {
+        self.is_owed = true;
+        self.share.tolerate(PROVEN);
     }
 
     /// In how many of a hundred cases it comes about.

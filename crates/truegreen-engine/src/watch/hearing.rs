@@ -11,7 +11,6 @@ use truegreen_model::flow::SpanKind;
 use truegreen_model::time::Timestamp;
 
 use super::View;
-use super::table::Table;
 use crate::coverage::ServiceId;
 use crate::trace::tree::{Parent, Tree};
 
@@ -28,7 +27,7 @@ const UNSENT: Duration = Duration::from_secs(15);
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Hearing {
     /// The share of local parents that did not come, by service.
-    missing: Table<u32, f64>,
+    missing: Vec<f64>,
 }
 
 impl Hearing {
@@ -37,15 +36,20 @@ impl Hearing {
             return;
         }
         for (index, span) in tree.spans.iter().enumerate() {
-            let operation = &view.operations[span.operation];
             let parent = tree.parent(index);
-            if matches!(operation.kind, SpanKind::Server | SpanKind::Consumer) || parent == Parent::Root {
+            if parent == Parent::Root {
                 continue;
             }
-            let is_missing = f64::from(u8::from(parent == Parent::Missing));
-            if let Some(missing) = self.missing.entry(operation.service.index(), || 0.0) {
-                *missing += (is_missing - *missing) / RECENT;
+            let operation = &view.operations[span.operation];
+            if matches!(operation.kind, SpanKind::Server | SpanKind::Consumer) {
+                continue;
             }
+            let at = operation.service.index() as usize;
+            if at >= self.missing.len() {
+                self.missing.resize(view.coverage.services().len().max(at + 1), 0.0);
+            }
+            let is_missing = f64::from(u8::from(parent == Parent::Missing));
+            self.missing[at] += (is_missing - self.missing[at]) / RECENT;
         }
     }
 
@@ -53,7 +57,7 @@ impl Hearing {
     pub(super) fn is_doubtful(&self, service: ServiceId, view: &View<'_>) -> bool {
         view.coverage[service].sampled().is_some()
             || view.coverage.is_doubted(service, view.now - LATELY, view.now)
-            || self.missing.get(&service.index()).is_some_and(|missing| *missing > LOSSY)
+            || self.missing.get(service.index() as usize).is_some_and(|missing| *missing > LOSSY)
     }
 
     /// Whether what the service did between these times of receipt may have been lost for another reason.

@@ -156,6 +156,7 @@ impl Watch {
     /// A span came.
     pub(crate) fn heard(&mut self, span: &TracedSpan) {
         self.unfinished.heard(span.instance, span.end, span.received);
+        self.messages.heard(span.instance, span.end, span.received);
     }
 
     /// An SDK said how many spans it dropped.

@@ -17,6 +17,9 @@ use crate::finding::place::Place;
 use crate::trace::operation::{Operation, OperationId};
 use crate::trace::tree::Tree;
 
+/// Decisions of its own after which a statement is held against them, and the least that is tolerated then.
+const WATCHED: u64 = 300;
+const LEAST: f64 = 0.003;
 /// Updates that change nothing, tolerated where nothing is known yet.
 const TOLERATED_UPDATES: f64 = 0.01;
 /// What is deleted is often gone already, and that is what was wanted.
@@ -25,7 +28,38 @@ const TOLERATED_DELETES: f64 = 0.25;
 /// Statements whose rows are seen.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rows {
-    statements: Table<OperationId, Share>,
+    statements: Table<OperationId, Statement>,
+}
+
+/// One statement, and how often it changed a row.
+#[derive(Debug, Serialize, Deserialize)]
+struct Statement {
+    share: Share,
+    floor: f64,
+    decided: u64,
+    silent: u64,
+    /// Decisions after which it is told anew what is tolerated.
+    next: u64,
+}
+
+impl Statement {
+    fn new(floor: f64) -> Statement {
+        Statement { share: Share::new(floor), floor, decided: 0, silent: 0, next: WATCHED }
+    }
+
+    /// Tolerates what was seen so far, and as much more as chance hides in so few decisions.
+    fn learn(&mut self, is_silent: bool) {
+        self.decided += 1;
+        self.silent += u64::from(is_silent);
+        if self.decided < self.next || is_silent {
+            return;
+        }
+        self.next = self.decided * 2;
+        let n = self.decided as f64;
+        let usual = self.silent as f64 / n;
+        let tolerated = usual + 3.0 * (usual * (1.0 - usual) / n).sqrt() + 3.0 / n;
+        self.share.tolerate(tolerated.clamp(LEAST, self.floor));
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,8 +93,13 @@ impl Rows {
             if is_silent && (!is_taken_for_success(tree, index, view) || is_made_good(tree, index, view)) {
                 continue;
             }
-            let Some(share) = self.statements.entry(span.operation, || Share::new(floor)) else { continue };
+            let Some(statement) = self.statements.entry(span.operation, || Statement::new(floor)) else { continue };
             let (kind, place) = (FindingKind::ZeroRows, Place::operation(operation));
+            // What rings is not learned as usual.
+            if !findings.is_open(kind, place) {
+                statement.learn(is_silent);
+            }
+            let share = &mut statement.share;
             if !is_silent {
                 share.well(kind, place, findings);
                 continue;
@@ -164,6 +203,19 @@ mod tests {
             shown(&mut stage, &mut rows, &sale(1));
         }
         assert_eq!(stage.found()[0].status, "resolved");
+    }
+
+    #[test]
+    fn one_in_twenty_is_found_soon_where_none_ever_was_and_one_in_two_hundred_may_be_usual() {
+        let (mut stage, mut rows) = (Stage::new(), Rows::default());
+        for n in 0..5_000 {
+            shown(&mut stage, &mut rows, &sale(u32::from(n % 200 != 7)));
+        }
+        assert!(stage.found().is_empty(), "{:?}", stage.found());
+        let (mut stage, mut rows) = (Stage::new(), Rows::default());
+        (0..1_500).for_each(|_| shown(&mut stage, &mut rows, &sale(1)));
+        (0..180).for_each(|n| shown(&mut stage, &mut rows, &sale(u32::from(n % 20 != 0))));
+        assert_eq!(stage.found().len(), 1);
     }
 
     #[test]

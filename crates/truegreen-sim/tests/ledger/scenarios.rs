@@ -528,8 +528,7 @@ fn a_late_arrival_amends_the_verdict_and_withdraws_the_finding() {
 }
 
 /// Orders are published and consumed; from the hundredth on without headers, so that their trace and key are lost.
-#[test]
-fn behind_a_break_of_context_nothing_is_called_lost() {
+fn context_breaks() -> Script {
     let mut script = everybody_lives(reservations(), 600.0);
     for nth in 0..300 {
         let at = 100.0 + f64::from(nth) / 2.0;
@@ -546,6 +545,12 @@ fn behind_a_break_of_context_nothing_is_called_lost() {
         let process = script.at(at + 1.0).spans("stock", [process])[0];
         script.at(at + 1.0).spans("stock", [reserve.child_of(process)]);
     }
+    script
+}
+
+#[test]
+fn behind_a_break_of_context_nothing_is_called_lost() {
+    let script = context_breaks();
     let run = script.run(500.0).unwrap();
     let books = books(&run);
     assert_eq!((books.completed, books.unaccounted), (100, 0), "{books:?}");
@@ -555,4 +560,22 @@ fn behind_a_break_of_context_nothing_is_called_lost() {
     let broken: Vec<_> = opened.iter().filter(|finding| finding.kind == "broken_context").collect();
     assert_eq!(broken.len(), 1);
     assert_eq!((broken[0].service.as_deref(), broken[0].peer.as_deref()), (Some("stock"), Some("shop")));
+}
+
+/// Guarantee: a restart loses no span of the traces that are being put together, and counts none twice.
+#[test]
+fn traces_are_put_together_across_restarts() {
+    let script = context_breaks();
+    let never_stopped = script.run(500.0).unwrap();
+    let (happenings, mut run) = (script.happenings(), Run::new(script.flows().to_vec()));
+    // Traces are open for about ten seconds: each is met by a restart.
+    for pause in (7..=497).step_by(7).chain([500]) {
+        run.through(&happenings, second(f64::from(pause))).unwrap();
+        run.checkpoint();
+        run.restart().unwrap();
+    }
+    assert_eq!(never_stopped.engine.map(), run.engine.map());
+    assert_eq!(never_stopped.engine.map().arrows.iter().map(|arrow| arrow.count).sum::<u64>(), 600);
+    assert_eq!(never_stopped.engine.blind_spots(), run.engine.blind_spots());
+    assert_eq!(never_stopped.effects, run.effects);
 }

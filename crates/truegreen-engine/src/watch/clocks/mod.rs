@@ -4,7 +4,10 @@
 //! their clocks, many calls narrow it down to about the quickest there and back, and a chain of such pairs compares any
 //! two clocks. The reference is what most clocks agree on. Tokens that are refused as not yet or no longer valid where a
 //! clock is wrong are a matter of time, not of authorisation, and the finding says so.
+//!
+//! A host that only takes and sends messages is bounded by them, from one side each, and by the receipt of its records.
 
+mod alone;
 mod host;
 mod pair;
 mod solver;
@@ -23,6 +26,7 @@ use crate::finding::place::Place;
 use crate::finding::{PlaceFindings, Sign};
 use crate::trace::span::TracedSpan;
 use crate::trace::tree::{Parent, Tree};
+use alone::{Alone, Message};
 use host::Host;
 use pair::{Agreed, Pair};
 use solver::{Offset, PairBound, Receipt, solve};
@@ -79,13 +83,11 @@ impl Clocks {
                     }
                 }
             }
+            if let Some(host) = self.hosts.entry(span.instance, Host::default) {
+                host.arrived(span.end, span.received);
+            }
             // Within one process a span says nothing new of its clock.
-            let Some(client) = parent.filter(|parent| parent.instance != span.instance) else {
-                if let Some(host) = self.hosts.entry(span.instance, Host::default) {
-                    host.arrived(span.end, span.received);
-                }
-                continue;
-            };
+            let Some(client) = parent.filter(|parent| parent.instance != span.instance) else { continue };
             let (of_client, of_server) = (&view.operations[client.operation], &view.operations[span.operation]);
             // Who gave up did not wait for the end.
             if of_client.kind == SpanKind::Client && of_server.kind == SpanKind::Server && heard_the_end(client) {
@@ -143,12 +145,17 @@ impl Clocks {
         }
         self.next = view.now + EVERY;
         let mut bounds = Vec::new();
+        let mut messages = Vec::new();
         for (a, b) in self.pairs.keys() {
-            let Some(pair) = self.pairs.get(&(a, b)) else { continue };
+            let Some(pair) = self.pairs.get_mut(&(a, b)) else { continue };
             if pair.is_forgotten(view.now) {
                 self.pairs.remove(&(a, b));
-            } else if let Some(Agreed { lower, upper }) = pair.agreed(view.now) {
+            } else if let Some(Agreed { lower, upper }) = pair.tell(view.now) {
                 bounds.push(PairBound { a, b, lower, upper });
+            } else {
+                let [there, back] = pair.one_sided();
+                messages.extend(there.map(|most| Message { from: a, to: b, most }));
+                messages.extend(back.map(|most| Message { from: b, to: a, most }));
             }
         }
         let instances = self.hosts.keys();
@@ -157,7 +164,11 @@ impl Clocks {
             Some(Receipt { instance: *instance, ahead })
         };
         let receipts: Vec<Receipt> = instances.iter().filter_map(receipt).collect();
-        for offset in solve(&bounds, &receipts) {
+        let solved = solve(&bounds, &receipts);
+        for stands in alone::stand(&solved, &messages, &receipts) {
+            self.judge_alone(stands, view, findings);
+        }
+        for offset in solved {
             self.judge(offset, view, findings);
         }
         for instance in instances {
@@ -181,12 +192,34 @@ impl Clocks {
             }
             return;
         }
+        self.tell(solved, "", view, findings);
+    }
+
+    /// A clock that was compared with others from one side only.
+    fn judge_alone(&mut self, stands: Alone, view: &View<'_>, findings: &mut PlaceFindings) {
+        let Some(host) = self.hosts.entry(stands.instance, Host::default) else { return };
+        let wrong = stands.wrong(TOLERATED);
+        let Some((offset, error)) = wrong else {
+            host.unsolve();
+            if host.is_well_since(view.now, WELL_AFTER) {
+                self.close(stands.instance, view, findings);
+            }
+            return;
+        };
+        host.solve(offset, error, view.now);
+        let Alone { instance, compared, agreeing, .. } = stands;
+        let least = if stands.is_one_sided() { "at least " } else { "" };
+        self.tell(Offset { instance, offset, error, compared, agreeing }, least, view, findings);
+    }
+
+    fn tell(&mut self, solved: Offset, least: &str, view: &View<'_>, findings: &mut PlaceFindings) {
+        let Some(host) = self.hosts.get_mut(&solved.instance) else { return };
         if !host.tells(view.now, TOLD_EVERY) {
             return;
         }
         let instance = view.coverage.entry(solved.instance);
         let place = Place::service(view.coverage[instance.service].name);
-        let told = told(&solved, host, &instance.label, view);
+        let told = told(&solved, least, host, &instance.label, view);
         let example = Some(instance.label.to_string());
         let at = view.now;
         for evidence in told {
@@ -208,13 +241,13 @@ impl Clocks {
 }
 
 /// What is known of a clock that is wrong.
-fn told(solved: &Offset, host: &Host, label: &str, view: &View<'_>) -> Vec<String> {
+fn told(solved: &Offset, least: &str, host: &Host, label: &str, view: &View<'_>) -> Vec<String> {
     let seconds = |nanos: i64| nanos.unsigned_abs() as f64 / 1e9;
     let which = if solved.offset < 0 { "behind" } else { "ahead of" };
     let drift = host.drift_ppm().filter(|drift| drift.abs() > 20.0);
     let drift = drift.map_or_else(String::new, |ppm| format!(", and drifts by {:+.1} ms a minute", ppm * 0.06));
     let offset = format!(
-        "the clock of `{label}` is {:.3} s {which} that of {} of {} instances it was compared with, within {:.3} s{drift}",
+        "the clock of `{label}` is {least}{:.3} s {which} that of {} of {} instances it was compared with, within {:.3} s{drift}",
         seconds(solved.offset),
         solved.agreeing,
         solved.compared,

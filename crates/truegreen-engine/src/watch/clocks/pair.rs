@@ -20,6 +20,8 @@ const WHILE: Duration = Duration::from_secs(60);
 const LONGEST_WHILE: Duration = Duration::from_secs(600);
 /// So many bounds must agree.
 const ENOUGH: usize = 5;
+/// A call contradicts what was agreed on where it misses it by so many nanoseconds.
+const LEAP: i64 = 100_000_000;
 /// Clocks drift, so bounds of a while may just miss each other; they are widened by up to so many nanoseconds.
 const MOST_WIDENED: i64 = 512_000_000;
 const FIRST_WIDENED: i64 = 500_000;
@@ -36,6 +38,9 @@ pub(super) struct Pair {
     previous: SmallVec<[Bound; 4]>,
     /// Upper bounds of messages, of those that go the one way and the other.
     messages: [Messages; 2],
+    /// What was agreed on last, and the latest calls in a row that contradict it.
+    told: Option<Agreed>,
+    strays: SmallVec<[Bound; ENOUGH]>,
 }
 
 /// Upper bounds of messages that go one way.
@@ -76,7 +81,7 @@ impl Messages {
 }
 
 /// What most of the bounds agree on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Agreed {
     pub(super) lower: i64,
     pub(super) upper: i64,
@@ -96,6 +101,9 @@ impl Pair {
         if self.current.is_empty() {
             self.since = now;
         }
+        if self.is_set_anew((lower, upper), now) {
+            return;
+        }
         let age = now.since(self.since);
         if age >= LONGEST_WHILE || (age >= WHILE && self.current.len() >= ENOUGH) {
             self.previous = std::mem::take(&mut self.current);
@@ -110,6 +118,36 @@ impl Pair {
         if let Some(widest) = widest.filter(|widest| width(widest) > upper.saturating_sub(lower)) {
             *widest = (lower, upper);
         }
+    }
+
+    /// Whether so many calls in a row contradict all before them that a clock was set.
+    fn is_set_anew(&mut self, bound: Bound, now: Timestamp) -> bool {
+        let contradicts =
+            |told: Agreed| bound.0 > told.upper.saturating_add(LEAP) || bound.1 < told.lower.saturating_sub(LEAP);
+        if !self.told.is_some_and(contradicts) {
+            self.strays.clear();
+            return false;
+        }
+        self.strays.push(bound);
+        if self.strays.len() < ENOUGH {
+            return false;
+        }
+        self.previous.clear();
+        self.current = self.strays.drain(..).collect();
+        (self.since, self.latest, self.told) = (now, now, None);
+        true
+    }
+
+    /// What is agreed on now, which later calls are held against.
+    pub(super) fn tell(&mut self, now: Timestamp) -> Option<Agreed> {
+        self.told = self.agreed(now);
+        self.told
+    }
+
+    /// By how much the second clock can be ahead of the first at the most, and the first of the second, as messages
+    /// that went one way say.
+    pub(super) fn one_sided(&self) -> [Option<i64>; 2] {
+        [self.messages[0].upper(), self.messages[1].upper()]
     }
 
     /// A message bounds the difference from above, or seen from the other side from below.

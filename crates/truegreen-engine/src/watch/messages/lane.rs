@@ -1,22 +1,21 @@
 //! One partition of a destination, or all of it where partitions are not told: what waits there, and when it was last
 //! moved on by one of its consumers. A message that is taken again and again moves nothing on.
+//!
+//! Times are those of the consumers themselves, so that who tells late does not seem to stand still.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use truegreen_model::observation::InstanceId;
 use truegreen_model::time::Timestamp;
 
 /// Fewer that wait show nothing.
 const MANY: u32 = 5;
-/// Messages must have moved on at so many different times before a pause says anything.
+/// It must have moved on at so many different times before its own pauses say what is usual.
 const ROUNDS: u64 = 3;
 const LEAST_PAUSE: Duration = Duration::from_secs(10);
 /// Pauses are remembered so long, and are usual up to so many times the longest.
 const REMEMBERED: Duration = Duration::from_secs(600);
 const USUAL_PAUSES: f64 = 2.5;
-/// Who took messages last is gone: somebody else has to take over, which takes a while.
-const TAKE_OVER: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lane {
@@ -24,11 +23,9 @@ pub(super) struct Lane {
     pub(super) pending: u32,
     since_progress: u32,
     rounds: u64,
-    /// When the latest progress and the latest publication were received.
+    /// When it last moved on, and when the latest message was published. Before it first moves on, when it began.
     last_progress: Timestamp,
     newest: Timestamp,
-    /// Who took messages last, if anyone did.
-    pub(super) instance: Option<InstanceId>,
     /// The longest pauses of this while and of the one before, and since when it lasts.
     pause: Duration,
     pause_before: Duration,
@@ -42,10 +39,13 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn published(&mut self, received: Timestamp) {
+    pub(super) fn published(&mut self, end: Timestamp) {
         self.pending += 1;
         self.since_progress += 1;
-        self.newest = self.newest.max(received);
+        self.newest = self.newest.max(end);
+        if self.last_progress == Timestamp::default() {
+            self.last_progress = end;
+        }
     }
 
     /// A message that waited does not any more, or was given up.
@@ -54,22 +54,25 @@ impl Lane {
     }
 
     /// A message was processed for the first time; true where that ends a standstill that was told.
-    pub(super) fn progressed(&mut self, published: Timestamp, received: Timestamp, instance: InstanceId) -> bool {
+    pub(super) fn moved(&mut self, start: Timestamp) -> bool {
         let was_told = self.told.take().is_some();
-        if received > self.last_progress {
+        if self.rounds == 0 || start > self.last_progress {
             if self.rounds > 0 && !was_told {
-                self.paused(received.since(self.last_progress), received);
+                self.paused(start.since(self.last_progress), start);
             }
             self.rounds += 1;
-            self.last_progress = received;
-            self.instance = Some(instance);
+            self.last_progress = start;
         }
         (self.since_progress, self.repeats) = (0, 0);
+        was_told
+    }
+
+    /// One that was published then was processed.
+    pub(super) fn processed(&mut self, published: Timestamp) {
         if let Some(at) = self.ends.iter().position(|end| published > *end) {
             self.ends[at..].rotate_right(1);
             self.ends[at] = published;
         }
-        was_told
     }
 
     fn paused(&mut self, pause: Duration, now: Timestamp) {
@@ -85,13 +88,18 @@ impl Lane {
         self.ends[2] > published
     }
 
-    /// How long nothing moved on though messages were published; `None` while that is usual.
-    pub(super) fn stands_still(&self, lag: Duration, delay: Duration, is_instance_gone: bool) -> Option<Duration> {
-        let pause = self.newest.since(self.last_progress);
-        let usual = self.pause.max(self.pause_before).mul_f64(USUAL_PAUSES);
-        let grace = if is_instance_gone { TAKE_OVER } else { Duration::ZERO };
-        let patience = lag + LEAST_PAUSE.max(usual).max(3 * delay) + grace;
-        let waits = self.pending >= MANY && self.since_progress >= MANY && self.rounds >= ROUNDS;
+    /// The longest pause that is usual; nothing where it hardly ever moved on.
+    pub(super) fn usual_pause(&self) -> Option<Duration> {
+        (self.rounds >= ROUNDS).then(|| self.pause.max(self.pause_before))
+    }
+
+    /// How long nothing moved on though messages were published, of all that is known `until` then; `None` while that is
+    /// usual. `others` is the longest pause of other lanes, where that says something of this one, too.
+    pub(super) fn stands_still(&self, until: Timestamp, delay: Duration, others: Option<Duration>) -> Option<Duration> {
+        let pause = self.newest.min(until).since(self.last_progress);
+        let usual = self.usual_pause().or(others)?.mul_f64(USUAL_PAUSES);
+        let patience = LEAST_PAUSE.max(usual).max(3 * delay);
+        let waits = self.pending >= MANY && self.since_progress >= MANY;
         (waits && pause >= patience).then_some(pause)
     }
 

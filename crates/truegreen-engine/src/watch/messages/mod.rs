@@ -8,6 +8,8 @@
 mod lane;
 mod omitted;
 mod pace;
+mod reach;
+mod settling;
 mod skipping;
 mod stream;
 #[cfg(test)]
@@ -19,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::finding::FindingKind;
-use truegreen_model::observation::{Symbol, TraceId};
+use truegreen_model::observation::{InstanceId, Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use super::View;
@@ -34,6 +36,8 @@ use crate::trace::SpanRef;
 use crate::trace::span::TracedSpan;
 use crate::trace::tree::{Parent, Tree};
 use omitted::Omitted;
+use reach::Reach;
+use settling::Settling;
 use skipping::Skipping;
 use stream::Stream;
 use window::{MessageId, Processing, Publication, Taken, Window};
@@ -69,6 +73,8 @@ pub(crate) struct Messages {
     groups: Table<Symbol, SmallVec<[u16; 2]>>,
     skipping: Skipping,
     omitted: Omitted,
+    reach: Reach,
+    settling: Settling,
     /// As of the last tick.
     lag: Duration,
     overflowed: u64,
@@ -95,29 +101,29 @@ impl Messages {
         tables + self.stream_ids.overflowed() + self.overflowed
     }
 
+    /// A span came that ended then by its sender's clock.
+    pub(super) fn heard(&mut self, instance: InstanceId, end: Timestamp, received: Timestamp) {
+        self.reach.heard(instance, end, received);
+    }
+
     pub(super) fn settled(&mut self, tree: &Tree, clocks: &mut Clocks, view: &View<'_>, findings: &mut PlaceFindings) {
         self.hearing.settled(tree, view);
-        let (mut publishes, mut is_of_messages) = (false, false);
+        let (mut publishing, mut processing) = (SmallVec::<[usize; 8]>::new(), SmallVec::<[usize; 8]>::new());
         for (index, span) in tree.spans.iter().enumerate() {
             match self.roles.of(span.operation, view.operations, view.symbols) {
-                Role::Publish => {
-                    publishes = true;
-                    self.publish(tree, index, clocks, view, findings);
-                }
-                Role::Process => is_of_messages = true,
+                Role::Publish => publishing.push(index),
+                Role::Process => processing.push(index),
                 _ => {}
             }
         }
-        if is_of_messages {
-            for index in 0..tree.spans.len() {
-                let operation = tree.spans[index].operation;
-                if self.roles.of(operation, view.operations, view.symbols) == Role::Process {
-                    self.process(tree, index, clocks, view, findings);
-                }
-            }
+        for index in &publishing {
+            self.publish(tree, *index, clocks, view, findings);
         }
-        if publishes || self.omitted.knows_any() {
-            self.omitted.settled(tree, &mut self.roles, (&self.hearing, view), findings);
+        for index in processing {
+            self.process(tree, index, clocks, view, findings);
+        }
+        if !publishing.is_empty() || self.omitted.knows_any() {
+            self.omitted.settled(tree, &publishing, (&self.hearing, view), findings);
         }
     }
 
@@ -150,6 +156,7 @@ impl Messages {
             start: span.start,
             end: span.end,
             received: span.received,
+            latest: span.received,
             failed: span.failed(),
             error: span.error,
             is_told,
@@ -164,7 +171,7 @@ impl Messages {
             let stream = &mut self.streams[*stream as usize];
             stream.pace.published(span.end);
             if !span.failed() {
-                stream.lane(span.partition).published(span.received);
+                stream.lane(span.partition).published(span.end);
             }
         }
         for processing in early {
@@ -205,6 +212,10 @@ impl Messages {
         let span = &tree.spans[index];
         let operation = &view.operations[span.operation];
         let Some(stream) = self.stream(span, view) else { return };
+        self.reach.processes(span.instance, operation.service, span.received);
+        if !tree.is_partial {
+            self.settling.settled(span.received, self.lag(), view.now);
+        }
         let origins = self.origins(tree, index, view);
         let went_well = !span.failed() && !span.refused && span.error.is_none();
         let processing = Processing {
@@ -225,15 +236,39 @@ impl Messages {
             }
             turned = match self.window.find(message) {
                 Some(id) => self.join(id, processing, clocks, view, findings),
-                None => {
-                    self.window.wait(message, processing);
-                    Turned::Unknown
-                }
+                None => self.not_published(message, trace, span.partition, processing, findings),
             };
         }
-        if !tree.is_partial && turned != Turned::Again && !self.hearing.is_doubtful(operation.service, view) {
-            self.skipping.processed(tree, index, &mut self.roles, view, findings);
+        if turned != Turned::Again && !self.hearing.is_doubtful(operation.service, view) {
+            self.skipping.processed(tree, index, &mut self.roles, view);
         }
+    }
+
+    /// One is processed of whose publication nothing is known yet.
+    fn not_published(
+        &mut self,
+        message: MessageId,
+        trace: Option<TraceId>,
+        partition: Option<Symbol>,
+        processing: Processing,
+        findings: &mut PlaceFindings,
+    ) -> Turned {
+        if trace.is_none() && !self.window.follows_all() {
+            return Turned::Unknown;
+        }
+        let due = processing.received + 2 * self.lag() + self.settling.horizon(self.lag());
+        let is_again = self.window.wait(message, processing, due);
+        let stream = &mut self.streams[processing.stream as usize];
+        if is_again {
+            // Of a lane that is known only by what was published there, nothing is known.
+            stream.lanes.get_mut(&partition).into_iter().for_each(|lane| lane.repeats += 1);
+            return Turned::Again;
+        }
+        // It moves on, though we do not know with what.
+        if stream.lanes.get_mut(&partition).is_some_and(|lane| lane.moved(processing.start)) {
+            stream.moves_again(findings);
+        }
+        Turned::Unknown
     }
 
     /// Who processes so, entered where it is new.
@@ -300,6 +335,7 @@ impl Messages {
     ) -> Turned {
         let Some(publication) = self.window.get_mut(id) else { return Turned::Unknown };
         let stream = &mut self.streams[processing.stream as usize];
+        publication.latest = publication.latest.max(processing.received);
         let known = publication.taken.iter_mut().find(|taken| taken.stream == processing.stream);
         if let Some(taken) = known {
             let before = *taken;
@@ -325,16 +361,18 @@ impl Messages {
             is_repeated: false,
         });
         let waited = clocks.between((publication.instance, publication.end), (processing.instance, processing.start));
+        stream.pace.waited(processing.start, waited);
         let (partition, failed, end, twin) =
             (publication.partition, publication.failed, publication.end, publication.twin);
         stream.waited(waited);
+        stream.hears(true);
         stream.pace.processed(processing.start);
-        stream.pace.waited(processing.start, waited);
         let lane = stream.lane(partition);
         if !failed {
             lane.no_longer_pending();
         }
-        if lane.progressed(end, processing.received, processing.instance) {
+        lane.processed(end);
+        if lane.moved(processing.start) {
             stream.moves_again(findings);
         }
         let published_at = published_at(publication, view);
@@ -375,9 +413,18 @@ impl Messages {
         if self.window.tidy(view.now) {
             self.recount();
         }
+        for stream in self.window.unheard(view.now) {
+            self.streams[stream as usize].hears(false);
+        }
+        self.reach.tidy(view.now);
+        let settled = view.now - self.settling.horizon(self.lag());
+        self.skipping.decide(settled, view, findings);
         for stream in &mut self.streams {
             stream.keep_pace(view, findings);
-            stream.move_on(view, findings);
+            let Some(until) = self.reach.until(stream.service, settled, view.now) else { continue };
+            if stream.is_followed() && !self.hearing.is_doubtful(stream.service, view) {
+                stream.move_on(until, view, findings);
+            }
         }
     }
 
@@ -385,7 +432,8 @@ impl Messages {
     fn missing(&mut self, id: MessageId, view: &View<'_>, findings: &mut PlaceFindings) -> Option<Timestamp> {
         let publication = self.window.get(id)?;
         let age = view.now.since(publication.received);
-        if age >= FOLLOWED {
+        // What is tried again and again goes on being known.
+        if view.now.since(publication.latest) >= FOLLOWED {
             return None;
         }
         let mut again = None;
@@ -402,7 +450,7 @@ impl Messages {
         }
         let Some(group) = lost else {
             // Should it be processed again.
-            let until = publication.received + REPEATED;
+            let until = publication.latest + REPEATED;
             return again.or((until > view.now).then_some(until));
         };
         let place = published_at(publication, view);
@@ -434,11 +482,14 @@ impl Messages {
     fn is_lost(&self, publication: &Publication, group: u16, view: &View<'_>) -> bool {
         let stream = &self.streams[group as usize];
         let Some(lane) = stream.lanes.get(&publication.partition) else { return false };
-        let age = view.now.since(publication.received);
+        let settled = view.now - self.settling.horizon(self.lag());
+        let until = self.reach.until(stream.service, settled, view.now);
+        let producer = view.operations[publication.operation].service;
         lane.has_overtaken(publication.end)
             && !publication.is_told
-            && age >= self.lag() + stream.patience().max(self.lag())
+            && until >= Some(publication.received + stream.patience())
             && stream.is_followed()
+            && view.coverage[producer].sampled().is_none()
             && !self.hearing.is_doubtful(stream.service, view)
             && !Hearing::has_gap(stream.service, publication.received - self.lag(), view.now, view)
     }

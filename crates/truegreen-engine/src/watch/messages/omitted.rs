@@ -8,7 +8,6 @@ use truegreen_model::observation::Symbol;
 
 use super::super::habit::Habit;
 use super::super::hearing::Hearing;
-use super::super::role::{Role, Roles};
 use super::super::share::Deviation;
 use super::super::table::Table;
 use super::super::{View, hex};
@@ -24,6 +23,8 @@ const MAX_DESTINATIONS: usize = 8;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Omitted {
     requests: Table<OperationId, SmallVec<[(Symbol, Habit); 1]>>,
+    /// By operation, whether it is one of them: most are not.
+    is_known: Vec<bool>,
 }
 
 impl Omitted {
@@ -38,23 +39,26 @@ impl Omitted {
     pub(super) fn settled(
         &mut self,
         tree: &Tree,
-        roles: &mut Roles,
+        publishing: &[usize],
         (hearing, view): (&Hearing, &View<'_>),
         findings: &mut PlaceFindings,
     ) {
         // Of each publication the request it was published for.
         let mut published: SmallVec<[(usize, Symbol); 4]> = SmallVec::new();
-        for (index, span) in tree.spans.iter().enumerate() {
-            let operation = &view.operations[span.operation];
-            if roles.of(span.operation, view.operations, view.symbols) != Role::Publish {
-                continue;
-            }
+        for index in publishing.iter().copied() {
+            let operation = &view.operations[tree.spans[index].operation];
             let is_request = |at: &usize| view.operations[tree.spans[*at].operation].kind == SpanKind::Server;
             let request = tree.upwards(index).take(64).find(is_request);
             let of_own = |at: &usize| view.operations[tree.spans[*at].operation].service == operation.service;
             if let (Some(request), Some(subject)) = (request.filter(of_own), operation.subject) {
                 published.push((request, subject));
-                let known = self.requests.entry(tree.spans[request].operation, SmallVec::new);
+                let operation = tree.spans[request].operation;
+                let known = self.requests.entry(operation, SmallVec::new);
+                if known.is_some() {
+                    let least = (operation.0 as usize + 1).max(self.is_known.len());
+                    self.is_known.resize(least, false);
+                    self.is_known[operation.0 as usize] = true;
+                }
                 if let Some(known) = known
                     && known.len() < MAX_DESTINATIONS
                     && known.iter().all(|(destination, _)| *destination != subject)
@@ -64,10 +68,10 @@ impl Omitted {
             }
         }
         for (index, span) in tree.spans.iter().enumerate() {
-            let operation = &view.operations[span.operation];
-            if operation.kind != SpanKind::Server {
+            if !self.is_known.get(span.operation.0 as usize).is_some_and(|is_known| *is_known) {
                 continue;
             }
+            let operation = &view.operations[span.operation];
             let Some(known) = self.requests.get_mut(&span.operation) else { continue };
             let went_well = !span.failed() && span.status < 400 && !span.refused && span.error.is_none();
             if !went_well || tree.is_partial || hearing.is_doubtful(operation.service, view) {

@@ -1,10 +1,17 @@
 //! Consumers that skip: they go on taking messages, and nothing is done with some of them. What is usually done under a
 //! process span (a table written, a cache changed, a service called, another message published) is its effect. One that
 //! failed, or was refused with a reason, is no skip; nor is one taken again, which may have been done before.
+//!
+//! Traces in which nothing is done settle sooner than those that go on elsewhere. So messages are decided in the order in
+//! which they were received, once both kinds have settled.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::finding::FindingKind;
+use truegreen_model::observation::TraceId;
+use truegreen_model::time::Timestamp;
 
 use super::super::habit::Habit;
 use super::super::role::{Role, Roles};
@@ -20,6 +27,9 @@ use crate::trace::tree::Tree;
 const MAX_LOOKED_AT: usize = 256;
 /// Effects of one operation told apart.
 const MAX_EFFECTS: usize = 8;
+/// Those of one second that are named.
+const MAX_EXAMPLES: usize = 16;
+const SECOND: u64 = 1_000_000_000;
 
 /// What is usually done with messages, by the operation that processes them.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -34,6 +44,16 @@ struct Consumer {
     effects: SmallVec<[(OperationId, u64); 2]>,
     /// In a row.
     skipped: u64,
+    /// By the second of receipt, what is not decided yet.
+    cohorts: BTreeMap<u64, Cohort>,
+}
+
+/// What was received in the same second.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Cohort {
+    done: u32,
+    skipped: u32,
+    examples: SmallVec<[Deviation; 1]>,
 }
 
 /// What was done under a process span.
@@ -50,47 +70,73 @@ impl Skipping {
     }
 
     /// A message was processed for the first time, by this span.
-    pub(super) fn processed(
-        &mut self,
-        tree: &Tree,
-        process: usize,
-        roles: &mut Roles,
-        view: &View<'_>,
-        findings: &mut PlaceFindings,
-    ) {
+    pub(super) fn processed(&mut self, tree: &Tree, process: usize, roles: &mut Roles, view: &View<'_>) {
         let span = &tree.spans[process];
         let Some(consumer) = self.consumers.entry(span.operation, Consumer::default) else { return };
-        let operation = &view.operations[span.operation];
-        let (kind, place) = (FindingKind::SkippingConsumer, Place::operation(operation));
-        match done(tree, process, roles, view) {
-            Done::Refused => {}
+        let done = done(tree, process, roles, view);
+        // What is done is done, also where not all of the trace came at once; what is not may be in the rest of it.
+        if matches!(done, Done::Refused) || (tree.is_partial && matches!(done, Done::Nothing)) {
+            return;
+        }
+        let cohort = consumer.cohorts.entry(span.received.0 / SECOND).or_default();
+        match done {
             Done::Something(effect) => {
+                cohort.done += 1;
                 consumer.met(effect);
-                consumer.skipped = 0;
-                consumer.has_effect.kept(kind, place, findings);
             }
-            Done::Nothing => {
-                consumer.skipped += 1;
-                let usual = consumer.effects.iter().max_by_key(|(_, n)| *n).map(|(effect, _)| *effect);
-                let skipped = consumer.skipped;
-                let deviation = Deviation { at: span.start, trace: tree.trace };
-                let evidence = |habit: &Habit| {
-                    let effect = usual.map_or("anything", |effect| view.symbols.text(view.operations[effect].name));
-                    let row = if skipped > 1 { format!(", {skipped} in a row") } else { String::new() };
-                    format!(
-                        "`{}` in trace {} had no `{effect}` under it{row}; usually {:.1} % have",
-                        view.symbols.text(operation.name),
-                        hex(tree.trace),
-                        habit.percent(),
-                    )
-                };
-                consumer.has_effect.broken((kind, place), deviation, evidence, view, findings);
+            _ => {
+                cohort.skipped += 1;
+                if cohort.examples.len() < MAX_EXAMPLES {
+                    cohort.examples.push(Deviation { at: span.start, trace: tree.trace });
+                }
+            }
+        }
+    }
+
+    /// Decides what was received until then, of which all has settled.
+    pub(super) fn decide(&mut self, until: Timestamp, view: &View<'_>, findings: &mut PlaceFindings) {
+        for operation in self.consumers.keys() {
+            let Some(consumer) = self.consumers.get_mut(&operation) else { continue };
+            while let Some(first) = consumer.cohorts.first_entry().filter(|first| *first.key() < until.0 / SECOND) {
+                let cohort = first.remove();
+                consumer.decide(operation, &cohort, view, findings);
             }
         }
     }
 }
 
 impl Consumer {
+    /// Within a second nothing tells which was first: those skipped are spread evenly.
+    fn decide(&mut self, operation: OperationId, cohort: &Cohort, view: &View<'_>, findings: &mut PlaceFindings) {
+        let operation = &view.operations[operation];
+        let (kind, place) = (FindingKind::SkippingConsumer, Place::operation(operation));
+        let usual = self.effects.iter().max_by_key(|(_, n)| *n).map(|(effect, _)| *effect);
+        let (all, mut examples) = (u64::from(cohort.done) + u64::from(cohort.skipped), cohort.examples.iter());
+        for n in 0..all {
+            let skipped_until = |n: u64| n * u64::from(cohort.skipped) / all;
+            if skipped_until(n) == skipped_until(n + 1) {
+                self.skipped = 0;
+                self.has_effect.kept(kind, place, findings);
+                continue;
+            }
+            self.skipped += 1;
+            let skipped = self.skipped;
+            let unnamed = cohort.examples.first().map_or(Timestamp::default(), |first| first.at);
+            let deviation = examples.next().copied().unwrap_or(Deviation { at: unnamed, trace: TraceId(0) });
+            let evidence = |habit: &Habit| {
+                let effect = usual.map_or("anything", |effect| view.symbols.text(view.operations[effect].name));
+                let row = if skipped > 1 { format!(", {skipped} in a row") } else { String::new() };
+                format!(
+                    "`{}` in trace {} had no `{effect}` under it{row}; usually {:.1} % have",
+                    view.symbols.text(operation.name),
+                    hex(deviation.trace),
+                    habit.percent(),
+                )
+            };
+            self.has_effect.broken((kind, place), deviation, evidence, view, findings);
+        }
+    }
+
     fn met(&mut self, effect: OperationId) {
         let has_room = self.effects.len() < MAX_EFFECTS;
         match self.effects.iter_mut().find(|(known, _)| *known == effect) {

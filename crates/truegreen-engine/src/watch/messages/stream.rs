@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use truegreen_model::finding::{FindingKind, FindingStatus};
-use truegreen_model::flow::Signal;
 use truegreen_model::observation::Symbol;
 use truegreen_model::time::Timestamp;
 
@@ -26,8 +25,16 @@ const REPEATED: f64 = 0.004;
 const RECENT: f64 = 200.0;
 /// Where fewer do, messages cannot be followed: their context is lost, not they.
 const NAMED: f64 = 0.9;
+/// Where fewer of the publications that are named are heard, others that are not heard are sampled, or lost on their way.
+const HEARD: f64 = 0.9;
+/// Processings that must have been looked at before that is known.
+const LOOKED_AT: u64 = 32;
+/// What was processed before anything was known counts as so many that were heard.
+const PRIOR: u64 = 10;
 /// A standstill is told again so often.
 const TOLD_EVERY: Duration = Duration::from_secs(30);
+/// Taken again so often, a message is tried again and again.
+const TRIED: u32 = 3;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stream {
@@ -40,6 +47,9 @@ pub(super) struct Stream {
     pub(super) repeated: Share,
     /// The share of processings that tell which message they process.
     named: f64,
+    /// The share of those whose publication was heard, and how many were looked at.
+    heard: f64,
+    looked_at: u64,
     /// The usual longest wait.
     longest: Duration,
     pub(super) latest: Timestamp,
@@ -55,6 +65,8 @@ impl Stream {
             lost: Share::new(LOST),
             repeated: Share::new(REPEATED),
             named: 1.0,
+            heard: 1.0,
+            looked_at: 0,
             longest: Duration::ZERO,
             latest: Timestamp::default(),
         }
@@ -70,9 +82,16 @@ impl Stream {
         self.named += (f64::from(u8::from(is_named)) - self.named) / RECENT;
     }
 
-    /// Whether messages can be followed through it.
+    /// The publication of one that was processed was heard, or was not though it should have been by now.
+    pub(super) fn hears(&mut self, is_heard: bool) {
+        self.looked_at += 1;
+        let weight = ((self.looked_at + PRIOR) as f64).min(RECENT);
+        self.heard += (f64::from(u8::from(is_heard)) - self.heard) / weight;
+    }
+
+    /// Whether messages can be followed through it: processings tell which they process, and those are heard of.
     pub(super) fn is_followed(&self) -> bool {
-        self.named >= NAMED
+        self.named >= NAMED && self.heard >= HEARD && self.looked_at >= LOOKED_AT
     }
 
     pub(super) fn waited(&mut self, wait: Duration) {
@@ -98,44 +117,44 @@ impl Stream {
         }
     }
 
-    /// Time passed: does it stand still?
-    pub(super) fn move_on(&mut self, view: &View<'_>, findings: &mut PlaceFindings) {
-        if !self.is_followed() {
-            return;
-        }
-        let service = &view.coverage[self.service];
-        let lag = service.export_lag(Signal::Span);
-        let (last_heard, patience) = (view.coverage.last_heard(service), self.longest);
+    /// Time passed: does it stand still? All is known of it `until` then.
+    pub(super) fn move_on(&mut self, until: Timestamp, view: &View<'_>, findings: &mut PlaceFindings) {
+        let (others, delay) = (self.others_pause(), self.longest);
         for (partition, lane) in &mut self.lanes {
-            let gone = lane.instance.is_some_and(|instance| {
-                view.coverage.instance_last_heard(instance) <= Some(lane.last_progress() + lag)
-            });
-            let Some(pause) = lane.stands_still(lag, patience, gone) else { continue };
-            // Silence says nothing of who is silent altogether, and nothing of what we refused.
-            let is_heard = last_heard >= Some(lane.last_progress() + lag + Duration::from_secs(5));
-            let has_gap = view.coverage.gap(&[self.service], lane.last_progress() - lag, view.now).is_some();
+            // Who takes the same message again and again is at this lane.
+            let others = others.or_else(|| (lane.repeats >= TRIED).then_some(Duration::ZERO));
+            let Some(pause) = lane.stands_still(until, delay, others) else { continue };
+            // Nothing follows of what we refused.
+            let has_gap = view.coverage.gap(&[self.service], lane.last_progress(), view.now).is_some();
             let was_told = lane.told.is_some_and(|at| view.now.since(at) < TOLD_EVERY);
-            if !is_heard || has_gap || was_told {
+            if has_gap || was_told {
                 continue;
             }
             lane.told = Some(view.now);
             let which = partition
                 .map_or_else(String::new, |partition| format!(" of partition {}", view.symbols.text(partition)));
             let again = match lane.repeats {
-                0..=2 => String::new(),
+                0..TRIED => String::new(),
                 n => format!(", while messages taken before were taken again {n} times"),
             };
             let evidence = format!(
                 "{} messages{which} wait and none was processed for {} s, though `{}` is heard{again}",
                 lane.pending,
                 pause.as_secs(),
-                view.symbols.text(service.name),
+                view.symbols.text(view.coverage[self.service].name),
             );
             let at = lane.last_progress();
             let kind = FindingKind::StuckConsumer;
             let sign = Sign { kind, place: self.place, at, example: None, share: 1.0, evidence };
             findings.deviate(sign, view.now, view.symbols);
         }
+    }
+
+    /// The longest usual pause of any lane, where at least half of them move: then all are taken from.
+    fn others_pause(&self) -> Option<Duration> {
+        let moving = self.lanes.values().filter_map(Lane::usual_pause);
+        let (count, longest) = moving.fold((0, Duration::ZERO), |(n, longest), pause| (n + 1, longest.max(pause)));
+        (2 * count >= self.lanes.len()).then_some(longest)
     }
 
     /// A standstill ended; it is over where no other lane stands still.

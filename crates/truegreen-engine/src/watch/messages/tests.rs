@@ -51,6 +51,8 @@ impl World {
                 let service = self.stage.coverage.service(name, 0, &[]);
                 let instance = self.stage.coverage.instance(service, 1, "1");
                 self.stage.coverage.hear(service, instance, &Heard::default(), self.stage.now);
+                // What it does besides.
+                instance.into_iter().for_each(|by| self.messages.heard(by, self.stage.now, self.stage.now));
             }
             let World { stage, messages, .. } = self;
             stage.show(|view, findings| messages.tick(view, findings));
@@ -394,6 +396,7 @@ fn messages_taken_and_nothing_done_are_skipped_and_refusals_are_not() {
         let message = world.publish();
         if n % 2 == 0 { world.take(message) } else { world.process(Some(message), 5, Act::default(), &[]) }
     }
+    world.pass(30);
     assert_eq!(world.found(), ["skipping_consumer open"]);
     assert!(world.stage.found()[0].evidence[0].contains("had no `UPDATE stock` under it"));
 }

@@ -4,7 +4,7 @@
 //! Where there are too many to remember, all that belong to some of the traces are left out: what is remembered of a
 //! message is then still all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub(super) struct Publication {
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
     pub(super) received: Timestamp,
+    /// When it was last processed, or published, as received.
+    pub(super) latest: Timestamp,
     pub(super) failed: bool,
     pub(super) error: Option<Symbol>,
     /// It failed, and who wanted it published knows.
@@ -95,6 +97,8 @@ pub(super) struct Window {
     /// From a message's own id to its publication.
     named: Table<MessageId, MessageId>,
     early: Table<MessageId, (Timestamp, SmallVec<[Processing; 1]>)>,
+    /// When the publication of each of those should have come.
+    expected: VecDeque<(Timestamp, MessageId)>,
     /// When each is looked at, in seconds.
     due: BTreeMap<u64, Vec<(MessageId, Option<MessageId>)>>,
     /// One in two to the power of this many traces is followed.
@@ -147,13 +151,38 @@ impl Window {
         Some(early)
     }
 
-    /// It was processed, though its publication is not known yet.
-    pub(super) fn wait(&mut self, id: MessageId, processing: Processing) {
-        if let Some((_, waiting)) = self.early.entry(id, || (processing.received, SmallVec::new()))
-            && waiting.len() < 8
-        {
+    /// It was processed, though its publication, which should come until `due`, is not known yet; true where it was
+    /// processed so before.
+    pub(super) fn wait(&mut self, id: MessageId, processing: Processing, due: Timestamp) -> bool {
+        let mut is_new = false;
+        let new = || {
+            is_new = true;
+            (processing.received, SmallVec::new())
+        };
+        let Some((since, waiting)) = self.early.entry(id, new) else { return false };
+        *since = processing.received;
+        let is_again = waiting.iter().any(|known: &Processing| known.stream == processing.stream);
+        if waiting.len() < 8 {
             waiting.push(processing);
         }
+        if is_new {
+            self.expected.push_back((due, id));
+        }
+        is_again
+    }
+
+    /// Who processed what should have been published by now as far as is known, and was not.
+    pub(super) fn unheard(&mut self, now: Timestamp) -> SmallVec<[u16; 8]> {
+        let mut streams = SmallVec::new();
+        while let Some((_, id)) = self.expected.pop_front_if(|(due, _)| *due <= now) {
+            streams.extend(self.early.get(&id).and_then(|(_, waiting)| waiting.first()).map(|first| first.stream));
+        }
+        streams
+    }
+
+    /// Whether messages of all traces are remembered.
+    pub(super) fn follows_all(&self) -> bool {
+        self.rarity == 0
     }
 
     pub(super) fn look_again(&mut self, ids: (MessageId, Option<MessageId>), at: Timestamp) {

@@ -129,6 +129,8 @@ impl Request {
             Caller::Unknown if tied >= MANY => {
                 self.tell(operation, drops, view);
                 match drops.others_come(operation, view) {
+                    // Nobody waits for it, and its service is known to lose spans.
+                    _ if drops.is_dropping(service) => Judged::Explained,
                     None => Judged::NotYet,
                     // Of what is lost now and then, one more says nothing.
                     Some(true) if share >= USUALLY => Judged::Stalled { operation, is_certain: false },
