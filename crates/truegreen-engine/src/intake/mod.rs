@@ -5,7 +5,7 @@ pub(crate) mod digest;
 mod entry;
 mod logs;
 mod metrics;
-mod spans;
+pub(crate) mod spans;
 mod taking;
 mod traced;
 mod versions;

@@ -77,7 +77,7 @@ fn link(link: &Link) -> SpanRef {
     SpanRef { trace: TraceId(link.trace_id), span: link.span_id }
 }
 
-pub(super) fn kind(kind: SentKind) -> SpanKind {
+pub(crate) fn kind(kind: SentKind) -> SpanKind {
     match kind {
         SentKind::Unspecified => SpanKind::Unspecified,
         SentKind::Internal => SpanKind::Internal,

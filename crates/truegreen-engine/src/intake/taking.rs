@@ -60,7 +60,7 @@ impl Engine {
     /// Takes what services say of requests in flight.
     fn hear_of_levels(&mut self, levels: Vec<(LevelPoint, Box<[u8]>)>) {
         for (mut point, route) in levels {
-            point.route = (!route.is_empty()).then(|| self.symbols.intern(&route));
+            point.route = (!route.is_empty()).then(|| self.symbols.intern_watched(&route));
             let Engine { operations, symbols, coverage, watch, findings, .. } = self;
             let view = View { operations, symbols, coverage, now: self.now };
             watch.in_flight(&point, &view, findings);
@@ -70,7 +70,7 @@ impl Engine {
     /// Takes what SDKs say of spans that they dropped.
     fn hear_of_drops(&mut self, dropped: Vec<Dropped>) {
         for Dropped { mut point, why } in dropped {
-            point.why = Some(self.symbols.intern(&why));
+            point.why = Some(self.symbols.intern_watched(&why));
             let Engine { operations, symbols, coverage, watch, findings, .. } = self;
             let view = View { operations, symbols, coverage, now: self.now };
             watch.dropped(&point, &view, findings);
@@ -98,7 +98,7 @@ impl Engine {
     fn traced(&mut self, traced: Traced, sequence: u64) -> (TraceId, TracedSpan) {
         let Traced { trace, mut span, news } = traced;
         if let Some(news) = news {
-            let mut text = |text: &[u8]| (!text.is_empty()).then(|| self.symbols.intern(text));
+            let mut text = |text: &[u8]| (!text.is_empty()).then(|| self.symbols.intern_watched(text));
             span.error = text(&news.error);
             span.partition = text(&news.partition);
             span.operation = self.operations.enter(news.operation.told(), &mut self.symbols);

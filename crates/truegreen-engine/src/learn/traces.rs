@@ -9,8 +9,8 @@ use hashbrown::{HashMap, HashSet};
 use truegreen_model::flow::SpanKind;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{
-    Attribute, DataPoint, Limits, LogRecord, LogSink, MetricSink, Resource, Span, SpanKind as SentKind, Status,
-    TraceSink, scan_logs, scan_metrics, scan_traces,
+    Attribute, DataPoint, Limits, LogRecord, LogSink, MetricSink, Resource, Span, Status, TraceSink, scan_logs,
+    scan_metrics, scan_traces,
 };
 
 use super::case::{Case, Cases, Event, MAX_CASE_EVENTS, MAX_EVENTS, MAX_NAMES, MAX_TRAITS, Named, Trait};
@@ -18,6 +18,7 @@ use super::model::Model;
 use super::segments::{MAX_LINKS, NONE, Segments};
 use super::template::mask_path;
 use super::vocabulary::{Activity, ActivityId, Vocabulary};
+use crate::intake::spans::kind;
 
 /// Most values of attributes that are held at once, over all cases.
 const MAX_NOTES: usize = 50_000_000;
@@ -480,15 +481,4 @@ fn may_explain(name: &str) -> bool {
         "db.statement",
     ];
     !NEVER.iter().any(|start| name.starts_with(start))
-}
-
-fn kind(kind: SentKind) -> SpanKind {
-    match kind {
-        SentKind::Unspecified => SpanKind::Unspecified,
-        SentKind::Internal => SpanKind::Internal,
-        SentKind::Server => SpanKind::Server,
-        SentKind::Client => SpanKind::Client,
-        SentKind::Producer => SpanKind::Producer,
-        SentKind::Consumer => SpanKind::Consumer,
-    }
 }

@@ -108,7 +108,7 @@ impl Operations {
         let next = OperationId(self.list.len() as u32);
         let id = *self.ids.entry(told.hash()).or_insert(next);
         if id == next {
-            let mut text = |text: &[u8]| (!text.is_empty()).then(|| symbols.intern(text));
+            let mut text = |text: &[u8]| (!text.is_empty()).then(|| symbols.intern_watched(text));
             let name = text(told.name).unwrap_or(OTHER);
             let [peer, subject, group, verb, system] = told.texts.map(text);
             let Told { service, service_name, kind, .. } = told;

@@ -54,7 +54,7 @@ pub(crate) struct Carried {
     pub(crate) with_hit: u64,
     pub(crate) with_partition: u64,
     pub(crate) last_received: Timestamp,
-    durations: Vec<u32>,
+    durations: Vec<u64>,
 }
 
 impl Default for Carried {
@@ -113,10 +113,10 @@ impl Paths {
 impl Carried {
     /// The duration that this share of all stays below.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
-        let total: u64 = self.durations.iter().map(|n| u64::from(*n)).sum();
+        let total: u64 = self.durations.iter().sum();
         let mut left = (total as f64 * share).ceil() as u64;
         for (index, n) in self.durations.iter().enumerate() {
-            left = left.saturating_sub(u64::from(*n));
+            left = left.saturating_sub(*n);
             if left == 0 {
                 return Duration::from_secs_f64(SHORTEST * GROWS.powi(index as i32));
             }
