@@ -44,6 +44,16 @@ pub(crate) fn few_rounds() -> Result<()> {
     Ok(())
 }
 
+/// Every fault once and the worst noise, as CI runs them: in the profile of the tests, which is built already.
+pub(crate) fn few_faults() -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "campaign", "--", "--few"]);
+    if !cargo.current_dir(root()).status().context("cannot start cargo")?.success() {
+        bail!("a silent failure was not found, or something that was none: its lines stand above");
+    }
+    Ok(())
+}
+
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

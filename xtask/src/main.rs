@@ -75,6 +75,7 @@ fn ci() -> Result<()> {
     deny()?;
     docs()?;
     test()?;
+    campaign::few_faults()?;
     campaign::few_rounds()
 }
 

@@ -8,7 +8,7 @@ pub(crate) struct NewOrder {
     /// Minted by the storefront; empty before.
     #[serde(default)]
     pub(crate) order_id: String,
-    /// `standard`, `gift`, or (rarely) `bundle`.
+    /// `standard`, `gift`, `digital`, or (rarely) `bundle`.
     pub(crate) kind: String,
     /// `web` or `app`.
     pub(crate) channel: String,
@@ -19,6 +19,11 @@ pub(crate) struct NewOrder {
 }
 
 impl NewOrder {
+    /// Whether goods leave the stock for it.
+    pub(crate) fn needs_stock(&self) -> bool {
+        self.kind != DIGITAL
+    }
+
     /// How it is paid: `gift_card` or `card`.
     pub(crate) fn payment_method(&self) -> &'static str {
         if self.kind == GIFT { GIFT_CARD } else { "card" }
@@ -56,6 +61,10 @@ pub(crate) const BUNDLE: &str = "bundle";
 /// The kind of orders that are paid by gift card and can carry a greeting.
 pub(crate) const GIFT: &str = "gift";
 pub(crate) const GIFT_CARD: &str = "gift_card";
+/// The kind of orders that are sent as a file: inventory has nothing to do with them, and is not told.
+pub(crate) const DIGITAL: &str = "digital";
+/// What can be had as a file.
+pub(crate) const AS_A_FILE: &str = "poster";
 /// Carriers of returns: of bundles, and of all else.
 pub(crate) const FREIGHT: &str = "freight";
 pub(crate) const PARCEL: &str = "parcel";

@@ -17,7 +17,7 @@ const EXPORTER_LIVES_MS: u64 = 5_000;
 /// With [`Fault::ExporterDrops`], how long the collector takes over each piece.
 const COLLECTOR_TAKES_MS: u64 = 400;
 /// With [`Fault::SlowConsumer`], the time spent on a message, in times between two orders.
-const WORK_PER_ORDER: f64 = 1.5;
+const WORK_PER_ORDER: f64 = 1.9;
 /// With [`Fault::SwallowedTimeout`], how long the issuer of gift cards takes: longer than [`PAYMENT_TIMEOUT_MS`].
 const SLOW_GIFT_CARD_MS: u64 = 1_500;
 const PAYMENT_TIMEOUT_MS: u64 = 1_000;
@@ -28,7 +28,7 @@ const LEEWAY_MS: i64 = 1_000;
 const WIDE_LEEWAY_MS: i64 = 15_000;
 /// With [`Fault::LostAfterAck`], how often the buffer is written out, and how much of what arrives until then it holds.
 const FLUSH_EVERY_MS: u64 = 500;
-const BUFFER_SHARE: f64 = 0.8;
+const BUFFER_SHARE: f64 = 0.6;
 /// The limit of a message's size, and with [`Fault::LostPublish`].
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
 const SMALL_MESSAGE_BYTES: usize = 512;

@@ -16,12 +16,15 @@ use crate::Error;
 pub struct Truth {
     /// Orders that were accepted.
     pub entered: u64,
-    /// Ids of orders that were accepted, and of which neither the stock was updated nor a reason given. Sorted.
+    /// Ids of orders that were accepted, and of which neither the stock was updated nor a reason given, though they need
+    /// stock. Sorted.
     pub lost: Vec<String>,
     /// Orders refused, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Orders whose stock was updated.
     pub updated: u64,
+    /// Orders that were sent as a file, for which no stock is needed.
+    pub sent: u64,
     /// Ids of lost orders whose stock counts as updated although no row was. Sorted.
     pub missed: Vec<String>,
     /// Ids of orders whose stock was taken more than once. Sorted.
@@ -48,6 +51,8 @@ pub(crate) enum Deed {
     Entered { order: String },
     /// Its stock was updated, and that is committed. No rows: it had been before.
     Updated { order: String, rows: u64 },
+    /// It was sent as a file.
+    Sent { order: String },
     /// Its stock was to be updated, and no row matched.
     Missed { order: String },
     /// It was acknowledged without doing anything.
@@ -118,6 +123,7 @@ struct Told {
     entered: BTreeSet<String>,
     /// How often the stock was really reduced.
     updated: BTreeMap<String, u64>,
+    sent: BTreeSet<String>,
     missed: BTreeSet<String>,
     rejected: BTreeMap<String, String>,
     unpaid: BTreeSet<String>,
@@ -134,6 +140,7 @@ impl Told {
         match deed {
             Deed::Entered { order } => drop(self.entered.insert(order)),
             Deed::Updated { order, rows } => *self.updated.entry(order).or_default() += u64::from(rows > 0),
+            Deed::Sent { order } => drop(self.sent.insert(order)),
             Deed::Missed { order } => drop(self.missed.insert(order)),
             // Being skipped is no end: an order that is only skipped is lost.
             Deed::Skipped { .. } => {}
@@ -155,7 +162,9 @@ impl Told {
     fn sum(mut self) -> Truth {
         // Delivered twice, refused once and updated once: the update is what counts.
         self.rejected.retain(|order, _| !self.updated.contains_key(order));
-        let ended = |order: &String| self.updated.contains_key(order) || self.rejected.contains_key(order);
+        let ended = |order: &String| {
+            self.updated.contains_key(order) || self.rejected.contains_key(order) || self.sent.contains(order)
+        };
         let lost: Vec<String> = self.entered.iter().filter(|order| !ended(order)).cloned().collect();
         let mut rejected = BTreeMap::new();
         for reason in self.rejected.values() {
@@ -168,6 +177,7 @@ impl Told {
             lost,
             rejected,
             updated: self.updated.len() as u64,
+            sent: self.sent.intersection(&self.entered).count() as u64,
             taken_twice: self.updated.iter().filter(|(_, times)| **times > 1).map(|(order, _)| order.clone()).collect(),
             unpaid: self.unpaid.intersection(&self.entered).cloned().collect(),
             refused_tokens: self.refused_tokens,
@@ -221,9 +231,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let storefront = TruthFile::open(dir.path(), "storefront").unwrap();
         let inventory = TruthFile::open(dir.path(), "inventory").unwrap();
-        for n in 1..=5 {
+        for n in 1..=6 {
             storefront.record(&Deed::Entered { order: order(n) }).unwrap();
         }
+        inventory.record(&Deed::Sent { order: order(6) }).unwrap();
         inventory.record(&Deed::Updated { order: order(1), rows: 1 }).unwrap();
         inventory.record(&Deed::Updated { order: order(1), rows: 0 }).unwrap();
         inventory.record(&Deed::Skipped { order: order(2) }).unwrap();
@@ -231,7 +242,8 @@ mod tests {
         inventory.record(&Deed::Rejected { order: order(4), reason: "missing_sku".into() }).unwrap();
         let truth = Truth::read(dir.path(), &["storefront", "orders", "inventory"]).unwrap();
         let expected = Truth {
-            entered: 5,
+            entered: 6,
+            sent: 1,
             lost: vec![order(2), order(5)],
             rejected: BTreeMap::from([("missing_sku".to_owned(), 2)]),
             updated: 1,

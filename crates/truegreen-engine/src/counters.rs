@@ -57,6 +57,10 @@ counters! {
     VERSIONS_BOUND = "bounds_reached" / "contract_versions";
     /// Values of a CloudEvent past the bounds of what is read of one.
     EVENT_BOUND = "bounds_reached" / "event_values";
+    /// A point of a metric that a contract names as a counter, and that is no monotonic sum.
+    NOT_A_COUNTER = "unread_counters" / "not_a_monotonic_sum";
+    /// A point of such a counter without a number, or with one below zero.
+    COUNTER_WITHOUT_VALUE = "unread_counters" / "no_value";
     /// A second name that already named another journey.
     BIND_CONFLICT = "bind_conflicts" / "other_owner";
 }

@@ -83,7 +83,8 @@ pub struct Engine {
     pub(crate) now: Timestamp,
     /// The last tick that was looked at.
     pub(crate) ticked: Tick,
-    /// When unaccounted journeys are judged anew, since telemetry turned out to be a sample.
+    /// When unaccounted and late journeys are judged anew, since telemetry turned out to be a sample, or a clock to be
+    /// wrong.
     pub(crate) doubts: Tick,
     /// When versions of contracts that are no longer in force are let go of, if they have nothing any more.
     pub(crate) letting_go: Tick,
@@ -163,10 +164,12 @@ impl Engine {
                 Input::Refused { service, instance } => {
                     if let Some(service) = self.symbols.find(service) {
                         self.coverage.refused(service, *instance, self.now);
+                        self.accounts.missed(&self.matcher, Some(service), &self.symbols, self.now);
                     }
                 }
                 Input::Contracts(flows) => self.revise(flows),
-                Input::Resumed { .. } | Input::Tick => {}
+                Input::Resumed { .. } => self.accounts.missed(&self.matcher, None, &self.symbols, self.now),
+                Input::Tick => {}
             }
             if std::mem::take(&mut self.coverage.newly_sampled) {
                 self.doubts = self.doubts.min(Tick::at_or_after(self.now));
@@ -259,7 +262,7 @@ impl Engine {
             self.settle();
             loop {
                 let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts);
-                let next = next.min(self.letting_go).min(self.next_look());
+                let next = next.min(self.letting_go).min(self.next_look()).min(self.accounts.next_look());
                 if next > last {
                     break;
                 }
@@ -284,6 +287,9 @@ impl Engine {
         let known = (&self.matcher, &self.coverage, &self.learned);
         self.ledger.wake(tick, known, newly_sampled, &mut self.events);
         self.account();
+        if self.accounts.next_look() <= tick {
+            self.accounts.look(&self.matcher, &self.coverage, &self.symbols, tick);
+        }
         if self.letting_go <= tick {
             self.let_go();
         }
@@ -315,6 +321,9 @@ impl Engine {
         }
         if watch.next_timer() <= tick {
             watch.tick(tick, &view, findings);
+            if coverage.correct_clocks(&watch.clocks(), tick.time()) {
+                self.doubts = self.doubts.min(Tick(tick.0 + 1));
+            }
         }
         self.cast_doubt(tick);
     }
@@ -345,7 +354,13 @@ impl Engine {
     fn account(&mut self) {
         for event in self.events.drain(..) {
             match event {
-                Event::Moved(moved) => self.accounts.move_journey(&self.matcher, &moved),
+                Event::Moved(moved) => {
+                    self.accounts.move_journey(&self.matcher, &moved);
+                    if let Some((step, lost)) = moved.ended().filter(|_| self.options.watches_traces) {
+                        let services = self.learned.owing(self.matcher.plan(moved.flow), step);
+                        self.watch.passed_on(services, lost, moved.at);
+                    }
+                }
                 Event::Orphans(flow, by) => self.accounts.orphan(self.matcher.plan(flow).account, by),
                 Event::Duplicates(flow, by) => self.accounts.duplicates(self.matcher.plan(flow).account, by),
                 Event::CameDue(due) => {

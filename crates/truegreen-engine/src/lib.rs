@@ -40,4 +40,5 @@ mod watch;
 
 pub use engine::{Engine, Options};
 pub use input::{Effect, Input, Request};
+pub use report::ClockCorrection;
 pub use state::{Keep, RestoreError};

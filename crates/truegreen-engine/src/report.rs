@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use truegreen_model::books::Tally;
 use truegreen_model::finding::{Finding, Health};
-use truegreen_model::observation::{KeyHash, Role, Symbol, TraceId};
+use truegreen_model::observation::{InstanceId, KeyHash, Role, Symbol, TraceId};
 use truegreen_model::report::{
-    ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, MinuteReport, Report,
-    SeenReport, ServiceReport,
+    ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, LeftReport, MinuteReport,
+    Report, SeenReport, ServiceReport,
 };
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
 
-use crate::accounts::{health, words};
-use crate::coverage::Sampled;
+use crate::accounts::{StepShare, health, seen_share, words};
+use crate::coverage::{Correction, Sampled};
 use crate::date::rfc3339;
 use crate::engine::Engine;
 use crate::ledger::case::{Case, Passage, Seen};
@@ -24,6 +24,21 @@ use crate::matcher::plan::Plan;
 use crate::watch::HostOffset;
 
 const REPORTING_WITHIN: Duration = Duration::from_secs(120);
+
+/// From a time on, by how much the times of an instance are taken back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClockCorrection {
+    /// `service.name`.
+    pub service: String,
+    /// What identifies the instance.
+    pub instance: String,
+    /// When it was published, by our clock: what is received from then on is corrected.
+    pub from: Timestamp,
+    /// By how much its clock is ahead of that of the others, negative where it is behind; zero where it is right again.
+    pub ahead_nanos: i64,
+    /// By how much that may be wrong.
+    pub error: Duration,
+}
 
 impl Engine {
     /// Books and findings of all flows.
@@ -127,6 +142,21 @@ impl Engine {
         self.watch.clocks().into_iter().map(report).collect()
     }
 
+    /// Which clocks were corrected, by how much and from when on: each correction that there was, by instance.
+    pub fn clock_corrections(&self) -> Vec<ClockCorrection> {
+        let report = |(instance, correction): (InstanceId, Correction)| {
+            let of = self.coverage.entry(instance);
+            ClockCorrection {
+                service: self.symbols.text(self.coverage[of.service].name).to_owned(),
+                instance: of.label.to_string(),
+                from: correction.from,
+                ahead_nanos: correction.ahead,
+                error: correction.error,
+            }
+        };
+        self.coverage.corrections().map(report).collect()
+    }
+
     /// Truegreen's own books (INV-DROP-1).
     pub fn counters(&self) -> Vec<CounterReport> {
         let mut counters = self.counters.report();
@@ -137,6 +167,7 @@ impl Engine {
             ("closed_findings", self.accounts.findings.forgotten + self.findings.forgotten),
             ("operations", self.operations.overflowed),
             ("watched", self.watch.overflowed()),
+            ("reconciled_series", self.accounts.overflowed_counters()),
         ];
         counters.extend(kept_elsewhere.map(|(reason, value)| CounterReport {
             name: "bounds_reached".to_owned(),
@@ -172,7 +203,7 @@ impl Engine {
             operation: None,
             peer: None,
             subject: None,
-            evidence: Vec::new(),
+            evidence: finding.evidence.clone(),
             count: finding.count,
             onset: rfc3339(finding.onset),
             first_seen: rfc3339(finding.first_seen),
@@ -207,17 +238,22 @@ impl Engine {
             duplicates: books.duplicates,
             orphans: books.orphans,
             amended: books.amended,
-            sampling_ratio: self.sampling_ratio(plan),
+            sampling_ratio: seen_share(plan, &self.coverage, &self.symbols),
+            left: self.left(plan),
+            counters: self.accounts.agreements(plan, &self.symbols),
         }
     }
 
-    /// The share of entries that is seen, where the service of the start is known to be sampled.
-    fn sampling_ratio(&self, plan: &Plan) -> Option<f64> {
-        plan.steps[0].services.iter().find_map(|name| {
-            let declared = plan.flow.sampled.get(self.symbols.text(*name)).copied();
-            let known = self.coverage.services().iter().filter(|service| service.name == *name);
-            declared.or_else(|| known.filter_map(|service| service.sampled()).map(ratio).next())
-        })
+    /// How many leave before each step, where some may.
+    fn left(&self, plan: &Plan) -> Vec<LeftReport> {
+        let shares = self.accounts.findings.step_shares(plan.account);
+        let report = |(step, of): (&str, StepShare)| {
+            let after = plan.flow.steps.iter().find(|known| known.name == step).map(|step| step.after);
+            let after = after.map_or("", |after| plan.step_name(after)).to_owned();
+            let share = if of.all > 0.0 { of.lost / of.all } else { 0.0 };
+            LeftReport { after, before: step.to_owned(), share, usual: of.usual }
+        };
+        shares.into_iter().flatten().map(report).collect()
     }
 
     fn minute_report(&self, minute: Timestamp, tally: &Tally) -> MinuteReport {
@@ -311,12 +347,6 @@ fn is_start(one: &Seen) -> bool {
 
 fn by_why(unknown: &BTreeMap<Why, u64>) -> BTreeMap<String, u64> {
     unknown.iter().map(|(why, n)| (why.name().to_owned(), *n)).collect()
-}
-
-fn ratio(sampled: Sampled) -> f64 {
-    match sampled {
-        Sampled::Marked(ratio) | Sampled::Inferred(ratio) => ratio,
-    }
 }
 
 fn sampled_name(sampled: Sampled) -> &'static str {

@@ -25,6 +25,11 @@ impl Engine {
         flows.len() == in_force.len() && flows.iter().all(is_in_force)
     }
 
+    /// The contracts that are in force.
+    pub fn in_force(&self) -> impl Iterator<Item = &Flow> {
+        self.matcher.watched.iter().map(|id| &self.matcher.plan(*id).flow)
+    }
+
     /// From now on these contracts are in force.
     pub(crate) fn revise(&mut self, flows: &[Flow]) {
         self.settle();
@@ -36,7 +41,7 @@ impl Engine {
         for begun in &revised.begun {
             self.begin(*begun);
         }
-        self.accounts.revise(&self.matcher);
+        self.accounts.revise(&self.matcher, self.now);
         self.retire();
         self.reindex();
     }

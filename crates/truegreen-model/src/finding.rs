@@ -175,6 +175,29 @@ pub struct Finding {
     pub status: FindingStatus,
     /// Some of the keys concerned.
     pub examples: Vec<String>,
+    /// Where a share decides: what it is, and what it may be.
+    pub raised: Option<Raised>,
+    /// What shows it, a sentence each, where the rest does not say all.
+    pub evidence: Vec<String>,
+}
+
+/// A share beyond what is allowed or usual; both in millionths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Raised {
+    /// Since the onset.
+    pub share: u32,
+    /// What is allowed, or usual.
+    pub expected: u32,
+    /// The contract gives the share; otherwise it is the flow's own past.
+    pub is_given: bool,
+}
+
+impl Raised {
+    /// From shares of 0 to 1.
+    pub fn new(share: f64, expected: f64, is_given: bool) -> Raised {
+        let [share, expected] = [share, expected].map(|share| (share.clamp(0.0, 1.0) * 1e6).round() as u32);
+        Raised { share, expected, is_given }
+    }
 }
 
 /// Is it working? Never two of them, and "no data" is never green.

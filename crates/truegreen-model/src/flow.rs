@@ -30,6 +30,8 @@ pub const MAX_EXITS: usize = 32;
 /// Most `when`/`unless` conditions a flow may have over all its steps; each owns a bit of
 /// [`crate::observation::Conditions`].
 pub const MAX_CONDITIONS: usize = 64;
+/// Most counters that one flow's books may be held against.
+pub const MAX_RECONCILED: usize = 16;
 
 /// A business promise: what enters must come out, or be refused with a reason.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub struct Flow {
     pub expect: Option<Expect>,
     /// Services declared to be sampled: `service.name` to the share of traces they keep (0 to 1).
     pub sampled: BTreeMap<String, f64>,
+    /// Counters of services that must agree with the books. At most [`MAX_RECONCILED`].
+    pub reconcile: Vec<Reconcile>,
 }
 
 /// What names one passage through a flow.
@@ -269,7 +273,8 @@ pub enum Reentry {
     After(Duration),
 }
 
-/// Shares of decided journeys (0 to 1) beyond which an end becomes a finding. `None`: its own baseline decides.
+/// Shares of decided journeys (0 to 1) beyond which an end becomes a finding. `None`: its own baseline decides, save for
+/// what breaks the promise.
 #[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Rejected.
@@ -280,6 +285,41 @@ pub struct Limits {
     pub late: Option<f64>,
     /// Unknown. Beyond it the flow CANNOT TELL. Default 0.01 where it is not given.
     pub unknown: Option<f64>,
+    /// Unaccounted. `None`: the first one is a finding. Not together with `abandonment`.
+    pub unaccounted: Option<Allowance>,
+    /// Unaccounted where that means that people left, as they do: a finding is abandonment and no loss.
+    pub abandonment: Option<Allowance>,
+}
+
+impl Limits {
+    /// What is allowed of the journeys that end unaccounted, if any is.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.abandonment.or(self.unaccounted).filter(|allowance| *allowance != Allowance::Share(0.0))
+    }
+}
+
+/// How much of something is allowed before it is a finding; a sequential test decides when it is more.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Allowance {
+    /// At most this share (0 to 1).
+    Share(f64),
+    /// What is usual for the flow, step by step, by its own past.
+    Usual,
+}
+
+/// A service's own counter, which must agree with how journeys of the flow ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reconcile {
+    /// The metric's name: a monotonic sum.
+    pub metric: String,
+    /// `service.name` of who counts; `None`: whoever sends that metric.
+    pub service: Option<String>,
+    /// The attribute of its points that holds the reason; `None`: the counter is held against all reasons together.
+    pub by: Option<String>,
+    /// Which ends it counts; `None`: rejected and dead-lettered together.
+    pub outcome: Option<ExitOutcome>,
+    /// Only points with these attributes count.
+    pub attributes: Vec<Condition>,
 }
 
 /// How many journeys are expected to enter.

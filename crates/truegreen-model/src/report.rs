@@ -45,6 +45,43 @@ pub struct FlowReport {
     /// Share of entries that is seen, where the start's service is sampled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sampling_ratio: Option<f64>,
+    /// Where the contract allows journeys to end unaccounted: how many of those that came so far did so lately, in the order
+    /// of the steps.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left: Vec<LeftReport>,
+    /// Services' own counters, as they stood against the books when they were last held against them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub counters: Vec<CounterAgreement>,
+}
+
+/// A service's own counter and the books, over the same stretch of time, some minutes ago.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct CounterAgreement {
+    /// The metric's name.
+    pub metric: String,
+    /// `service.name` of who counts; absent while nothing was heard of that metric.
+    pub service: Option<String>,
+    /// Absent where all reasons are counted together.
+    pub reason: Option<String>,
+    /// How many the counter counted.
+    pub counted: f64,
+    /// How many journeys ended so.
+    pub held: f64,
+    /// Whether what may have happened in between explains the difference.
+    pub agrees: bool,
+}
+
+/// Journeys that came to a step and went no further: of the last few hundred that are decided.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct LeftReport {
+    /// The step before it in the contract.
+    pub after: String,
+    /// The step that is then missing.
+    pub before: String,
+    /// The share of them that went no further.
+    pub share: f64,
+    /// What is usual by its own past, or what the contract allows; absent while too little is known.
+    pub usual: Option<f64>,
 }
 
 /// One finding.

@@ -12,8 +12,6 @@ use crate::run::{Run, Standing, offset};
 
 /// The engine examines what is due about once a second.
 const POLL: Duration = Duration::from_secs(2);
-/// A record without a key may wait so long for a better one than that of a linked trace.
-const BINDING: Duration = Duration::from_secs(10);
 /// A wait that was paused by a gap of intake ends when its instances are heard again, a lag later or not.
 const PAUSE: Duration = Duration::from_secs(20);
 
@@ -35,9 +33,6 @@ pub fn differences(run: &Run, reference: &Reference, flows: &[Flow], now: Timest
             differences.push(format!("{key:?} is in the engine's books only: {standings:?}"));
         }
     }
-    // Only where it matters: what was not decided a moment ago may still be open.
-    let earlier: Vec<Judged> =
-        if quiet { Vec::new() } else { [POLL, PAUSE].iter().flat_map(|&ago| reference.judge(now - ago)).collect() };
     for (key, journeys) in &ours {
         let standings = theirs.get(key).map(Vec::as_slice).unwrap_or_default();
         if standings.len() != journeys.len() {
@@ -45,7 +40,7 @@ pub fn differences(run: &Run, reference: &Reference, flows: &[Flow], now: Timest
             continue;
         }
         for (journey, standing) in journeys.iter().zip(standings) {
-            if !agrees(journey, standing, flows, &earlier, now, quiet) {
+            if !agrees(journey, standing, flows, reference, quiet) {
                 differences.push(format!(
                     "at {}: {} {} entered {}: reference {:?} (or {:?}) after {:?}; engine {} {:?} after {:?} entered {}",
                     offset(now),
@@ -69,17 +64,7 @@ pub fn differences(run: &Run, reference: &Reference, flows: &[Flow], now: Timest
     differences
 }
 
-fn agrees(
-    journey: &Judged,
-    standing: &Standing,
-    flows: &[Flow],
-    earlier: &[Judged],
-    now: Timestamp,
-    quiet: bool,
-) -> bool {
-    if !quiet && now.since(journey.last_inherited) <= BINDING {
-        return true;
-    }
+fn agrees(journey: &Judged, standing: &Standing, flows: &[Flow], reference: &Reference, quiet: bool) -> bool {
     if journey.entered_at != standing.entered_at {
         return false;
     }
@@ -91,16 +76,35 @@ fn agrees(
     if says(&journey.ruling) || journey.or_else.iter().any(says) {
         return names_hop;
     }
-    let was_open = earlier.iter().any(|before| {
-        (&before.flow, &before.key, before.entered_at) == (&journey.flow, &journey.key, journey.entered_at)
-            && before.ruling == Ruling::Open
-            && (journey.ruling == Ruling::Unknown(truegreen_model::verdict::Why::IntakeGap)
-                || now.since(before.judged_at) <= POLL)
-    });
-    // Whether a clock explains a step past its deadline is said on the next tick.
-    let waits_for_a_tick = journey.hop.is_some() || journey.ruling == Ruling::Late;
-    let just_amended = now.since(journey.last_received) <= POLL && waits_for_a_tick;
-    !quiet && standing.verdict == "open" && (was_open || just_amended)
+    !quiet && (was_open(journey, standing, reference) || waits_for_a_tick(journey, reference, says))
+}
+
+/// What was not decided a moment ago may still be open.
+fn was_open(journey: &Judged, standing: &Standing, reference: &Reference) -> bool {
+    let is_gap = journey.ruling == Ruling::Unknown(truegreen_model::verdict::Why::IntakeGap);
+    let within = if is_gap { PAUSE } else { POLL };
+    let was_open =
+        |ago| stood(journey, reference, journey.judged_at - ago).is_some_and(|ruling| ruling == Ruling::Open);
+    standing.verdict == "open" && (was_open(within) || was_open(POLL))
+}
+
+/// Whether a clock explains a step past its deadline, and whether a missing one means anything, is said on the next
+/// tick. Until then stands what stood when the last of it came.
+fn waits_for_a_tick(journey: &Judged, reference: &Reference, says: impl Fn(&Ruling) -> bool) -> bool {
+    if journey.hop.is_none() && journey.ruling != Ruling::Late {
+        return false;
+    }
+    let mut lately = journey.received.iter().filter(|at| journey.judged_at.since(**at) <= POLL);
+    lately.any(|at| match stood(journey, reference, *at - Duration::from_nanos(1)) {
+        Some(ruling) => says(&ruling),
+        None => says(&Ruling::Open),
+    })
+}
+
+/// How the reference saw the journey then, if it did.
+fn stood(journey: &Judged, reference: &Reference, then: Timestamp) -> Option<Ruling> {
+    let of = |one: &Judged| (one.flow.clone(), one.key.clone(), one.entered_at);
+    reference.judge(then).into_iter().find(|one| of(one) == of(journey)).map(|one| one.ruling)
 }
 
 fn after(journey: &Judged, flows: &[Flow]) -> Option<String> {

@@ -16,8 +16,8 @@ use truegreen_model::time::Timestamp;
 
 use crate::telemetry::{Content, Log, Sender, Span, Value};
 
-/// The request's protobuf body. `now` dates the metrics' data points.
-pub fn encode(content: &Content, now: Timestamp) -> Vec<u8> {
+/// The request's protobuf body.
+pub fn encode(content: &Content) -> Vec<u8> {
     match content {
         Content::Spans(parts) => ExportTraceServiceRequest {
             resource_spans: parts.iter().map(|(sender, spans)| resource_spans(sender, spans)).collect(),
@@ -27,8 +27,8 @@ pub fn encode(content: &Content, now: Timestamp) -> Vec<u8> {
             resource_logs: parts.iter().map(|(sender, logs)| resource_logs(sender, logs)).collect(),
         }
         .encode_to_vec(),
-        Content::Metrics(senders) => ExportMetricsServiceRequest {
-            resource_metrics: senders.iter().map(|sender| resource_metrics(sender, now)).collect(),
+        Content::Metrics(parts) => ExportMetricsServiceRequest {
+            resource_metrics: parts.iter().map(|(sender, at)| resource_metrics(sender, *at)).collect(),
         }
         .encode_to_vec(),
     }
@@ -100,7 +100,7 @@ fn log_record(from: &Log) -> LogRecord {
     }
 }
 
-fn resource_metrics(sender: &Sender, now: Timestamp) -> ResourceMetrics {
+fn resource_metrics(sender: &Sender, at: Timestamp) -> ResourceMetrics {
     ResourceMetrics {
         resource: Some(resource(sender)),
         scope_metrics: vec![ScopeMetrics {
@@ -108,7 +108,7 @@ fn resource_metrics(sender: &Sender, now: Timestamp) -> ResourceMetrics {
                 name: "process.uptime".into(),
                 data: Some(metric::Data::Gauge(Gauge {
                     data_points: vec![NumberDataPoint {
-                        time_unix_nano: now.0,
+                        time_unix_nano: at.0,
                         value: Some(number_data_point::Value::AsInt(1)),
                         ..NumberDataPoint::default()
                     }],

@@ -11,6 +11,7 @@ use truegreen_otlp::{Limits, Signal, check};
 
 use crate::otlp;
 use crate::reference::books::{Books, Line};
+use crate::reference::clock::Correction;
 use crate::telemetry::{Content, EPOCH, Happening};
 
 /// How often time passes where nothing else happens.
@@ -91,7 +92,7 @@ impl Run {
         match happening {
             Happening::Accepted(content) => {
                 self.pass(at)?;
-                let body = otlp::encode(content, at);
+                let body = otlp::encode(content);
                 self.sequence += 1;
                 let request = Request { sequence: self.sequence, body: &body };
                 let (signal, input) = match content {
@@ -168,6 +169,20 @@ impl Run {
         let effects = self.engine.apply(at, input);
         self.effects.extend(effects.into_iter().map(|effect| (at, effect)));
         books_balance(&self.engine).map_err(|line| format!("INV-BOOKS-1 at {}: {line}", offset(at)))
+    }
+
+    /// Every correction of a clock, for the reference to go by.
+    pub fn corrections(&self) -> Vec<Correction> {
+        let of_engine = self.engine.clock_corrections().into_iter();
+        of_engine
+            .map(|one| Correction {
+                service: one.service,
+                instance: one.instance,
+                from: one.from,
+                ahead_nanos: one.ahead_nanos,
+                error: one.error,
+            })
+            .collect()
     }
 
     /// Every journey, by flow, key and entry.

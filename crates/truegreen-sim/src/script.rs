@@ -47,10 +47,16 @@ impl Script {
     pub fn instance_alive(&mut self, service: &str, instance: &str, from: f64, to: f64) -> &mut Script {
         let mut at = from;
         while at < to {
-            let sender = Sender::new(service, instance);
-            self.happenings.push((second(at + 0.5), Happening::Accepted(Content::Metrics(vec![sender]))));
+            self.measured(at + 0.5, 0.0, service, instance);
             at += 5.0;
         }
+        self
+    }
+
+    /// At this second an instance measures something, which is received so many seconds later.
+    pub fn measured(&mut self, at: f64, delay: f64, service: &str, instance: &str) -> &mut Script {
+        let content = Content::Metrics(vec![(Sender::new(service, instance), second(at))]);
+        self.happenings.push((second(at + delay), Happening::Accepted(content)));
         self
     }
 
@@ -315,6 +321,7 @@ pub fn flow(name: &str, service: &str, span: &str) -> Flow {
         limits: Limits::default(),
         expect: None,
         sampled: BTreeMap::new(),
+        reconcile: Vec::new(),
     }
 }
 

@@ -144,8 +144,8 @@ pub enum Content {
     Spans(Vec<(Sender, Vec<Span>)>),
     /// `ExportLogsServiceRequest`.
     Logs(Vec<(Sender, Vec<Log>)>),
-    /// `ExportMetricsServiceRequest`, one data point for each sender.
-    Metrics(Vec<Sender>),
+    /// `ExportMetricsServiceRequest`, one data point for each sender, measured then.
+    Metrics(Vec<(Sender, Timestamp)>),
 }
 
 impl Content {
@@ -154,7 +154,7 @@ impl Content {
         match self {
             Content::Spans(parts) => parts.iter().map(|(sender, _)| sender).collect(),
             Content::Logs(parts) => parts.iter().map(|(sender, _)| sender).collect(),
-            Content::Metrics(senders) => senders.iter().collect(),
+            Content::Metrics(parts) => parts.iter().map(|(sender, _)| sender).collect(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Content {
         match self {
             Content::Spans(parts) => parts.iter().flat_map(|(_, spans)| spans).map(|span| span.end).max(),
             Content::Logs(parts) => parts.iter().flat_map(|(_, logs)| logs).map(|log| log.at).max(),
-            Content::Metrics(_) => None,
+            Content::Metrics(parts) => parts.iter().map(|(_, at)| *at).max(),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod durable;
 pub mod flows;
 pub mod ingest;
+pub mod learning;
 pub mod listen;
 pub mod lookup;
 pub mod metrics;

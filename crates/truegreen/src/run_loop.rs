@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use truegreen_engine::{Effect, Engine, Input, Request};
+use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 use truegreen_store::checkpoint::Change;
@@ -43,6 +44,10 @@ enum Message {
         at: Timestamp,
         down_since: Timestamp,
     },
+    Contracts {
+        at: Timestamp,
+        flows: Vec<Flow>,
+    },
     Time(Timestamp),
     /// What it derived and changed since the last time is to be kept.
     Checkpoint(Asked),
@@ -58,8 +63,8 @@ pub(crate) struct Accepted {
     pub(crate) sequence: u64,
     pub(crate) signal: Signal,
     pub(crate) body: Vec<u8>,
-    pub(crate) _reservation: Reservation,
-    pub(crate) _slot: OwnedSemaphorePermit,
+    /// Its share of the bytes in flight, and of the requests that wait.
+    pub(crate) _held: (Reservation, OwnedSemaphorePermit),
 }
 
 impl Accepted {
@@ -85,6 +90,11 @@ impl Feed {
     /// Requests of these senders were refused.
     pub(crate) fn gaps(&self, at: Timestamp, senders: Vec<Sender>) {
         self.send(Message::Gaps { at, senders });
+    }
+
+    /// From here on these contracts are in force.
+    pub(crate) fn contracts(&self, at: Timestamp, flows: Vec<Flow>) {
+        self.send(Message::Contracts { at, flows });
     }
 
     /// We listen again.
@@ -224,6 +234,7 @@ impl RunLoop {
                 Message::Accepted(accepted) => set_aside = self.take(accepted, messages),
                 Message::Gaps { at, senders } => self.note_gaps(at, &senders),
                 Message::Resumed { at, down_since } => self.apply(at, Input::Resumed { down_since }),
+                Message::Contracts { at, flows } => self.apply(at, Input::Contracts(&flows)),
                 Message::Time(now) => self.apply(now, Input::Tick),
                 Message::Checkpoint(asked) => self.checkpoint(asked),
                 Message::Asked => {}

@@ -12,6 +12,7 @@ use truegreen_store::Log;
 
 use crate::config::Config;
 use crate::ingest::Intake;
+use crate::learning::Learning;
 use crate::listen::{self, Floor};
 use crate::lookup::indexer::Indexer;
 use crate::lookup::{self, Lookup, Passages};
@@ -79,6 +80,8 @@ pub struct Seen {
     pub intake: Arc<Intake>,
     /// For one order followed end to end.
     pub lookup: Lookup,
+    /// For contracts learned of what is stored.
+    pub learning: Learning,
 }
 
 impl Server {
@@ -106,7 +109,8 @@ impl Server {
         let link = config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.web));
         let alerts = alert::Alerts::start(&config.alerts, &link, metrics.clone())?;
         let (options, data) = (engine_options(config), config.data.clone());
-        let recover = move || durable::recover(flows, options, data.as_ref());
+        let keeps_learned = config.learn.is_some();
+        let recover = move || durable::recover(flows, options, data.as_ref(), keeps_learned);
         let (engine, mut recovered) = tokio::task::spawn_blocking(recover).await??;
         for finding in
             engine.report().findings.into_iter().filter(|finding| ["open", "quiet"].contains(&&*finding.status))
@@ -121,11 +125,15 @@ impl Server {
         // Also those that were removed and have open journeys.
         let flows: Vec<Flow> = engine.flows().cloned().collect();
         let reader = recovered.log.as_ref().map(Log::reader);
+        let in_force: Vec<Flow> = engine.in_force().cloned().collect();
+        let learn_from = reader.clone();
         let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
         let passages = Passages::new(flows, archive, config.retention.0);
         let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), taps)?;
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
         threads.push(engine_thread);
+        let learning = Learning::new(learn_from, log.clone(), run.clone(), in_force);
+        let looking = config.learn.map(|after| learning.start(after));
         let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), log.clone()));
 
         let (stop, stopped) = watch::channel(false);
@@ -133,15 +141,17 @@ impl Server {
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
         let lookup = Lookup::new(passages, run.clone());
-        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake, lookup };
+        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake, lookup, learning };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
-        let listeners = vec![
+        let mut listeners = vec![
             tokio::spawn(listen::serve(grpc, otlp.clone(), floor.clone())),
             tokio::spawn(listen::serve(http, otlp, floor.clone())),
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
+        // It ends when the log is asked to stop, as the listeners do.
+        listeners.extend(looking);
         Ok(Server { addresses, run, log, threads, indexer, alerts, stop, listeners })
     }
 

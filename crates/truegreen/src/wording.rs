@@ -67,6 +67,31 @@ pub fn verdict(report: &Report) -> String {
     }
 }
 
+/// Whether the unaccounted journeys of a flow speak for themselves: where its contract allows some, a finding says when they
+/// are too many.
+pub fn is_loud(flow: &FlowReport) -> bool {
+    flow.unaccounted > 0 && (flow.left.is_empty() || flow.health == "BROKEN")
+}
+
+/// How many go no further than each step, where some may, and how the services' own counters stand against the books.
+pub fn shares_and_counters(flow: &FlowReport) -> Vec<String> {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let left = flow.left.iter().map(|left| {
+        let usual = left.usual.map_or("too few are known to say what is usual".to_owned(), |usual| {
+            format!("{} is usual or allowed", percent(usual))
+        });
+        format!("{} of those after {} do not come to {}; {usual}", percent(left.share), left.after, left.before)
+    });
+    let counters = flow.counters.iter().map(|counter| {
+        let metric = &counter.metric;
+        let Some(service) = &counter.service else { return format!("nothing was heard of the counter {metric}") };
+        let of = counter.reason.as_ref().map(|reason| format!(" of {reason}")).unwrap_or_default();
+        let but = if counter.agrees { "" } else { ": they disagree" };
+        format!("{metric} of {service} counts {}{of}, the books {}{but}", counter.counted, counter.held)
+    });
+    left.chain(counters).collect()
+}
+
 /// Whether a finding still wants attention.
 pub fn is_standing(finding: &FindingReport) -> bool {
     matches!(finding.status.as_str(), "open" | "quiet")
@@ -89,6 +114,8 @@ pub fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use truegreen_model::report::{CounterAgreement, LeftReport};
+
     use super::*;
 
     fn flow() -> FlowReport {
@@ -106,6 +133,33 @@ mod tests {
         let line = "10 entered = 0 open + 6 completed + 0 late + 1 rejected (no_stock 1) + 0 dead-lettered + \
                     3 UNACCOUNTED + 0 unknown";
         assert_eq!(equation(&flow()), line);
+    }
+
+    #[test]
+    fn shares_and_counters_say_both_numbers() {
+        let left = |before: &str, usual| LeftReport { after: "cart".into(), before: before.into(), share: 0.41, usual };
+        let counter = |service: Option<&str>| CounterAgreement {
+            metric: "inventory.events.dropped".into(),
+            service: service.map(str::to_owned),
+            reason: Some("missing_sku".into()),
+            counted: 14.0,
+            held: 3.0,
+            agrees: false,
+        };
+        let watched = FlowReport {
+            left: vec![left("checkout", Some(0.12)), left("bought", None)],
+            counters: vec![counter(Some("inventory")), counter(None)],
+            ..flow()
+        };
+        assert!(!is_loud(&watched) && is_loud(&flow()));
+        assert!(is_loud(&FlowReport { health: "BROKEN".into(), ..watched.clone() }));
+        let lines = [
+            "41.0 % of those after cart do not come to checkout; 12.0 % is usual or allowed",
+            "41.0 % of those after cart do not come to bought; too few are known to say what is usual",
+            "inventory.events.dropped of inventory counts 14 of missing_sku, the books 3: they disagree",
+            "nothing was heard of the counter inventory.events.dropped",
+        ];
+        assert_eq!(shares_and_counters(&watched), lines);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which orders are placed: a function of the seed.
 
 use super::RARE_ONE_IN;
-use crate::event::{BUNDLE, CATALOGUE, GIFT, NewOrder, OrderedArticle};
+use crate::event::{AS_A_FILE, BUNDLE, CATALOGUE, DIGITAL, GIFT, NewOrder, OrderedArticle};
 
 /// Of so many greetings, one is long.
 const LONG_GREETING_ONE_IN: u8 = 3;
@@ -20,7 +20,13 @@ impl Mix {
         let (kind, article) = match self.is_rare(n) {
             true => (BUNDLE, CATALOGUE[CATALOGUE.len() - 1].name),
             false => {
-                (if chance.u8(..10) == 0 { GIFT } else { "standard" }, ordinary[chance.usize(..ordinary.len())].name)
+                let tenth = chance.u8(..10);
+                let article = ordinary[chance.usize(..ordinary.len())].name;
+                match tenth {
+                    0 => (GIFT, article),
+                    1 | 2 => (DIGITAL, AS_A_FILE),
+                    _ => ("standard", article),
+                }
             }
         };
         NewOrder {
@@ -86,6 +92,7 @@ mod tests {
             *channels.entry(order.channel).or_default() += 1;
         }
         assert!((50..200).contains(&kinds["gift"]), "{kinds:?}");
+        assert!((150..250).contains(&kinds["digital"]), "{kinds:?}");
         assert!((400..600).contains(&channels["web"]), "{channels:?}");
     }
 }

@@ -1,5 +1,5 @@
 //! Orders: has an order paid, writes it down and publishes the event that inventory needs, in the same transaction if
-//! all is well; and takes returns.
+//! all is well; what is sent as a file needs no event. And takes returns.
 
 mod payment;
 mod publisher;
@@ -110,7 +110,7 @@ impl Desk {
         let mut database = self.database();
         let transaction = database::begin(&mut database)?;
         self.insert(&transaction, order, context)?;
-        if !self.publishes_detached {
+        if order.needs_stock() && !self.publishes_detached {
             self.publisher.publish(&transaction, order, context)?;
         }
         transaction.commit().map_err(Error::database("commit an order"))?;
@@ -118,8 +118,12 @@ impl Desk {
         if payment == Payment::Pending {
             self.truth.record(&Deed::Unpaid { order: order.order_id.clone() })?;
         }
+        if !order.needs_stock() {
+            self.truth.record(&Deed::Sent { order: order.order_id.clone() })?;
+        }
         self.telemetry.emit_done("order.accepted", Some(&order.order_id), context);
-        let publishing = self.publishes_detached.then(|| self.publish_detached(order.clone(), context.clone()));
+        let publishing = (order.needs_stock() && self.publishes_detached)
+            .then(|| self.publish_detached(order.clone(), context.clone()));
         Ok(Accepted { payment, publishing })
     }
 

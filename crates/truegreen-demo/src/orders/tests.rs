@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::payment::Payment;
 use super::returns::Returned;
 use super::{Accepted, Desk};
-use crate::event::{BUNDLE, GIFT, NewOrder};
+use crate::event::{BUNDLE, DIGITAL, GIFT, NewOrder};
 use crate::queue::{self, LEASE, STOCK_EVENTS};
 use crate::scene::{NOW_MS, Scene, attribute, order};
 use crate::{Error, Fault, http, payments};
@@ -64,6 +64,14 @@ async fn an_order_is_paid_written_and_published() {
     let server = open.scene.span("POST /payments");
     assert_eq!(server.parent_span_id, client.span_context.span_id());
     assert_eq!(open.scene.event_names(), ["payment.authorized", "order.accepted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_as_a_file_needs_no_event() {
+    let open = open(Fault::None, false).await;
+    open.place(order("ord-1", DIGITAL, "poster")).await.unwrap();
+    assert_eq!(open.published(), []);
+    assert_eq!(open.scene.number("SELECT count(*) FROM orders WHERE kind = 'digital'"), 1);
 }
 
 /// The bug's story: an order is worth more than its payment, so a timeout counts as "later"; there is no later.

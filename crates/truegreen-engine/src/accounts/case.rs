@@ -33,7 +33,7 @@ pub(super) struct Case {
     /// Failing share at the last deviation.
     share: f64,
     /// The latest entry of a journey that deviated.
-    latest_entry: Timestamp,
+    pub(super) latest_entry: Timestamp,
     completed_since_onset: u64,
     completed_since_last: u64,
 }

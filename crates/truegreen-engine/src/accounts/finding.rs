@@ -12,6 +12,7 @@ use truegreen_model::verdict::{Hop, Loss, Verdict, Why};
 
 use super::case::{Case, Context};
 use super::share::{self, Share};
+use super::trial::Trial;
 use crate::ledger::event::Line;
 use crate::matcher::Matcher;
 use crate::matcher::key::{hash, mix};
@@ -46,6 +47,8 @@ pub(crate) struct Findings {
     pub(super) ordinals: BTreeMap<Folder, u32>,
     /// By account.
     pub(super) shares: Vec<[Share; 4]>,
+    /// By account, where the contract allows some journeys to end unaccounted.
+    pub(super) trials: Vec<Option<Trial>>,
     pub(super) turns: Vec<Turn>,
     /// Closed findings that had to go.
     pub(crate) forgotten: u64,
@@ -58,6 +61,7 @@ impl Findings {
             closed: Vec::new(),
             ordinals: BTreeMap::new(),
             shares: Vec::new(),
+            trials: Vec::new(),
             turns: Vec::new(),
             forgotten: 0,
         };
@@ -67,8 +71,9 @@ impl Findings {
 
     /// A journey moved.
     pub(super) fn amend(&mut self, context: &Context<'_>, from: Option<&Line>, to: Option<&Line>) {
-        let before = from.and_then(|line| deviation(context, line));
-        let after = to.and_then(|line| deviation(context, line));
+        let is_tried = self.try_journey(context, from, to);
+        let by_itself = |line| deviation(context, line).filter(|folder| !(is_tried && folder.is_of_loss()));
+        let (before, after) = (from.and_then(by_itself), to.and_then(by_itself));
         if before != after {
             if let Some(folder) = before {
                 self.retract(folder, context.key);
@@ -113,7 +118,14 @@ impl Findings {
         self.open.iter().filter(move |(folder, _)| folder.account == account).map(|(_, case)| &case.finding)
     }
 
-    fn deviate(&mut self, context: &Context<'_>, folder: Folder, line: &Line) {
+    pub(super) fn deviate(&mut self, context: &Context<'_>, folder: Folder, line: &Line) {
+        if self.grow(context, folder, line) {
+            self.turns.push(Turn::Opened(self.open[&folder].finding.clone()));
+        }
+    }
+
+    /// One more deviates; true if it is the first.
+    pub(super) fn grow(&mut self, context: &Context<'_>, folder: Folder, line: &Line) -> bool {
         let case = match self.open.entry(folder) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
@@ -123,12 +135,10 @@ impl Findings {
         };
         let is_new = case.finding.count == 0;
         case.deviate(context, line);
-        if is_new {
-            self.turns.push(Turn::Opened(case.finding.clone()));
-        }
+        is_new
     }
 
-    fn retract(&mut self, folder: Folder, key: &str) {
+    pub(super) fn retract(&mut self, folder: Folder, key: &str) {
         let Some(case) = self.open.get_mut(&folder) else {
             return self.retract_closed(folder, key);
         };
@@ -141,7 +151,7 @@ impl Findings {
     }
 
     /// Counts follow current verdicts, also those of a finding that is closed.
-    fn retract_closed(&mut self, folder: Folder, key: &str) {
+    pub(super) fn retract_closed(&mut self, folder: Folder, key: &str) {
         let sought = (folder.flow, folder.kind, folder.hop);
         let of = |finding: &&mut Finding| (finding.flow, finding.kind, finding.hop) == sought;
         if let Some(finding) = self.closed.iter_mut().rev().find(of) {
@@ -164,7 +174,12 @@ impl Findings {
             step.is_some_and(|step| line.owed & (1 << step.0) != 0)
         };
         let mut resolved = Vec::new();
-        for (folder, case) in self.open.iter_mut().filter(|(folder, _)| folder.account == plan.account) {
+        let is_tried = self.trials[plan.account.0 as usize].is_some();
+        // What is on trial, or held against a counter, is over by its own rules.
+        let is_apart =
+            |folder: &Folder| (is_tried && folder.is_of_loss()) || folder.kind == FindingKind::CounterMismatch;
+        let of_flow = |folder: &Folder| folder.account == plan.account && !is_apart(folder);
+        for (folder, case) in self.open.iter_mut().filter(|(folder, _)| of_flow(folder)) {
             let took = folder.hop.is_none_or(|hop| owes(folder, hop));
             // A late journey is no sign that lateness is over.
             let is_alike = line.verdict() == Some(Verdict::Late) && folder.kind == FindingKind::Late;
@@ -188,6 +203,7 @@ impl Findings {
         if let Some(share) = self.share(folder) {
             share.reset();
         }
+        self.release(folder, case.latest_entry);
         self.turns.push(Turn::Closed(case.finding.clone()));
         if self.closed.len() >= MAX_CLOSED {
             self.closed.remove(0);
@@ -223,15 +239,20 @@ impl Findings {
 }
 
 impl Folder {
+    /// Whether its journeys ended unaccounted.
+    pub(super) fn is_of_loss(&self) -> bool {
+        matches!(self.kind, FindingKind::Loss | FindingKind::FailedWithoutExit | FindingKind::Abandonment)
+    }
+
     /// Where a deviation of the journey at hand belongs.
-    fn of(context: &Context<'_>, kind: FindingKind, hop: Option<Hop>) -> Folder {
+    pub(super) fn of(context: &Context<'_>, kind: FindingKind, hop: Option<Hop>) -> Folder {
         let (flow, hop) = context.matcher.fold(context.plan.id, hop);
         Folder { account: context.plan.account, kind, flow, hop }
     }
 }
 
 /// The deviation that a single journey is by itself.
-fn deviation(context: &Context<'_>, line: &Line) -> Option<Folder> {
+pub(super) fn deviation(context: &Context<'_>, line: &Line) -> Option<Folder> {
     let (kind, hop) = match line.verdict()? {
         Verdict::Unaccounted(Loss::Vanished) => (FindingKind::Loss, line.hop),
         Verdict::Unaccounted(Loss::FailedWithoutExit) => (FindingKind::FailedWithoutExit, line.hop),
@@ -255,10 +276,12 @@ fn finding(context: &Context<'_>, folder: Folder, ordinal: u32, line: &Line) -> 
         last_seen: context.now,
         status: FindingStatus::Open,
         examples: Vec::new(),
+        raised: None,
+        evidence: Vec::new(),
     }
 }
 
-fn id(plan: &Plan, folder: Folder, ordinal: u32) -> FindingId {
+pub(super) fn id(plan: &Plan, folder: Folder, ordinal: u32) -> FindingId {
     let hop = folder
         .hop
         .map_or(0, |hop| mix(hash(plan.step_name(hop.after).as_bytes()), hash(plan.step_name(hop.before).as_bytes())));

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use truegreen_model::finding::{Finding, FindingStatus};
 use truegreen_model::flow::FlowId;
+use truegreen_model::time::Timestamp;
 
 use super::finding::{Findings, Folder, Turn};
+use super::trial::Trial;
 use super::{Accounts, share};
 use crate::matcher::Matcher;
 
 impl Accounts {
     /// Other contracts are in force.
-    pub(crate) fn revise(&mut self, matcher: &Matcher) {
+    pub(crate) fn revise(&mut self, matcher: &Matcher, now: Timestamp) {
         self.books.fit(matcher.lineages.len());
         self.findings.revise(matcher);
+        self.revise_counters(matcher, now);
     }
 }
 
@@ -21,7 +24,9 @@ impl Findings {
     /// Other contracts are in force. What was found goes on under the newest version that has its steps.
     pub(super) fn revise(&mut self, matcher: &Matcher) {
         for (account, lineage) in matcher.lineages.iter().enumerate() {
-            let limits = lineage.known().next().map(|newest| matcher.plan(newest).flow.limits);
+            let newest = lineage.known().next().map(|newest| matcher.plan(newest));
+            self.begin_trial(account, newest);
+            let limits = newest.map(|newest| newest.flow.limits);
             match self.shares.get_mut(account) {
                 Some(shares) => share::revise(shares, &limits.unwrap_or_default()),
                 None => self.shares.push(share::watched(&limits.unwrap_or_default())),
@@ -34,6 +39,10 @@ impl Findings {
             open.insert(folder, case);
         }
         self.open = open;
+        for trial in self.trials.iter_mut().flatten() {
+            trial.refold(|folder| folder.newest(matcher));
+        }
+        self.take_over(matcher);
         for finding in &mut self.closed {
             (finding.flow, finding.hop) = matcher.fold(finding.flow, finding.hop);
         }
@@ -58,7 +67,8 @@ impl Findings {
         let told = |turn: &Turn| match turn {
             Turn::Opened(finding) | Turn::Closed(finding) => finding.flow,
         };
-        let folders = self.open.keys().chain(self.ordinals.keys()).map(|folder| folder.flow);
+        let tried = self.trials.iter().flatten().flat_map(Trial::versions);
+        let folders = self.open.keys().chain(self.ordinals.keys()).map(|folder| folder.flow).chain(tried);
         let closed = self.closed.iter().map(|finding: &Finding| finding.flow);
         folders.chain(closed).chain(self.turns.iter().map(told)).collect()
     }

@@ -7,6 +7,7 @@ use truegreen_model::flow::Signal;
 use truegreen_model::time::Timestamp;
 
 use super::lag::FLOOR;
+use super::reach::Reach;
 use super::{sampling, skew};
 
 /// What one request says of one sender.
@@ -21,6 +22,8 @@ pub(crate) struct Heard {
     pub(super) delays: [Delays; 3],
     /// By how much the latest end lies ahead of its receipt.
     pub(super) ahead: Duration,
+    /// Of which times it tells, by the sender's clock.
+    pub(super) reach: Reach,
     /// Trace ids, where the sampling of the service is looked at.
     pub(super) trace_ids: Vec<u128>,
     /// What the last span with a threshold in its `tracestate` said.
@@ -39,6 +42,12 @@ impl Heard {
     /// A record of this signal came.
     pub(crate) fn delivered(&mut self, signal: Signal) {
         self.delivered[signal as usize] = true;
+    }
+
+    /// A record of this signal, or a metric's data point, tells of this time by its sender's clock; zero where it tells
+    /// none. It arrived `now`.
+    pub(crate) fn told(&mut self, signal: Option<Signal>, at: Timestamp, now: Timestamp) {
+        self.reach.tell(signal, at, now);
     }
 
     /// A record ended at `end` by its own clock, and arrived `now`.

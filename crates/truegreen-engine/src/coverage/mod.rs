@@ -1,11 +1,14 @@
 //! Coverage: would we have seen a step had it happened? Who reports, by which signals, how late, and whether only
 //! a sample. No coverage gives `unknown`, never `unaccounted` and never green (INV-UNKNOWN-1).
 //!
-//! Everything here is in times of receipt, since it is about what reached us.
+//! Almost everything here is in times of receipt, since it is about what reached us; how far it reaches by the senders'
+//! own time is in `reach`.
 
+mod clocks;
 mod heard;
 mod lag;
 mod proof;
+mod reach;
 mod sampling;
 mod skew;
 mod spells;
@@ -23,12 +26,15 @@ use truegreen_model::observation::{InstanceId, Symbol};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 
+pub(crate) use clocks::{Ahead, Correction};
 pub(crate) use heard::Heard;
 pub(crate) use lag::FLOOR as LAG_FLOOR;
 pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
 pub(crate) use sampling::Sampled;
 
+use clocks::Course;
 use lag::Lag;
+use reach::Reach;
 use sampling::Sampling;
 use skew::Skew;
 use spells::Spells;
@@ -87,6 +93,8 @@ pub(crate) struct Instance {
     heard: Spells,
     refused: Gaps,
     skew: Skew,
+    reach: Reach,
+    course: Course,
 }
 
 /// A stretch in which something may not have reached us.
@@ -127,6 +135,8 @@ pub(crate) struct Coverage {
     in_scope: HashMap<(FlowId, ScopeId, Symbol), SmallVec<[ServiceId; 1]>, FixedState>,
     /// When we did not listen.
     outages: Gaps,
+    /// Instances whose clocks were ever corrected.
+    corrected: Vec<InstanceId>,
     /// Instances past the bound.
     pub(crate) overflowed: u64,
     /// A service turned out to be sampled; to be reset by who acts on it.
@@ -168,6 +178,8 @@ impl Coverage {
             heard: Spells::default(),
             refused: Gaps::default(),
             skew: Skew::default(),
+            reach: Reach::default(),
+            course: Course::default(),
         });
         self.services[service.0 as usize].instances.push(id);
         self.instance_ids.insert((service, identity), id);
@@ -194,6 +206,8 @@ impl Coverage {
         let instance = &mut self.instances[instance.0 as usize];
         instance.heard.extend(now);
         instance.skew.observe(heard.ahead, now);
+        let ahead = instance.ahead(now);
+        instance.reach.extend(&heard.reach, ahead, now);
     }
 
     /// Whether the service's trace ids are worth looking at now.
@@ -262,14 +276,16 @@ impl Coverage {
         self.gap(&[service], from, until).is_some()
     }
 
-    /// By how much this instance's clock is set ahead of ours at the least, and so its times are shifted back.
-    pub(crate) fn shift(&self, instance: InstanceId, now: Timestamp) -> Duration {
-        self.instances[instance.0 as usize].skew.excess(now)
+    /// By how much this instance's clock is ahead of ours, as far as that is known; its times are taken back by it.
+    pub(crate) fn ahead(&self, instance: InstanceId, now: Timestamp) -> Ahead {
+        self.instances[instance.0 as usize].ahead(now)
     }
 
-    /// The bound within which a step of this instance may seem late by its clock alone.
+    /// The bound within which a step of this instance may seem late by its clock alone, as receipts show it. Of a clock
+    /// that was ever corrected more is known.
     pub(crate) fn skew_bound(&self, instance: InstanceId) -> Duration {
-        self.instances.get(instance.0 as usize).map_or(Duration::ZERO, |instance| instance.skew.worst())
+        let of = self.instances.get(instance.0 as usize).filter(|instance| instance.course.is_empty());
+        of.map_or(Duration::ZERO, |instance| instance.skew.worst())
     }
 
     pub(crate) fn entry(&self, instance: InstanceId) -> &Instance {
@@ -307,6 +323,11 @@ impl Coverage {
         self.instances.get(instance.0 as usize).and_then(|instance| instance.heard.last())
     }
 
+    /// Since when this instance has been heard without a silence.
+    pub(crate) fn instance_heard_since(&self, instance: InstanceId) -> Option<Timestamp> {
+        self.instances.get(instance.0 as usize).and_then(|instance| instance.heard.since())
+    }
+
     /// Whether an instance of the service was last heard between these times, and not since.
     pub(crate) fn fell_silent(&self, service: ServiceId, from: Timestamp, until: Timestamp, since: Timestamp) -> bool {
         let last = |id: &InstanceId| self.instances[id.0 as usize].heard.last();
@@ -322,6 +343,13 @@ impl Coverage {
     /// Instances of the service heard at or after `since`.
     pub(crate) fn instances_heard(&self, service: &Service, since: Timestamp) -> u64 {
         service.instances.iter().filter(|id| self.instances[id.0 as usize].heard.last() >= Some(since)).count() as u64
+    }
+}
+
+impl Instance {
+    /// As it was corrected; else at the least by so much as its records ended ahead of their receipt.
+    fn ahead(&self, now: Timestamp) -> Ahead {
+        self.course.ahead().unwrap_or_else(|| Ahead::by(self.skew.excess(now)))
     }
 }
 

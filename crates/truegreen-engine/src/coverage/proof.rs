@@ -1,4 +1,22 @@
 //! Unaccounted or unknown: does the silence about a step prove that it did not happen?
+//!
+//! It does once all of this holds, of a step due at D that was entered for at E:
+//!
+//! 1. The export lag after D is over, by our clock.
+//! 2. Each instance that reported between two minutes before E and D goes on reporting, by whatever signal, until then.
+//! 3. What each of them tells reaches past D by its own time: a record of a signal that would show the step ended at or
+//!    after D + 5 s, or anything else, such as a metric, is of D + 10 s or later. Who is heard after D and tells only of
+//!    what was before is late, and may have the step on its way. Batches may hold old and new: the newest counts, since
+//!    exporters send in order, but for what overtakes by a few seconds.
+//! 4. Of an instance that showed such a signal steadily (for two minutes, without a pause of 30 s) until shortly before E
+//!    or later, only that signal counts: metrics may be in time while spans are late or lost. Of an idle one anything
+//!    counts, else nothing that happens once in five minutes could be called lost.
+//! 5. The service showed such a signal since E; or lately, and few wait for it since.
+//!
+//! Times are taken back by what a clock is ahead of ours. One that is behind makes its instance seem late by as much,
+//! which the export lag knows after a while; until then the proof takes so much longer.
+//!
+//! Whatever is wanting two minutes after 1. will not come any more: unknown.
 
 use std::time::Duration;
 
@@ -73,18 +91,33 @@ impl Coverage {
             return self.after_gap(&owing, wait, gap_end, lag, now);
         }
         let limit = heard_from + LIMIT_BEYOND_LAG;
-        let reporting = !owing.is_empty() && self.all_reporting(&owing, wait, heard_from);
-        if reporting && owing.iter().all(|id| self.delivers(*id, wait, limit)) {
-            return Proof::Proven;
+        match self.would_show(&owing, wait, heard_from, limit) {
+            Ok(()) => Proof::Proven,
+            Err(_) if now < limit => Proof::NotYet((now + POLL).min(limit)),
+            Err(why) => Proof::Unprovable(why),
         }
-        if now < limit {
-            return Proof::NotYet((now + POLL).min(limit));
+    }
+
+    /// Whether the step would have been shown by now; else what is wanting for that.
+    fn would_show(
+        &self,
+        owing: &[ServiceId],
+        wait: &Wait<'_>,
+        heard_from: Timestamp,
+        limit: Timestamp,
+    ) -> Result<(), Why> {
+        if owing.is_empty() {
+            return Err(Why::NeverSeen);
         }
-        Proof::Unprovable(match (owing.is_empty(), reporting) {
-            (true, _) => Why::NeverSeen,
-            (false, false) => Why::InstanceGone,
-            (false, true) => Why::SignalSilent,
-        })
+        if !self.all_reporting(owing, wait, heard_from) {
+            return Err(Why::InstanceGone);
+        }
+        let reporting = || owing.iter().flat_map(|id| self.instances_of(*id)).filter(|one| one.is_reporting(wait));
+        if !reporting().all(|instance| instance.reach.is_past(wait, limit)) {
+            return Err(Why::InstanceGone);
+        }
+        let is_shown = reporting().all(|instance| !instance.reach.breaks_off(wait, limit));
+        if is_shown && owing.iter().all(|id| self.delivers(*id, wait, limit)) { Ok(()) } else { Err(Why::SignalSilent) }
     }
 
     /// Whether any of these services is told or inferred to be sampled.
@@ -169,6 +202,10 @@ impl Instance {
     /// The spells in which it may have taken the step. It counts as reporting until a spell's silence is over.
     fn reporting(&self, wait: &Wait<'_>) -> impl Iterator<Item = Spell> + '_ {
         self.heard.overlapping(wait.entry - SILENCE, wait.deadline)
+    }
+
+    fn is_reporting(&self, wait: &Wait<'_>) -> bool {
+        self.reporting(wait).next().is_some()
     }
 }
 

@@ -52,8 +52,12 @@ impl Skew {
 /// By how much an event's end, by its sender's clock, lies ahead of its receipt by ours. Ends further ahead than five
 /// minutes are no clock but nonsense, and are replaced elsewhere.
 pub(super) fn ahead(end: Timestamp, now: Timestamp) -> Duration {
-    let ahead = end.since(now);
-    if ahead > WINDOW { Duration::ZERO } else { ahead }
+    if is_nonsense(end, now) { Duration::ZERO } else { end.since(now) }
+}
+
+/// Whether a time is so far ahead of its receipt that no clock explains it.
+pub(super) fn is_nonsense(at: Timestamp, now: Timestamp) -> bool {
+    at.since(now) > WINDOW
 }
 
 fn window(now: Timestamp) -> u64 {

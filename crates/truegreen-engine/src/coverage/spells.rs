@@ -39,6 +39,11 @@ impl Spells {
         self.runs.last().map(|spell| spell.last)
     }
 
+    /// When the present run began.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.runs.last().map(|spell| spell.first)
+    }
+
     /// The spells that overlap `[from, until]`.
     pub(super) fn overlapping(&self, from: Timestamp, until: Timestamp) -> impl Iterator<Item = Spell> + '_ {
         self.runs.iter().copied().filter(move |spell| spell.first <= until && spell.last >= from)

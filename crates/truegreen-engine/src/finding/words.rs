@@ -40,6 +40,9 @@ pub(super) fn title(finding: &PlaceFinding, symbols: &Symbols) -> String {
         FindingKind::DuplicateDelivery => {
             format!("{n} messages of `{subject}` were processed more than once by {operation}")
         }
+        FindingKind::StaleCache if finding.evidence.iter().any(|told| told.starts_with("hits go on though")) => {
+            format!("`{service}` goes on being served from its cache `{subject}` though what fills that is written")
+        }
         FindingKind::StaleCache => format!("`{service}` served {n} stale entries of its cache `{subject}`"),
         FindingKind::ClockSkew => {
             let is_about_tokens = finding.evidence.iter().any(|told| told.starts_with("time, not auth"));

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use truegreen_model::flow::{Bind, Exit, Expect, Flow, Key, Limits, Reentry, Step};
+use truegreen_model::flow::{
+    Allowance, Bind, Exit, Expect, Flow, Key, Limits, MAX_RECONCILED, Reconcile, Reentry, Step,
+};
 
 use super::diagnostic::{Notes, quoted};
 use super::pattern;
@@ -28,13 +30,18 @@ pub(super) const CONTRACT: &[&str] = &[
     "limits",
     "expect",
     "sampled",
+    "reconcile",
 ];
 /// The fields of a `bind`.
 pub(super) const BIND: &[&str] = &["attribute", "on"];
 /// The fields of `reentry` where it is a mapping.
 pub(super) const REENTRY: &[&str] = &["after"];
 /// The fields of `limits`.
-pub(super) const LIMITS: &[&str] = &["rejected", "dead_lettered", "late", "unknown"];
+pub(super) const LIMITS: &[&str] = &["rejected", "dead_lettered", "late", "unknown", "unaccounted", "abandonment"];
+/// In the stead of a share.
+pub(super) const USUAL: &str = "usual";
+/// The fields of an entry of `reconcile`.
+pub(super) const RECONCILE: &[&str] = &["metric", "service", "by", "outcome", "attributes"];
 /// The fields of `expect`.
 pub(super) const EXPECT: &[&str] = &["at_least", "per"];
 
@@ -90,6 +97,7 @@ pub(super) fn read(node: &Node, notes: &mut Notes<'_>) -> Contract {
         limits: fields.get("limits").map_or_else(Limits::default, |node| limits(node, notes)),
         expect: fields.get("expect").and_then(|node| expect(node, notes)),
         sampled: fields.get("sampled").map_or_else(BTreeMap::new, |node| sampled(node, notes)),
+        reconcile: fields.get("reconcile").map_or_else(Vec::new, |node| reconcile(node, notes)),
     };
     let places = Places { flow: flow_span.clone(), steps: step_places, exits: exit_places };
     Contract { name: name.map(|name| (name, flow_span)), flow: (notes.errors() == errors).then_some((flow, places)) }
@@ -243,13 +251,73 @@ fn limits(node: &Node, notes: &mut Notes<'_>) -> Limits {
     let Some(fields) = Fields::of(node, "`limits`", &[LIMITS], notes) else {
         return Limits::default();
     };
-    let mut share = |name| fields.get(name).and_then(|node| value::share(node, notes));
-    Limits {
-        rejected: share("rejected"),
-        dead_lettered: share("dead_lettered"),
-        late: share("late"),
-        unknown: share("unknown"),
+    if let (Some(_), Some(second)) = (fields.entry("unaccounted"), fields.entry("abandonment")) {
+        notes.error_with(
+            &second.key_span,
+            "`limits` has both `unaccounted` and `abandonment`",
+            "both speak of journeys that just end: take `abandonment` where people may leave, `unaccounted` where nothing may",
+        );
     }
+    let mut share = |name| fields.get(name).and_then(|node| value::share(node, notes));
+    let (rejected, dead_lettered, late, unknown) =
+        (share("rejected"), share("dead_lettered"), share("late"), share("unknown"));
+    let mut allowance = |name| fields.get(name).and_then(|node| allowance(node, notes));
+    let (unaccounted, abandonment) = (allowance("unaccounted"), allowance("abandonment"));
+    Limits { rejected, dead_lettered, late, unknown, unaccounted, abandonment }
+}
+
+/// A share, or `usual`.
+fn allowance(node: &Node, notes: &mut Notes<'_>) -> Option<Allowance> {
+    match &node.value {
+        Value::Scalar { text, .. } if text == USUAL => Some(Allowance::Usual),
+        Value::Scalar { text, .. } if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            notes.error_with(
+                &node.span,
+                format!("expected a share such as `2%`, or `{USUAL}`, found {}", quoted(text)),
+                format!("`{USUAL}` holds each step against the flow's own past"),
+            );
+            None
+        }
+        _ => value::share(node, notes).map(Allowance::Share),
+    }
+}
+
+fn reconcile(node: &Node, notes: &mut Notes<'_>) -> Vec<Reconcile> {
+    let Value::List(items) = &node.value else {
+        let found = node.found();
+        notes.error_with(
+            &node.span,
+            format!("expected a list of counters, found {found}"),
+            "such as `- {metric: inventory.events.dropped, by: reason}`",
+        );
+        return Vec::new();
+    };
+    if let Some(beyond) = items.get(MAX_RECONCILED) {
+        notes.error_with(
+            &beyond.span,
+            format!("a flow is held against at most {MAX_RECONCILED} counters, and this has {}", items.len()),
+            "one counter with an attribute for the reason says more than one for each reason",
+        );
+    }
+    items.iter().take(MAX_RECONCILED).filter_map(|item| counter(item, notes)).collect()
+}
+
+fn counter(node: &Node, notes: &mut Notes<'_>) -> Option<Reconcile> {
+    let fields = Fields::of(node, "an entry of `reconcile`", &[RECONCILE], notes)?;
+    if fields.get("metric").is_none() && fields.all_known {
+        notes.error_with(
+            &fields.span,
+            "this entry has no `metric`",
+            "name the service's own counter, such as `metric: inventory.events.dropped`",
+        );
+    }
+    let mut text = |name, what| fields.get(name).and_then(|node| value::text(node, what, notes));
+    let metric = text("metric", "a metric's name such as `inventory.events.dropped`");
+    let service = text("service", "a service's name");
+    let by = text("by", "an attribute's name such as `reason`");
+    let outcome = fields.get("outcome").and_then(|node| value::choice(node, &step::OUTCOMES, notes));
+    let attributes = fields.get("attributes").map_or_else(Vec::new, |node| pattern::conditions(node, notes));
+    Some(Reconcile { metric: metric?, service, by, outcome, attributes })
 }
 
 fn expect(node: &Node, notes: &mut Notes<'_>) -> Option<Expect> {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use truegreen_model::flow::{
-    Condition, Exit, ExitOutcome, FanOut, Flow, Key, Limits, Pattern, ReasonSource, Reentry, Signal, SpanKind, Step,
-    StepId, Test, Text,
+    Allowance, Condition, Exit, ExitOutcome, FanOut, Flow, Key, Limits, Pattern, ReasonSource, Reconcile, Reentry,
+    Signal, SpanKind, Step, StepId, Test, Text,
 };
 
 use super::duration;
@@ -119,7 +119,7 @@ fn rules(flow: &Flow) -> Vec<String> {
             duration::format(gap)
         ),
     });
-    lines.push("One unaccounted journey is a finding.".to_owned());
+    lines.push(unaccounted(&flow.limits));
     let limits = limits(&flow.limits);
     if !limits.is_empty() {
         lines.push(format!("So are more than {}.", joined(&limits, "or")));
@@ -134,7 +134,48 @@ fn rules(flow: &Flow) -> Vec<String> {
     for (service, share) in &flow.sampled {
         lines.push(format!("{service} keeps only {} of its traces.", percent(*share)));
     }
+    lines.extend(flow.reconcile.iter().map(counter));
     lines
+}
+
+fn unaccounted(limits: &Limits) -> String {
+    match (limits.allowance(), limits.abandonment) {
+        (None, _) => "One unaccounted journey is a finding.".to_owned(),
+        (Some(Allowance::Share(share)), None) => {
+            format!("Unaccounted journeys are a finding once they are surely more than {}.", percent(share))
+        }
+        (Some(Allowance::Usual), None) => {
+            "Unaccounted journeys are a finding once they are surely more than this flow is used to at that step."
+                .to_owned()
+        }
+        (Some(Allowance::Share(share)), Some(_)) => {
+            format!("People may leave at any step; it is a finding once surely more than {} do.", percent(share))
+        }
+        (Some(Allowance::Usual), Some(_)) => {
+            "People may leave at any step; it is a finding once surely more do than is usual for that step.".to_owned()
+        }
+    }
+}
+
+fn counter(counter: &Reconcile) -> String {
+    let mut text = format!("The counter {}", counter.metric);
+    if let Some(service) = &counter.service {
+        let _ = write!(text, " of {service}");
+    }
+    if !counter.attributes.is_empty() {
+        let _ = write!(text, " with {}", conditions(&counter.attributes));
+    }
+    text.push_str(" must agree with the journeys ");
+    text.push_str(match counter.outcome {
+        Some(ExitOutcome::Rejected) => "rejected",
+        Some(ExitOutcome::DeadLettered) => "dead-lettered",
+        None => "rejected or dead-lettered",
+    });
+    if let Some(by) = &counter.by {
+        let _ = write!(text, ", reason by reason ({by})");
+    }
+    text.push('.');
+    text
 }
 
 fn limits(limits: &Limits) -> Vec<String> {

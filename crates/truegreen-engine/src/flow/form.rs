@@ -47,8 +47,8 @@ fn tidy(value: &mut Value) {
 
 /// The fields that the walk takes, by the definition in the schema that must have the same; the first is its root.
 #[cfg(test)]
-pub(super) const FIELDS: [(&str, &[&[&str]]); 12] = {
-    use super::contract::{BIND, CONTRACT, EXPECT, LIMITS, REENTRY};
+pub(super) const FIELDS: [(&str, &[&[&str]]); 13] = {
+    use super::contract::{BIND, CONTRACT, EXPECT, LIMITS, RECONCILE, REENTRY};
     use super::pattern::{ANY_OF, PATTERN, TEST};
     use super::step::{EXIT, FOR_EACH, REASON, START, STEP};
     [
@@ -64,6 +64,7 @@ pub(super) const FIELDS: [(&str, &[&[&str]]); 12] = {
         ("ReentryAfter", &[REENTRY]),
         ("Limits", &[LIMITS]),
         ("Expect", &[EXPECT]),
+        ("Reconcile", &[RECONCILE]),
     ]
 };
 
@@ -101,14 +102,18 @@ struct Contract {
     /// What a second start of the same key means. Default: `once`, the same journey, counted as a duplicate.
     #[schemars(extend("default" = "once"))]
     reentry: Option<Reentry>,
-    /// Shares of decided journeys beyond which a lawful end becomes a finding. What is not given is judged by its own
-    /// baseline; `unknown` by 1 %.
+    /// Shares of decided journeys beyond which an end becomes a finding. What is not given is judged by its own baseline;
+    /// `unknown` by 1 %; and the first unaccounted journey is a finding.
     limits: Option<Limits>,
     /// How many journeys are expected to enter. With fewer the flow is CANNOT TELL, never green.
     expect: Option<Expect>,
     /// Services known to keep only a sample of their traces, by `service.name`: the share that they keep. A step missing
     /// from one of them is unknown, not unaccounted.
     sampled: Option<BTreeMap<String, Share>>,
+    /// Counters that services keep of what they drop or skip, and that must agree with the journeys of this flow that
+    /// were rejected or dead-lettered. At most 16.
+    #[schemars(length(max = 16))]
+    reconcile: Option<Vec<Reconcile>>,
 }
 
 /// Where a record matches `on` and carries both the key and `attribute`, the value of `attribute` names that journey too.
@@ -369,6 +374,47 @@ struct Limits {
     late: Option<Share>,
     /// Neither proven nor disproven. Beyond it the flow is CANNOT TELL. Default: `1%`.
     unknown: Option<Share>,
+    /// Neither completed nor refused: a share that is no finding, or `usual` for what each step of this flow is used to.
+    /// A sequential test says when it is more. Default: the first one is a finding.
+    unaccounted: Option<Allowance>,
+    /// The same where people may leave at any step, as in a flow keyed by `session.id`: more who leave than this share,
+    /// or than `usual`, are a finding about the step after which they left. Not together with `unaccounted`.
+    abandonment: Option<Allowance>,
+}
+
+/// A share, or `usual`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Allowance {
+    /// What each step of the flow is used to.
+    Usual(Usual),
+    /// A share.
+    Share(Share),
+}
+
+/// What each step of the flow is used to, by its own past.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Usual {
+    /// The past decides.
+    Usual,
+}
+
+/// A service's own counter of what it drops or skips, held against the books.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Reconcile {
+    /// The metric's name: a monotonic sum, cumulative or delta.
+    metric: String,
+    /// `service.name` of who counts. Default: whoever sends that metric.
+    service: Option<String>,
+    /// The attribute of its points that holds the reason, so that each reason is held against journeys that ended for it.
+    /// Default: the whole count against all reasons together.
+    by: Option<String>,
+    /// Which ends it counts. Default: rejected and dead-lettered together.
+    outcome: Option<Outcome>,
+    /// Only points with these attributes count.
+    attributes: Option<BTreeMap<String, Test>>,
 }
 
 /// How many journeys are expected to enter.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use truegreen_model::flow::{
-    Condition, ExitOutcome, FanOut, Flow, Key, MAX_CONDITIONS, MAX_EXITS, MAX_STEPS, ReasonSource, Reentry, Signal,
-    SpanKind, StepId, Test, Text,
+    Allowance, Condition, ExitOutcome, FanOut, Flow, Key, MAX_CONDITIONS, MAX_EXITS, MAX_STEPS, ReasonSource, Reentry,
+    Signal, SpanKind, StepId, Test, Text,
 };
 
 use super::*;
@@ -78,6 +78,12 @@ fn every_field_of_a_contract_reaches_the_flow() {
     assert_eq!((flow.limits.rejected, flow.limits.late), (Some(0.05), Some(0.01)));
     assert_eq!(flow.expect.map(|expect| expect.at_least), Some(10));
     assert_eq!(flow.sampled["storefront"], 0.1);
+    assert_eq!(flow.limits.unaccounted, Some(Allowance::Share(0.015)));
+    let [dropped, parked] = flow.reconcile.as_slice() else { panic!("{:?}", flow.reconcile) };
+    assert_eq!((dropped.metric.as_str(), dropped.by.as_deref()), ("inventory.events.dropped", Some("reason")));
+    assert_eq!((dropped.service.as_deref(), dropped.outcome), (Some("inventory"), Some(ExitOutcome::Rejected)));
+    assert_eq!(dropped.attributes[0].attribute, "event.kind");
+    assert_eq!((&parked.service, &parked.by, parked.outcome, parked.attributes.len()), (&None, &None, None, 0));
 
     let [placed, published, stock, invoice, mail] = flow.steps.as_slice() else { panic!("{} steps", flow.steps.len()) };
     assert_eq!((placed.name.as_str(), placed.after), ("placed", StepId::START));
@@ -111,6 +117,19 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((flow.limits.unknown, flow.expect), (None, None));
     assert_eq!(flow.steps[0].name, "start");
     assert_eq!(flow.steps[1].after, StepId::START);
+}
+
+#[test]
+fn a_limit_is_a_share_or_what_is_usual() {
+    let limits = |text: &str| flow(&with(&format!("limits: {{{text}}}"))).limits;
+    assert_eq!(limits("unaccounted: 2%").allowance(), Some(Allowance::Share(0.02)));
+    assert_eq!(limits("unaccounted: usual").allowance(), Some(Allowance::Usual));
+    assert_eq!(limits("abandonment: usual").abandonment, Some(Allowance::Usual));
+    assert_eq!(limits("unaccounted: 0").allowance(), None, "the first one is a finding");
+    for text in ["unaccounted: 2%", "unaccounted: usual", "abandonment: 0.4", "abandonment: usual"] {
+        let words = describe(&flow(&with(&format!("limits: {{{text}}}"))));
+        assert!(words.contains("surely more"), "{words}");
+    }
 }
 
 #[test]
@@ -485,6 +504,24 @@ limits: {rejected: 5, late: 120%, unknown: few, lost: 1%}
 expect: {at_least: 0}
 sampled: {till: 200%}
 optional: maybe
+"),
+    ("allowances_and_counters", "
+flow: a
+key: b
+start: {span: x}
+steps: [{name: one, log: a, within: 1s, service: c}]
+limits: {unaccounted: normal, abandonment: 150%}
+reconcile:
+  - {metric: a.dropped, by: reason, service: [a], outcome: lost, attribute: {a: b}}
+  - {by: reason}
+  - a.dropped
+---
+flow: b
+key: b
+start: {span: x}
+steps: [{name: one, log: a, within: 1s, service: c}]
+limits: {rejected: usual}
+reconcile: {metric: a.dropped}
 "),
     ("tags_and_keys", "\
 flow: !name a

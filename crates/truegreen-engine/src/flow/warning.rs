@@ -30,7 +30,8 @@ pub(super) fn warn(flow: &Flow, places: &Places, notes: &mut Notes<'_>) {
         }
     }
     same_records(flow, places, notes);
-    if flow.exits.is_empty() {
+    // Where people may just leave, an exit is a nicety.
+    if flow.exits.is_empty() && flow.limits.abandonment.is_none() {
         notes.warning_with(
             &places.flow,
             format!("flow {} has no lawful exit", quoted(&flow.name)),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use truegreen_model::flow::{ExitId, FlowId, StepId};
-use truegreen_model::observation::{Conditions, Identity, KeyHash, Share, Symbol, TraceId};
+use truegreen_model::observation::{Conditions, Identity, InstanceId, KeyHash, Share, Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
+use crate::accounts::CounterPoint;
 use crate::counters::Counter;
 use crate::coverage::Heard;
 use crate::matcher::key::KeyText;
@@ -31,6 +32,10 @@ pub(crate) struct Digest {
     pub(crate) dropped: Vec<Dropped>,
     /// What services say of requests in flight, and on which route.
     pub(crate) levels: Vec<(LevelPoint, Box<[u8]>)>,
+    /// What services count that flows are held against.
+    pub(crate) counted: Vec<Counted>,
+    /// Instances that exported metrics, for the counters that they may have, and when.
+    pub(crate) exported: Vec<(FlowId, u8, InstanceId, Timestamp)>,
     pub(crate) counts: SmallVec<[(Counter, u64); 1]>,
 }
 
@@ -169,4 +174,14 @@ pub(crate) struct News {
 pub(crate) struct Dropped {
     pub(crate) point: DroppedSpans,
     pub(crate) why: Box<[u8]>,
+}
+
+/// A point of a counter that a flow is held against, with the reason that it names.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) flow: FlowId,
+    /// The counter's place in the contract.
+    pub(crate) index: u8,
+    pub(crate) point: CounterPoint,
+    pub(crate) reason: Option<Box<[u8]>>,
 }

@@ -28,8 +28,9 @@ impl<'a> LogSink<'a> for Reading<'_> {
         let find = |name| found.iter().find(|(id, _)| *id == name).map(|(_, value)| value.text());
         let event_id = find(matcher.event_id);
         let signal = if event_id.is_some() { Signal::Event } else { Signal::Log };
-        heard.delivered(signal);
         let told_time = if log.time != 0 { log.time } else { log.observed_time };
+        heard.delivered(signal);
+        heard.told(Some(signal), Timestamp(told_time), now);
         if told_time != 0 && Timestamp(told_time) + retention >= now {
             heard.arrived(signal, Timestamp(told_time), now);
         }

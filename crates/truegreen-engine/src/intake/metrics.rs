@@ -1,12 +1,14 @@
 //! Metrics: the heartbeat of their instance. Of their values only those are read that tell of spans which were
-//! dropped, and of requests in flight.
+//! dropped, of requests in flight, and of what contracts hold their books against.
 
 use truegreen_model::observation::InstanceId;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{DataPoint, MetricKind, MetricSink, Number, Resource, Temporality, Value};
 
-use super::Reading;
-use super::digest::Dropped;
+use super::digest::{Counted, Dropped};
+use super::{Lamp, MAX_AHEAD, Reading};
+use crate::accounts::CounterPoint;
+use crate::counters;
 use crate::coverage::ServiceId;
 use crate::matcher::key::{hash, mix};
 use crate::watch::{DroppedSpans, LevelPoint};
@@ -26,8 +28,13 @@ impl<'a> MetricSink<'a> for Reading<'_> {
     }
 
     fn point(&mut self, point: &DataPoint<'a, '_>) {
+        let now = self.lamp.now;
         if let Some(heard) = self.heard() {
             heard.data_points += 1;
+            heard.told(None, Timestamp(point.time), now);
+        }
+        if !self.lamp.matcher.counters.is_empty() {
+            self.counter(point);
         }
         if self.lamp.matcher.vocabulary.is_none() || point.no_recorded_value {
             return;
@@ -49,6 +56,51 @@ impl Reading<'_> {
         self.digest.dropped.push(Dropped { point, why: why.into() });
     }
 
+    /// A point of a counter that a flow is held against, perhaps.
+    fn counter(&mut self, point: &DataPoint<'_, '_>) {
+        let Lamp { matcher, symbols, now, retention, .. } = self.lamp;
+        let Some(sender) = self.sender.clone() else { return };
+        let Some(instance) = sender.instance else { return };
+        let service = symbols.text(sender.name).as_bytes();
+        let time = Timestamp(point.time);
+        if time > now + MAX_AHEAD || time + retention < now {
+            return;
+        }
+        for plan in matcher.counters.iter().filter(|plan| plan.is_of(service)) {
+            let (flow, index) = (plan.flow, plan.index);
+            let latest = self
+                .digest
+                .exported
+                .iter_mut()
+                .rev()
+                .take(matcher.counters.len())
+                .find(|one| (one.0, one.1, one.2) == (flow, index, instance));
+            match latest {
+                Some((.., at)) => *at = time.max(*at),
+                None => self.digest.exported.push((flow, index, instance, time)),
+            }
+            if point.no_recorded_value || !plan.matches(point) {
+                continue;
+            }
+            let MetricKind::Sum { monotonic: true, temporality: Temporality::Delta | Temporality::Cumulative } =
+                point.metric.kind
+            else {
+                self.count(counters::NOT_A_COUNTER);
+                continue;
+            };
+            let Some(value) = number(point).filter(|value| *value >= 0.0) else {
+                self.count(counters::COUNTER_WITHOUT_VALUE);
+                continue;
+            };
+            let reason = plan.by.as_ref().and_then(|by| point.get(by)).map(|reason| reason.text());
+            let reason = reason.filter(|reason| !reason.is_empty()).map(|reason| (*reason).into());
+            let (series, is_delta) = (series(point), is_delta(point));
+            let start = Timestamp(point.start);
+            let point = CounterPoint { service: sender.name, instance, series, start, time, value, is_delta };
+            self.digest.counted.push(Counted { flow, index, point, reason });
+        }
+    }
+
     fn level(&mut self, point: &DataPoint<'_, '_>) {
         let Some((service, instance)) = self.told_by() else { return };
         let Some(value) = number(point) else { return };
@@ -63,7 +115,7 @@ impl Reading<'_> {
     }
 }
 
-fn number(point: &DataPoint<'_, '_>) -> Option<f64> {
+pub(crate) fn number(point: &DataPoint<'_, '_>) -> Option<f64> {
     match point.value {
         Number::Int(number) => Some(number as f64),
         Number::Double(number) => number.is_finite().then_some(number),
@@ -71,18 +123,18 @@ fn number(point: &DataPoint<'_, '_>) -> Option<f64> {
     }
 }
 
-fn is_delta(point: &DataPoint<'_, '_>) -> bool {
+pub(crate) fn is_delta(point: &DataPoint<'_, '_>) -> bool {
     matches!(point.metric.kind, MetricKind::Sum { temporality: Temporality::Delta, .. })
 }
 
 /// Names the series among those of its instance, in whatever order attributes come.
-fn series(point: &DataPoint<'_, '_>) -> u64 {
+pub(crate) fn series(point: &DataPoint<'_, '_>) -> u64 {
     let attributes = point.attributes.iter().map(|one| mix(hash(one.key), hash(&one.value.text())));
     attributes.fold(hash(point.metric.name), u64::wrapping_add)
 }
 
 /// Why spans were dropped, where the point counts such.
-fn dropped<'a>(point: &DataPoint<'a, '_>) -> Option<std::borrow::Cow<'a, [u8]>> {
+pub(crate) fn dropped<'a>(point: &DataPoint<'a, '_>) -> Option<std::borrow::Cow<'a, [u8]>> {
     let name = point.metric.name;
     if name == OLD_COUNT_OF_SPANS {
         let is_dropped = matches!(point.get(b"dropped")?, Value::Bool(true));

@@ -4,7 +4,7 @@
 pub(crate) mod digest;
 mod entry;
 mod logs;
-mod metrics;
+pub(crate) mod metrics;
 pub(crate) mod spans;
 mod taking;
 mod traced;
@@ -35,6 +35,8 @@ use digest::{Bind, Digest, Item, Key, Lend, Reason, Section, Shows, Sighted, Whe
 /// Event times further ahead of receipt than this are nonsense.
 const MAX_AHEAD: Duration = Duration::from_secs(300);
 const MAX_ITEMS: usize = 256;
+/// What a span takes in a body, or more: room is made for as many at once.
+const BYTES_OF_SPAN: usize = 500;
 const MAX_KEY_BYTES: usize = 512;
 
 /// What reading goes by.
@@ -88,6 +90,9 @@ impl<'e> Reading<'e> {
 
     pub(crate) fn traces(mut self, body: &[u8]) -> Result<Digest, Stranger> {
         let limits = self.lamp.limits;
+        if self.lamp.matcher.vocabulary.is_some() {
+            self.digest.traced.reserve_exact(body.len() / BYTES_OF_SPAN);
+        }
         let scanned = truegreen_otlp::scan_traces(body, limits, &mut self);
         self.finish(scanned.is_ok())
     }

@@ -24,9 +24,10 @@ impl<'a> TraceSink<'a> for Reading<'_> {
         heard.error_spans += u64::from(span.status == Status::Error);
         // Past the bound on instances: counted, but neither a proof nor a step.
         let Some(instance) = sender.instance else { return };
-        heard.delivered(Signal::Span);
-        heard.traced(span.trace_id, span.trace_state, wants_trace_ids);
         let end = Timestamp(span.end.max(span.start));
+        heard.delivered(Signal::Span);
+        heard.told(Some(Signal::Span), end, now);
+        heard.traced(span.trace_id, span.trace_state, wants_trace_ids);
         if end.0 != 0 && end + retention >= now {
             heard.arrived(Signal::Span, end, now);
         }

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use truegreen_model::observation::{Evidence, Role, TraceId};
+use truegreen_model::flow::FlowId;
+use truegreen_model::observation::{Evidence, InstanceId, Role, TraceId};
+use truegreen_model::time::Timestamp;
 use truegreen_otlp::{DataPoint, LogRecord, LogSink, MetricSink, Resource as Sent, Span, TraceSink};
 
-use super::digest::{Bind, Digest, Dropped, Item, Key, Reason, Shows, Sighted, Traced, When};
+use super::digest::{Bind, Counted, Digest, Dropped, Item, Key, Reason, Shows, Sighted, Traced, When};
 use crate::counters;
 use crate::engine::Engine;
 use crate::input::Input;
@@ -22,7 +24,7 @@ use crate::watch::{LevelPoint, View};
 impl Engine {
     /// Takes in what a body says.
     pub(crate) fn take_in(&mut self, digest: Digest, sequence: u64) {
-        let Digest { sections, items, passing, traced, dropped, levels, counts } = digest;
+        let Digest { sections, items, passing, traced, dropped, levels, counted, exported, counts } = digest;
         for (counter, n) in counts {
             self.counters.add(counter, n);
         }
@@ -55,6 +57,18 @@ impl Engine {
         self.gather(traced, sequence);
         self.hear_of_drops(dropped);
         self.hear_of_levels(levels);
+        self.hear_of_counters(counted, exported);
+    }
+
+    /// Takes what services count of what they drop or skip.
+    fn hear_of_counters(&mut self, counted: Vec<Counted>, exported: Vec<(FlowId, u8, InstanceId, Timestamp)>) {
+        for Counted { flow, index, point, reason } in counted {
+            let reason = reason.map(|reason| self.symbols.intern_watched(&reason));
+            self.accounts.count(self.matcher.plan(flow), index, &point, reason, self.now);
+        }
+        for (flow, index, instance, time) in exported {
+            self.accounts.exported(self.matcher.plan(flow), index, instance, time);
+        }
     }
 
     /// Takes what services say of requests in flight.
@@ -81,7 +95,9 @@ impl Engine {
     fn gather(&mut self, traced: Vec<Traced>, sequence: u64) {
         for traced in traced {
             let (trace, span) = self.traced(traced, sequence);
-            self.watch.heard(&span);
+            let Engine { operations, symbols, coverage, watch, findings, .. } = self;
+            let view = View { operations, symbols, coverage, now: self.now };
+            watch.heard(trace, &span, &view, findings);
             self.assembly.take(trace, span, self.watch.quiet(), &mut self.counters);
         }
     }
@@ -139,10 +155,10 @@ impl Engine {
     fn sight(&mut self, sighted: Sighted, sender: &Resource, sequence: u64) -> Option<Bound> {
         let instance = sender.instance?;
         let Sighted { flow, shows, key, place, trace, began, done, attempt, .. } = sighted;
-        // What the sender's clock is ahead of ours is taken back.
-        let shift = self.coverage.shift(instance, self.now);
+        // What the sender's clock is ahead of ours, or behind, is taken back.
+        let ahead = self.coverage.ahead(instance, self.now);
         let at = |when: When| match when {
-            When::Told(time) => time - shift,
+            When::Told(time) => ahead.taken_back(time, self.now),
             When::Replaced => self.now,
         };
         // Negative durations become 0.

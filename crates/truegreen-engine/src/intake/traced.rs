@@ -10,8 +10,9 @@ use super::digest::{News, Traced};
 use super::spans::{kind, links};
 use super::{Reading, entry};
 use crate::matcher::key::hash;
-use crate::matcher::names::{Found, NameId};
+use crate::matcher::names::Found;
 use crate::matcher::resource::Resource;
+use crate::matcher::vocabulary::Word;
 use crate::trace::operation::Told;
 use crate::trace::span::{Outcome, TracedSpan};
 
@@ -19,22 +20,21 @@ impl Reading<'_> {
     /// Adds a span to what traces are put together from.
     pub(super) fn trace(&mut self, span: &Span<'_, '_>, found: &Found<'_>, sender: &Resource, instance: InstanceId) {
         let Some(vocabulary) = &self.lamp.matcher.vocabulary else { return };
-        let find = |name: NameId| found.iter().find(|(id, _)| *id == name).map(|(_, value)| *value);
-        let first = |names: &[NameId]| names.iter().find_map(|name| find(*name)).map(|value| value.text());
-        let peer = first(&vocabulary.peer).unwrap_or_default();
-        let mut subject = first(&vocabulary.subject).unwrap_or_default();
-        let group = first(&[vocabulary.group]).unwrap_or_default();
-        let verb = first(&vocabulary.verb).unwrap_or_default();
-        let system = first(&vocabulary.system).unwrap_or_default();
-        let cache_key = first(&[vocabulary.cache_key]).or_else(|| {
-            let statement = if CACHES.contains(&&*system) { first(&[vocabulary.statement]) } else { None };
-            statement.and_then(|statement| entry::of_statement(&statement).map(|key| key.to_owned().into()))
+        let said = vocabulary.said(found);
+        let peer = said.text(&[Word::PeerService, Word::ServerAddress]);
+        let mut subject = said.text(&[Word::Destination, Word::Collection, Word::Cache]);
+        let group = said.text(&[Word::Group]);
+        let verb = said.text(&VERBS);
+        let system = said.text(&[Word::MessagingSystem, Word::DatabaseSystem]);
+        let cache_key = said.value(Word::CacheKey).map(|key| key.text()).or_else(|| {
+            let statement = said.value(Word::Statement).filter(|_| CACHES.contains(&&*system))?.text();
+            entry::of_statement(&statement).map(|key| key.to_owned().into())
         });
         let of_entry = cache_key.as_deref().map(entry::split);
         let key = match &of_entry {
             Some((family, id)) => key_of_entry(family, id),
             None if system.is_empty() => 0,
-            None => match find(vocabulary.message) {
+            None => match said.value(Word::Message) {
                 Some(message) => key_of(&message.text()),
                 None => parameter(span).map_or(0, |value| key_of(entry::split(&value).1)),
             },
@@ -52,8 +52,8 @@ impl Reading<'_> {
             texts: [&peer, &subject, &group, &verb, &system],
         };
         let operation = self.lamp.operations.find(told.hash());
-        let error = first(&[vocabulary.error]).unwrap_or_default();
-        let partition = first(&[vocabulary.partition]).unwrap_or_default();
+        let error = said.text(&[Word::Error]);
+        let partition = said.text(&[Word::Partition]);
         let symbol = |text: &[u8]| if text.is_empty() { None } else { self.lamp.symbols.find_bytes(text) };
         let symbols = (symbol(&error), symbol(&partition));
         let is_known = |text: &[u8], symbol: Option<Symbol>| text.is_empty() || symbol.is_some();
@@ -63,7 +63,7 @@ impl Reading<'_> {
             Box::new(News { operation: told.to_owned(), error, partition })
         };
         let news = (!is_all_known).then(news);
-        let rows = vocabulary.rows.iter().find_map(|name| find(*name)).and_then(number);
+        let rows = said.value(Word::AffectedRows).or_else(|| said.value(Word::ReturnedRows)).and_then(number);
         let start = Timestamp(span.start);
         self.digest.traced.push(Traced {
             trace: TraceId(span.trace_id),
@@ -80,12 +80,11 @@ impl Reading<'_> {
                 start,
                 end: Timestamp(span.end).max(start),
                 received: self.lamp.now,
-                status: find(vocabulary.status).and_then(number).and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+                status: said.value(Word::Status).and_then(number).and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
                 error: symbols.0,
-                refused: first(&[vocabulary.outcome])
-                    .is_some_and(|outcome| matches!(&*outcome, b"rejected" | b"dead_lettered" | b"retried")),
+                refused: matches!(&*said.text(&[Word::Outcome]), b"rejected" | b"dead_lettered" | b"retried"),
                 rows,
-                hit: find(vocabulary.hit).and_then(flag),
+                hit: said.value(Word::Hit).and_then(flag),
                 key,
                 partition: symbols.1,
                 links: links(span),
@@ -96,6 +95,9 @@ impl Reading<'_> {
     }
 }
 
+/// Of these the first counts.
+const VERBS: [Word; 4] =
+    [Word::MessageOperationType, Word::MessageOperation, Word::DatabaseOperation, Word::CacheOperation];
 /// Systems whose statements name the entry that they are about.
 const CACHES: [&[u8]; 3] = [b"redis", b"valkey", b"memcached"];
 /// Before the names of a statement's parameters, now and formerly.

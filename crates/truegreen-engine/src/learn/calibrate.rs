@@ -11,8 +11,9 @@ use super::case::{Case, Event};
 use super::counts::{FOLDS, Locals, Outline, fold};
 use super::model::{Expectation, Rule, Silences, Turn};
 use super::next::{END, Next, ways};
-use super::tolerance::{MISJUDGED, NOISE, RARE, upper};
+use super::tolerance::{ALIKE, MISJUDGED, MOST_NOISE, NOISE, RARE, share, upper};
 use super::vocabulary::ActivityId;
+use crate::matcher::key::mix;
 use truegreen_model::time::Timestamp;
 
 /// What is left after it.
@@ -46,20 +47,24 @@ impl Trial<'_> {
                 by_rules[place] = by_rules[place].min(strengths(index, Some(fold)));
             }
         });
-        let all = self.cases.len() as f64;
-        let limit = threshold(&by_rules, &vec![false; by_rules.len()], (NOISE * all) as usize);
-        let flagged: Vec<bool> = by_rules.iter().map(|strength| *strength < limit).collect();
-
         let next = if self.plain { self.next() } else { Next::default() };
         let by_ways: Vec<(f64, usize)> = self.cases.iter().map(|case| self.rarest(&next, case)).collect();
         let rarities: Vec<f64> = by_ways.iter().map(|(rarity, _)| *rarity).collect();
-        let most = (NOISE + MISJUDGED) * all;
+        let ill = self.ill(&by_rules, &rarities);
+        let all = (self.cases.len() - ill.iter().filter(|ill| **ill).count()) as f64;
         // What a few cases more or less would change is not promised.
-        let rare_below = threshold(&rarities, &flagged, (most - most.sqrt()).max(0.0) as usize);
+        let surely = |most: f64| (most - most.sqrt()).max(0.0) as usize;
+        let limit = threshold(&by_rules, &ill, if self.plain { surely(NOISE * all) } else { (NOISE * all) as usize });
+        let flagged: Vec<bool> = by_rules.iter().map(|strength| *strength < limit).collect();
+        let most = (NOISE + MISJUDGED) * all;
+        let broken = flagged.iter().zip(&ill).filter(|(flagged, ill)| **flagged && !**ill).count();
+        let room = surely(most).saturating_sub(broken);
+        let told: Vec<bool> = flagged.iter().zip(&ill).map(|(flagged, ill)| *flagged || *ill).collect();
+        let rare_below = threshold(&rarities, &told, room);
         let turns = self.turns(&by_ways, rare_below);
 
         let broken = flagged.iter().zip(&rarities).filter(|(flagged, rarity)| **flagged || **rarity < rare_below);
-        let breaking = broken.count() as f64 / all.max(1.0);
+        let breaking = share(broken.count() as u32, self.cases.len() as u32);
         let mut expectations = Vec::new();
         for (index, mut expectation) in candidates.into_iter().enumerate() {
             let [n, k] = counts.get(index).map_or([0; 2], |folds| sum(folds, None));
@@ -72,6 +77,26 @@ impl Trial<'_> {
             }
         }
         Calibrated { expectations, next, rare_below, turns, breaking }
+    }
+
+    /// Cases that are noise beyond doubt, where there are more than is always allowed for: two witnesses that know nothing
+    /// of each other, an expectation and a rare way on, accuse them, and no others went their whole way. Only where the
+    /// two mostly accuse the same ones: in a log in which every case is different they do not.
+    fn ill(&self, by_rules: &[f64], rarities: &[f64]) -> Vec<bool> {
+        let none = vec![false; self.cases.len()];
+        if !self.plain {
+            return none;
+        }
+        let mut alike: HashMap<u64, u32, FixedState> = HashMap::default();
+        let whole: Vec<u64> = self.cases.iter().map(|case| course(case)).collect();
+        whole.iter().for_each(|way| *alike.entry(*way).or_default() += 1);
+        let by_either = by_rules.iter().zip(rarities).filter(|(rule, way)| **rule < 1.0 || **way < 1.0).count();
+        let by_both: Vec<bool> = by_rules.iter().zip(rarities).map(|(rule, way)| *rule < 1.0 && *way < 1.0).collect();
+        let n = by_both.iter().filter(|both| **both).count();
+        if n < by_either.div_ceil(2) || n as f64 > MOST_NOISE * self.cases.len() as f64 {
+            return none;
+        }
+        by_both.iter().zip(&whole).map(|(both, way)| *both && alike.get(way).is_none_or(|n| *n <= ALIKE)).collect()
     }
 
     /// Of each candidate, in each part: cases it is expected of, and cases that break it.
@@ -193,11 +218,15 @@ fn sum(folds: &[[u32; 2]; FOLDS], without: Option<usize>) -> [u32; 2] {
     sum
 }
 
-/// The highest strength below which, with those flagged already, no more cases lie than may.
-fn threshold(strengths: &[f64], flagged: &[bool], most: usize) -> f64 {
-    let mut more: Vec<f64> = strengths.iter().zip(flagged).filter(|(_, flagged)| !**flagged).map(|(s, _)| *s).collect();
+/// All activities of a case in their order, as a number.
+fn course(case: &Case) -> u64 {
+    case.events.iter().fold(0, |way, event| mix(way, u64::from(event.activity.0) + 1))
+}
+
+/// The highest strength below which, of those that are not told already, no more cases lie than there is room for.
+fn threshold(strengths: &[f64], told: &[bool], room: usize) -> f64 {
+    let mut more: Vec<f64> = strengths.iter().zip(told).filter(|(_, told)| !**told).map(|(s, _)| *s).collect();
     more.sort_by(f64::total_cmp);
-    let room = most.saturating_sub(flagged.iter().filter(|flagged| **flagged).count());
     // Everything below the first that there is no room for.
     more.get(room).copied().unwrap_or(1.0)
 }

@@ -1,7 +1,10 @@
 //! A case: one passage through whatever there is to learn, as its events by time.
 
+use std::collections::BTreeMap;
+
 use truegreen_model::time::Timestamp;
 
+use super::heard::Heard;
 use super::vocabulary::{ActivityId, Vocabulary};
 
 /// Most events that are held at once, over all cases.
@@ -75,9 +78,6 @@ impl Case {
     }
 }
 
-/// When each service was last heard, by any signal.
-pub type Heard = std::collections::BTreeMap<Box<str>, Timestamp>;
-
 /// All cases of one stretch of time.
 #[derive(Clone, Debug, Default)]
 pub struct Cases {
@@ -89,6 +89,8 @@ pub struct Cases {
     pub until: Timestamp,
     /// For telemetry; empty for a plain event log.
     pub heard: Heard,
+    /// Activities whose spans hang at one that never came, and how often.
+    pub(crate) orphans: BTreeMap<ActivityId, u32>,
     /// Whether these are rows of a plain event log rather than telemetry.
     pub plain: bool,
     /// What was left out, and why.

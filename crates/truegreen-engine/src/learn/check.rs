@@ -1,19 +1,22 @@
 //! Further cases, each judged by what was learned, in its own time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
+use truegreen_otlp::Signal;
 
 use super::calibrate::ByTrigger;
-use super::case::{Case, Cases, Heard};
+use super::case::{Case, Cases};
 use super::counts::Outline;
+use super::heard::Heard;
 use super::model::{LearnedFlow, Model, Rule};
 use super::next::{END, START, ways};
 use super::outcome::{Failed, Outcome};
-use super::vocabulary::ActivityId;
+use super::vocabulary::{Activity, ActivityId};
 
 /// Exporters send every few seconds: as long as the engine allows them at the least.
 const EXPORT_LAG: Duration = Duration::from_secs(10);
@@ -70,6 +73,8 @@ pub struct Checker<'m> {
     model: &'m Model,
     benches: Vec<Bench>,
     strays: Strays,
+    /// Services that keep a sample now, and kept all in learning.
+    sampled: BTreeSet<Box<str>>,
 }
 
 /// When activities were seen that should have had others before them, by activity: where the context of a trace is not
@@ -90,10 +95,15 @@ impl<'m> Checker<'m> {
             outline: Outline::default(),
             by_trigger: ByTrigger::new(&flow.expectations, flow.locals.len()),
         };
-        Checker { model, benches: model.flows.iter().map(bench).collect(), strays: Strays::default() }
+        Checker {
+            model,
+            benches: model.flows.iter().map(bench).collect(),
+            strays: Strays::default(),
+            sampled: BTreeSet::new(),
+        }
     }
 
-    /// Takes note of what stands alone among these cases, and never did in learning.
+    /// Takes note of what stands alone among these cases, and never did in learning; and of who keeps only a sample.
     pub fn with_strays(mut self, cases: &Cases) -> Checker<'m> {
         let learned = self.model.vocabulary.activities();
         for case in cases.cases.iter().filter(|_| !cases.plain) {
@@ -102,6 +112,8 @@ impl<'m> Checker<'m> {
                 self.strays.entry(event.activity).or_default().push(event.at);
             }
         }
+        let sampled = cases.heard.sampled().into_iter();
+        self.sampled = sampled.filter(|service| !self.model.sampled.contains(service)).collect();
         self.strays.values_mut().for_each(|times| times.sort_unstable());
         self
     }
@@ -125,8 +137,8 @@ impl<'m> Checker<'m> {
         };
         let plain = self.model.plain;
         bench.outline.fill(case, &flow.locals, |event| flow.known.knows(event, plain));
-        let (model, strays) = (self.model, &self.strays);
-        let desk = Desk { model, flow, outline: &bench.outline, strays, case, until, heard };
+        let (model, strays, sampled) = (self.model, &self.strays, &self.sampled);
+        let desk = Desk { model, flow, outline: &bench.outline, strays, sampled, case, until, heard };
         let standing = desk.weigh(&bench.by_trigger, &mut kept);
         (Some(index), standing)
     }
@@ -137,6 +149,7 @@ struct Desk<'a> {
     flow: &'a LearnedFlow,
     outline: &'a Outline,
     strays: &'a Strays,
+    sampled: &'a BTreeSet<Box<str>>,
     case: &'a Case,
     until: Timestamp,
     heard: &'a Heard,
@@ -156,6 +169,11 @@ impl Found {
         if self.broken.as_ref().is_none_or(|(first, _)| place < *first) {
             self.broken = Some((place, deviation));
         }
+    }
+
+    fn doubted(&mut self, why: Why, index: u32, deviation: Deviation) {
+        let deviation = Deviation { cause: Cause::Heard(index), reason: why.name(), ..deviation };
+        self.unknown.get_or_insert((why, deviation));
     }
 }
 
@@ -220,22 +238,35 @@ impl Desk<'_> {
             return found.broke(self.place(rule, due), deviation);
         }
         if deviation.before.is_some_and(|before| self.strayed(before, due)) {
-            let deviation = Deviation { cause: Cause::Heard(index), ..deviation };
-            found.unknown.get_or_insert((Why::SignalSilent, deviation));
-            return;
+            return found.doubted(Why::SignalSilent, index, deviation);
         }
         // As the engine has it: silence proves something only of who is heard.
         let service = deviation.before.map_or("", |before| self.model.vocabulary.get(before).service());
-        let last = self.heard.get(service).copied();
-        if last.is_some_and(|last| last + EXPORT_LAG >= due) {
+        let last = self.heard.last(service);
+        if let Some(why) = self.doubt(service, deviation.before, due) {
+            found.doubted(why, index, deviation);
+        } else if last.is_some_and(|last| last + EXPORT_LAG >= due) {
             found.broke(self.place(rule, due), deviation);
         } else if due + HEARD_WITHIN <= self.until {
             let why = if last.is_some() { Why::InstanceGone } else { Why::NeverSeen };
             let at = due + HEARD_WITHIN;
-            found.unknown.get_or_insert((why, Deviation { cause: Cause::Heard(index), at, ..deviation }));
+            found.doubted(why, index, Deviation { at, ..deviation });
         } else {
             found.open = true;
         }
+    }
+
+    /// Why silence proves nothing of this service, although it is heard.
+    fn doubt(&self, service: &str, missing: Option<ActivityId>, due: Timestamp) -> Option<Why> {
+        let activity = missing.map(|missing| self.model.vocabulary.get(missing));
+        let by = match activity {
+            Some(Activity::Event { .. } | Activity::Line { .. }) => Signal::Logs,
+            _ => Signal::Traces,
+        };
+        if by == Signal::Traces && self.sampled.contains(service) {
+            return Some(Why::Sampled);
+        }
+        self.heard.doubt(service, by, (self.case.entered_at(), due), self.until)
     }
 
     /// Whether what is missing here stands alone elsewhere, between this case's beginning and `due`.

@@ -5,7 +5,7 @@ use truegreen_model::flow::SpanKind;
 
 use super::model::{Expectation, LearnedFlow, Model};
 use super::steps::CourseStep;
-use super::tolerance::lower;
+use super::tolerance::{lower, upper};
 use super::vocabulary::{Activity, ActivityId};
 
 /// Longest name of a flow or step.
@@ -19,12 +19,27 @@ pub fn yaml(model: &Model, key: &str) -> String {
         if !out.is_empty() {
             out.push_str("---\n");
         }
-        one(model, flow, key, &mut out);
+        one(model, flow, key, false, &mut out);
     }
     out
 }
 
-fn one(model: &Model, flow: &LearnedFlow, key: &str, out: &mut String) {
+/// What the names of contracts that are put in force by themselves begin with…
+pub const LEARNED: &str = "learned-";
+/// …and what they say of themselves.
+pub const LEARNED_FROM: &str = "Learned from ";
+/// No less than this share is allowed to be broken: learning from many healthy cases is no proof of never.
+const LEAST_ALLOWED: f64 = 0.005;
+
+/// The contract of one flow as it is put in force without anybody having read it: told by its name, and with the share of
+/// journeys that usually breaks it, as an upper bound.
+pub fn promised(model: &Model, flow: &LearnedFlow) -> String {
+    let mut out = String::new();
+    one(model, flow, "case", true, &mut out);
+    out
+}
+
+fn one(model: &Model, flow: &LearnedFlow, key: &str, is_promised: bool, out: &mut String) {
     let mut line = |text: String| {
         out.push_str(&text);
         out.push('\n');
@@ -32,7 +47,12 @@ fn one(model: &Model, flow: &LearnedFlow, key: &str, out: &mut String) {
     let vocabulary = &model.vocabulary;
     let noise = 100.0 * flow.breaking;
     line(format!("# Learned from {} cases, of which {noise:.1} % broke one of the expectations.", flow.cases));
-    line(format!("flow: {}", flow.name));
+    if is_promised {
+        line(format!("flow: {LEARNED}{}", flow.name));
+        line(format!("description: {LEARNED_FROM}{} cases, of which {noise:.1} % broke it.", flow.cases));
+    } else {
+        line(format!("flow: {}", flow.name));
+    }
     let key = match (&flow.key, model.plain) {
         (Some(key), _) => quoted(key),
         (None, true) => quoted(key),
@@ -72,6 +92,11 @@ fn one(model: &Model, flow: &LearnedFlow, key: &str, out: &mut String) {
         };
         let patterns = patterns(&[exit.activity]);
         line(format!("  - {{name: {name}, {patterns}, outcome: rejected, reason: {reason}}} # {} cases", exit.cases));
+    }
+    if is_promised {
+        let broken = (flow.breaking * f64::from(flow.cases)).round() as u32;
+        let allowed = (1_000.0 * upper(broken, flow.cases).max(LEAST_ALLOWED)).ceil() / 10.0;
+        line(format!("limits: {{unaccounted: {allowed:.1}%}}"));
     }
     if !flow.course.implied.is_empty() {
         let names: Vec<String> = flow.course.implied.iter().map(|id| vocabulary.full_name(*id)).collect();

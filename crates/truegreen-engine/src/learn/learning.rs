@@ -15,7 +15,7 @@ use super::gaps::Gaps;
 use super::model::{Expectation, Kind, LearnedFlow, Model, NotLearned, Rule, Silences, deadline};
 use super::outcome::Outcome;
 use super::steps::Course;
-use super::tolerance::{SUPPORT, share};
+use super::tolerance::{RARE, SUPPORT, share};
 use super::vocabulary::{ActivityId, Vocabulary};
 
 /// Most flows of one model: the ones with the most cases.
@@ -53,7 +53,19 @@ pub fn learn(cases: &Cases) -> Model {
     }
     let count = cases.cases.len() as u64;
     let roots = cases.cases.iter().filter_map(|case| case.root).map(|(_, root)| root).collect();
-    Model { vocabulary, plain: cases.plain, cases: count, flows, not_learned, rootless, roots }
+    let sampled = cases.heard.sampled();
+    let orphans = usual_orphans(cases);
+    Model { vocabulary, plain: cases.plain, cases: count, flows, not_learned, rootless, sampled, orphans, roots }
+}
+
+/// Activities whose parents are not seen more often than what is rare: they say nothing of lost spans.
+fn usual_orphans(cases: &Cases) -> HashSet<ActivityId, FixedState> {
+    let mut all: HashMap<ActivityId, u32, FixedState> = HashMap::default();
+    let events =
+        cases.cases.iter().flat_map(|case| &case.events).filter(|one| cases.orphans.contains_key(&one.activity));
+    events.for_each(|event| *all.entry(event.activity).or_default() += 1);
+    let all = |id: &ActivityId| all.get(id).copied().unwrap_or(0);
+    cases.orphans.iter().filter(|(id, n)| share(**n, all(id).max(**n)) > RARE).map(|(id, _)| *id).collect()
 }
 
 fn flow(

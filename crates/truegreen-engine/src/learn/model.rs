@@ -1,6 +1,6 @@
 //! What was learned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -30,6 +30,10 @@ pub struct Model {
     pub not_learned: Vec<NotLearned>,
     /// Cases whose beginning was not seen.
     pub rootless: u64,
+    /// Services that kept only a sample of their traces.
+    pub(crate) sampled: BTreeSet<Box<str>>,
+    /// Activities whose parents are usually not seen.
+    pub(crate) orphans: HashSet<ActivityId, FixedState>,
     /// Whatever cases began with.
     pub(crate) roots: HashSet<ActivityId, FixedState>,
 }

@@ -4,6 +4,10 @@
 pub const NOISE: f64 = 0.02;
 /// Share of later healthy cases that may be judged wrongly, on top of the noise.
 pub const MISJUDGED: f64 = 0.01;
+/// Most cases that may be unhealthy where both an expectation and a rare way on say so.
+pub const MOST_NOISE: f64 = 0.25;
+/// A whole course that more cases took than these is no noise.
+pub const ALIKE: u32 = 2;
 /// Chance that a watch over as many healthy cases as were learned from raises any finding at all.
 pub const FALSE_ALARM: f64 = 0.01;
 /// Fewest cases that an expectation rests on: without an exception among twenty, a share of exceptions of 14 % or more

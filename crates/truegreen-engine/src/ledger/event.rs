@@ -42,6 +42,24 @@ pub(crate) struct Moved {
     pub(crate) at: Timestamp,
 }
 
+impl Moved {
+    /// The step at which the journey just ended, and its key if it was lost there.
+    pub(crate) fn ended(&self) -> Option<(StepId, Option<&str>)> {
+        let line = self.to.as_ref()?;
+        let before = self.from.as_ref().and_then(Line::verdict);
+        match line.verdict()? {
+            // What is amended was told when it first ended.
+            verdict if before == Some(verdict) => None,
+            Verdict::Unaccounted(_) => Some((line.hop?.before, Some(&self.key))),
+            Verdict::Completed | Verdict::Late => {
+                let last = 63_u32.checked_sub(line.owed.leading_zeros())?;
+                Some((StepId(u8::try_from(last).ok()?), None))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Whose step is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct CameDue {

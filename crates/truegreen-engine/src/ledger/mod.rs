@@ -186,7 +186,7 @@ impl Ledger {
         let threads = if work.len() < SHARDS / 2 { 1 } else { self.threads };
         events.extend(side_by_side(threads, work, |shard, events| {
             if newly_sampled {
-                shard.judge_unaccounted_anew(tick, &known, events);
+                shard.judge_doubted_anew(tick, &known, events);
             }
             shard.wake(tick, &known, retention, events);
         }));

@@ -221,12 +221,13 @@ impl Shard {
         }
     }
 
-    /// Telemetry turned out to be a sample: what it made unaccounted is unknown.
-    pub(super) fn judge_unaccounted_anew(&mut self, tick: Tick, known: &Known<'_>, events: &mut Vec<Event>) {
-        let mut lost: Vec<u32> = self.table.iter().copied().filter(|index| self.slots[*index].is_unaccounted).collect();
-        lost.sort_unstable_by_key(|index| (self.slots[*index].key, self.slots[*index].flow));
+    /// Telemetry turned out to be a sample, or a clock to be wrong: what that made unaccounted or late is something else.
+    pub(super) fn judge_doubted_anew(&mut self, tick: Tick, known: &Known<'_>, events: &mut Vec<Event>) {
+        let mut doubted: Vec<u32> =
+            self.table.iter().copied().filter(|index| self.slots[*index].may_be_amended).collect();
+        doubted.sort_unstable_by_key(|index| (self.slots[*index].key, self.slots[*index].flow));
         let mut case = Case::empty();
-        for index in lost {
+        for index in doubted {
             self.open_case(index, &mut case);
             self.judge_anew(index, &mut case, &When::Tick(tick, known), known.matcher, events);
         }
@@ -269,9 +270,10 @@ impl Shard {
     fn pack_case(&mut self, index: u32, case: &Case) {
         self.bytes.clear();
         pack(case, &mut self.bytes);
-        let is_lost = |passage: &Passage| matches!(passage.standing, Standing::Ended(Verdict::Unaccounted(_)));
+        let is_in_doubt =
+            |passage: &Passage| matches!(passage.standing, Standing::Ended(Verdict::Unaccounted(_) | Verdict::Late));
         let slot = &mut self.slots[index];
-        slot.is_unaccounted = case.passages.iter().any(is_lost);
+        slot.may_be_amended = case.passages.iter().any(is_in_doubt);
         slot.packed.clear();
         slot.packed.extend_from_slice(&self.bytes);
         if slot.packed.spilled() && slot.packed.capacity() > self.bytes.len() + 32 {
@@ -287,7 +289,7 @@ impl Shard {
     }
 
     fn insert(&mut self, flow: FlowId, key: KeyHash, age: u32) -> u32 {
-        let slot = Slot { key, packed: Packed::new(), age, flow, is_dirty: false, is_unaccounted: false };
+        let slot = Slot { key, packed: Packed::new(), age, flow, is_dirty: false, may_be_amended: false };
         let index = self.slots.put(slot);
         let slots = &self.slots;
         self.table.insert_unique(hash(flow, key), index, |index| hash(slots[*index].flow, slots[*index].key));

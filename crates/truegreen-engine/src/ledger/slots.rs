@@ -20,8 +20,8 @@ pub(super) struct Slot {
     pub(super) flow: FlowId,
     /// Changed since the last checkpoint.
     pub(super) is_dirty: bool,
-    /// Some passage of it is unaccounted.
-    pub(super) is_unaccounted: bool,
+    /// Some passage of it is unaccounted or late.
+    pub(super) may_be_amended: bool,
 }
 
 const _: () = assert!(size_of::<Slot>() == 128, "ten million open journeys are to fit in 1.5 GB");
@@ -61,7 +61,7 @@ impl Slots {
     /// Empties a slot.
     pub(super) fn free(&mut self, index: u32) {
         self[index].packed = Packed::new();
-        self[index].is_unaccounted = false;
+        self[index].may_be_amended = false;
         self.free.push(index);
     }
 }

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use truegreen_model::flow::StepId;
-use truegreen_model::observation::Role;
+use truegreen_model::observation::{InstanceId, Role};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Standing, Verdict, Why};
 
@@ -77,7 +78,7 @@ impl Passing<'_> {
             Outcome::Overdue(_) => return self.ended(Verdict::Completed),
             Outcome::Missing(missing) => missing,
         };
-        let deadline = Tick::at_or_after(missing.deadline);
+        let deadline = Tick::at_or_after(missing.deadline + self.clock_doubt(known));
         if tick < deadline {
             return Stand::new(self.waiting(&missing, Standing::Open { due: false }), deadline);
         }
@@ -150,7 +151,24 @@ impl Passing<'_> {
 
     /// By how much a step may seem late by somebody's clock alone.
     fn skew(&self, known: &Known<'_>) -> Duration {
-        self.group.iter().map(|one| known.coverage.skew_bound(one.instance)).max().unwrap_or_default()
+        let by_receipts = self.group.iter().map(|one| known.coverage.skew_bound(one.instance)).max();
+        by_receipts.unwrap_or_default() + self.clock_doubt(known)
+    }
+
+    /// By how much all times together may be wrong, by what is known of clocks that are corrected.
+    fn clock_doubt(&self, known: &Known<'_>) -> Duration {
+        if !known.coverage.corrects_clocks() {
+            return Duration::ZERO;
+        }
+        let mut doubts: SmallVec<[(InstanceId, Duration); 8]> = SmallVec::new();
+        for one in self.group {
+            let doubt = known.coverage.clock_doubt(one.instance, one.at);
+            match doubts.iter_mut().find(|(of, _)| *of == one.instance) {
+                Some((_, most)) => *most = doubt.max(*most),
+                None => doubts.push((one.instance, doubt)),
+            }
+        }
+        doubts.iter().map(|(_, doubt)| *doubt).sum()
     }
 
     fn prove(&self, missing: &Missing, tick: Tick, known: &Known<'_>) -> Proof {
@@ -163,7 +181,7 @@ impl Passing<'_> {
             services: known.learned.owing(self.plan, step),
             signals: &self.plan.steps[step.0 as usize].signals,
             entry: self.judgement.entered_at,
-            deadline: missing.deadline,
+            deadline: missing.deadline + self.clock_doubt(known),
             doubted: self.doubted(missing, known),
             waiting: kin.iter().map(|(flow, step)| known.sums.get(*flow, *step).waiting).sum(),
         };

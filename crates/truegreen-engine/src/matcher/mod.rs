@@ -1,6 +1,7 @@
 //! From a record to the observations it shows. Compiled once from all contracts; what depends on the sender alone
 //! is worked out once per resource.
 
+pub(crate) mod counter;
 pub(crate) mod key;
 pub(crate) mod lineage;
 pub(crate) mod names;
@@ -15,6 +16,7 @@ use truegreen_model::flow::{ExitId, Flow, FlowId, StepId};
 use truegreen_model::observation::Symbol;
 
 use crate::symbols::Symbols;
+use counter::CounterPlan;
 use lineage::{AccountId, Lineage};
 use names::{NameId, Names};
 use pattern::Compiled;
@@ -55,6 +57,8 @@ pub(crate) struct Matcher {
     pub(crate) event_source: NameId,
     pub(crate) event_name: NameId,
     pub(crate) outcome: NameId,
+    /// Those that the books of contracts in force are held against.
+    pub(crate) counters: Vec<CounterPlan>,
     /// None where traces are not put together.
     pub(crate) vocabulary: Option<Vocabulary>,
 }
@@ -87,6 +91,7 @@ impl Matcher {
             event_source,
             event_name,
             outcome,
+            counters: Vec::new(),
             vocabulary,
         }
     }

@@ -11,6 +11,12 @@ use truegreen_otlp::{Attribute, Value};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct NameId(u16);
 
+impl NameId {
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// Names from before OpenTelemetry's conventions were stable, still sent by many; each stands for the newer one.
 const OLD_NAMES: &[(&str, &str)] = &[
     ("db.name", "db.namespace"),

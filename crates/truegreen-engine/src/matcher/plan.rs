@@ -138,6 +138,7 @@ impl Plan {
             limits: Limits::default(),
             expect: None,
             sampled: BTreeMap::new(),
+            reconcile: Vec::new(),
         };
         Plan {
             id,

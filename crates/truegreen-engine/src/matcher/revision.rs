@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use truegreen_model::flow::{Flow, FlowId, StepId};
 use truegreen_model::verdict::Hop;
 
+use super::counter::CounterPlan;
 use super::lineage::{AccountId, Lineage};
 use super::names::Names;
 use super::plan::Plan;
@@ -138,6 +139,7 @@ impl Matcher {
         *lent_names = live.iter().flat_map(|plan| plan.key_names.iter().chain(&plan.bind_names)).copied().collect();
         lent_names.sort_unstable();
         lent_names.dedup();
+        self.counters = CounterPlan::all(self.watched.iter().map(|flow| &self.plans[flow.0 as usize]));
     }
 
     /// Whether any former version still has something.

@@ -15,8 +15,8 @@ const WATCHED: u64 = 50;
 /// What fails to come about more often than this is no habit.
 const HIGHEST: f64 = 0.5;
 const LEAST: f64 = 0.004;
-/// Tolerated where each is proven to be due: the second in a row is beyond chance.
-const PROVEN: f64 = 0.001;
+/// Tolerated where each is proven to be due: the first that fails to come about is beyond chance.
+const PROVEN: f64 = 1e-6;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Habit {

@@ -154,21 +154,26 @@ impl Watch {
     }
 
     /// A span came.
-    pub(crate) fn heard(&mut self, span: &TracedSpan) {
+    pub(crate) fn heard(&mut self, trace: TraceId, span: &TracedSpan, view: &View<'_>, findings: &mut PlaceFindings) {
         self.unfinished.heard(span.instance, span.end, span.received);
-        self.messages.heard(span.instance, span.end, span.received);
+        self.clocks.heard(trace, span, view);
+        self.messages.heard((trace, span), &mut self.clocks, view, findings);
+        self.caches.heard(trace, span, &self.clocks, view, findings);
     }
 
     /// An SDK said how many spans it dropped.
     pub(crate) fn dropped(&mut self, point: &DroppedSpans, view: &View<'_>, findings: &mut PlaceFindings) {
         let Some(latest) = self.dropped.entry((point.instance.0, point.series), || f64::NAN) else { return };
         let before = std::mem::replace(latest, point.count);
+        // A count that we would have heard begins with its first drop.
+        let heard_since = view.coverage.instance_heard_since(point.instance);
+        let is_news = heard_since.is_some_and(|since| since + FIRST_COUNTS_FOR < view.now);
         let dropped = match point.since {
             None => point.count,
             // A count that fell began anew.
             Some(_) if before <= point.count => point.count - before,
             // What was dropped before we listened says nothing of what we see.
-            Some(since) if before.is_nan() && since + FIRST_COUNTS_FOR < view.now => 0.0,
+            Some(since) if before.is_nan() && !is_news && since + FIRST_COUNTS_FOR < view.now => 0.0,
             Some(_) => point.count,
         };
         if dropped > 0.0 {
@@ -180,6 +185,11 @@ impl Watch {
     /// A service said how many requests it has in flight.
     pub(crate) fn in_flight(&mut self, point: &LevelPoint, view: &View<'_>, findings: &mut PlaceFindings) {
         self.levels.told(point, view, findings);
+    }
+
+    /// A journey ended that these services had to pass on; `lost` is the key of one that was lost there.
+    pub(crate) fn passed_on(&mut self, services: &[Symbol], lost: Option<&str>, now: Timestamp) {
+        services.iter().for_each(|service| self.health.passed_on(*service, lost, now));
     }
 
     /// What coverage has to be told of, handed over once.
@@ -242,7 +252,7 @@ impl Watch {
         self.context.tick(view, &mut self.doubts);
         self.drops.tick(view, findings, &mut self.doubts);
         self.clocks.tick(view, findings);
-        self.messages.tick(view, findings);
+        self.messages.tick(self.quiet(), &self.clocks, view, findings);
         self.caches.tick(view, findings);
         let quiet = view.coverage.longest_export_lag().clamp(SHORTEST_QUIET, LONGEST_QUIET);
         if quiet != self.quiet() {

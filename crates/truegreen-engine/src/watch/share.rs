@@ -69,6 +69,12 @@ impl Share {
         }
     }
 
+    /// One more went well, which does not speak for the finding being over yet.
+    pub(super) fn well_meanwhile(&mut self) {
+        self.surge.decide(false);
+        self.recent -= self.recent / RECENT;
+    }
+
     /// One more deviated, and this shows it.
     pub(super) fn deviated(
         &mut self,
@@ -87,7 +93,8 @@ impl Share {
         if !rings && !findings.is_open(kind, place) {
             return;
         }
-        let share = self.recent.clamp(0.01, 1.0);
+        // Twice as many must go well as would do by chance: a finding that closes and opens again says no more.
+        let share = (self.recent / 2.0).clamp(0.01, 1.0);
         let evidence = evidence();
         for Deviation { at, trace } in self.run.drain(..) {
             let example = (trace != TraceId(0)).then(|| hex(trace));

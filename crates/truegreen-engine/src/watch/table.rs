@@ -38,6 +38,19 @@ impl<K: Eq + Hash + Ord + Copy, V> Table<K, V> {
         Some(self.entries.entry(key).or_insert_with(new))
     }
 
+    /// Enters what is not there yet, where there is room for it; whether it did.
+    pub(super) fn insert(&mut self, key: K, value: V) -> bool {
+        if self.entries.len() >= MAX_ENTRIES {
+            self.overflowed += 1;
+            return false;
+        }
+        self.entries.try_insert(key, value).is_ok()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key)
     }

@@ -135,7 +135,7 @@ impl Book {
             (self.shop.clone(), spans(&parcel.places, "place order")),
             (self.stock.clone(), spans(&parcel.ships, "ship order")),
         ];
-        parcel.body = otlp::encode(&Content::Spans(parts), crate::now());
+        parcel.body = otlp::encode(&Content::Spans(parts));
     }
 
     fn span(&self, index: usize, name: &str) -> Span {

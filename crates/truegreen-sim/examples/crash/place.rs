@@ -106,7 +106,7 @@ impl Place {
         let (shop, stock) = (Sender::new("shop", "shop-old"), Sender::new("stock", "stock-old"));
         for beat in 0..95 {
             let at = began + Duration::from_secs(beat * 5);
-            entries.push((at, Content::Metrics(vec![shop.clone(), stock.clone()])));
+            entries.push((at, Content::Metrics(vec![(shop.clone(), at), (stock.clone(), at)])));
         }
         for order in 0..40 {
             let key = format!("old-{order}");
@@ -129,7 +129,7 @@ impl Place {
         let mut log = Log::open(&self.data(), options).map_err(std::io::Error::other)?;
         for (at, content) in entries {
             let kind = if matches!(content, Content::Metrics(_)) { Kind::Metrics } else { Kind::Traces };
-            log.append(at, kind, &otlp::encode(&content, at)).map_err(std::io::Error::other)?;
+            log.append(at, kind, &otlp::encode(&content)).map_err(std::io::Error::other)?;
         }
         log.commit().map_err(std::io::Error::other)
     }

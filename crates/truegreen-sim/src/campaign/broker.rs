@@ -92,10 +92,21 @@ pub struct Partition {
     pub end: u64,
     /// Committed ones.
     pub committed: u64,
-    /// Somebody will look.
-    pub is_scheduled: bool,
+    /// When somebody will look.
+    pub looked_at: Option<f64>,
+    /// Until then its consumer is busy: it takes one message after the other.
+    pub busy_until: f64,
     /// Somebody took a message and never came back.
     pub hangs: bool,
+}
+
+impl Partition {
+    /// Takes a message in. Requests are followed to their end one by one, so what was sent first may come last.
+    pub fn append(&mut self, message: Message) {
+        let place = self.queue.iter().rposition(|before| before.available <= message.available);
+        self.queue.insert(place.map_or(0, |place| place + 1), message);
+        self.end += 1;
+    }
 }
 
 /// The broker.

@@ -92,11 +92,14 @@ pub fn of(strike: &Strike) -> Expectation {
             let ends: &[&str] = &["inventory", "shipping", "notification"];
             vec![(Kind::SkippingConsumer, &["inventory"]), (Kind::EdgeVanished, ends), (Kind::FlowStopped, ends)]
         }
+        // Its health checks pass while what it has to pass on is lost.
+        Fault::SilentSkip | Fault::LostAfterAck => vec![(Kind::LyingHealth, &["inventory"])],
         Fault::NobodyConsuming => vec![
             (Kind::EdgeVanished, all),
             (Kind::FlowStopped, all),
             (Kind::SlowConsumer, &["inventory"]),
             (Kind::LostPublish, &["orders"]),
+            (Kind::LyingHealth, &["inventory"]),
         ],
         Fault::DeadExporter => vec![(Kind::EdgeVanished, all), (Kind::Silence, all), (Kind::Unknown, all)],
         Fault::SilentLoop => vec![

@@ -73,16 +73,18 @@ impl System {
         let available = task.now + ON_THE_WAY;
         let message = Message { id, available, context: has_headers.then_some(context), request: *request };
         let partition = partition(topic, request);
-        let queue = self.broker.partition(topic, partition);
-        queue.queue.push_back(message);
-        queue.end += 1;
+        self.broker.partition(topic, partition).append(message);
         self.look(available, topic, partition);
     }
 
     /// The consumer of a partition takes its next message.
     pub(super) fn consume(&mut self, at: f64, topic: Topic, partition: usize) {
         let of = self.broker.partition(topic, partition);
-        of.is_scheduled = false;
+        // Somebody was to look earlier, and did.
+        if of.looked_at != Some(at) {
+            return;
+        }
+        of.looked_at = None;
         let Some(message) = of.queue.front().copied().filter(|_| !of.hangs) else { return };
         if topic == Topic::OrdersPlaced && self.struck(Fault::NobodyConsuming, at) {
             return self.harm(at.max(message.available));
@@ -98,6 +100,7 @@ impl System {
         if again_at > until {
             // The partition goes to somebody else, from the last commit on.
             let settled = until + 3.0 + 3.0 * self.rng.f64();
+            self.broker.partition(topic, partition).busy_until = settled;
             return self.look(settled, topic, partition);
         }
         let of = self.broker.partition(topic, partition);
@@ -105,6 +108,7 @@ impl System {
             of.hangs = true;
             return;
         }
+        of.busy_until = again_at;
         if is_done {
             of.queue.pop_front();
             of.committed += 1;

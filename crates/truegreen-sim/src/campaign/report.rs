@@ -48,8 +48,11 @@ impl Row<'_> {
 
     fn is_enough(&self) -> bool {
         let is_quick = self.beyond().is_some_and(|(median, _)| median <= QUICK);
-        let is_right = self.right() as f64 >= RIGHT * self.runs.len() as f64;
-        self.found() == self.runs.len() && is_right && is_quick && self.false_findings() == 0
+        self.found() == self.runs.len() && self.is_right() && is_quick && self.false_findings() == 0
+    }
+
+    fn is_right(&self) -> bool {
+        self.right() as f64 >= RIGHT * self.runs.len() as f64
     }
 
     fn tell(&self) -> String {
@@ -90,20 +93,26 @@ impl Campaign {
         rows.filter(|row| !row.runs.is_empty()).collect()
     }
 
-    /// Faults whose rows are not enough.
-    pub fn failing(&self) -> Vec<&'static str> {
-        self.rows().iter().filter(|row| !row.is_enough()).map(|row| row.fault.name()).collect()
-    }
-
     /// False findings in controls.
     pub fn false_in_controls(&self) -> usize {
         let controls = self.runs.iter().filter(|run| matches!(run.plan.subject, Subject::Control(..)));
         controls.map(|run| run.false_findings.len()).sum()
     }
 
-    /// Whether all that is asked for holds.
+    /// Whether all that is asked for holds: every fault found in every run and named right in nearly all, the median in
+    /// time, and nothing found that is not so. That the median of each fault is in time as well is asked of its row alone:
+    /// how long a sequential test takes is a matter of how much goes wrong.
     pub fn holds(&self) -> bool {
-        self.failing().is_empty() && self.false_in_controls() == 0 && self.broken.is_empty()
+        let rows = self.rows();
+        let is_named = rows.iter().all(|row| row.found() == row.runs.len() && row.is_right() && row.false_findings() == 0);
+        let is_quick = self.median().is_none_or(|median| median <= QUICK);
+        is_named && is_quick && self.false_in_controls() == 0 && self.broken.is_empty()
+    }
+
+    /// Seconds beyond deadline and export lag, over all runs.
+    fn median(&self) -> Option<f64> {
+        let rows = self.rows();
+        spread(rows.iter().flat_map(|row| row.runs.iter().filter_map(|run| run.beyond))).map(|(median, _)| median)
     }
 
     /// Both tables as Markdown.
@@ -181,9 +190,8 @@ impl Campaign {
         let found: usize = rows.iter().map(Row::found).sum();
         let right: usize = rows.iter().map(Row::right).sum();
         let false_in_faults: usize = rows.iter().map(Row::false_findings).sum();
-        let median = spread(rows.iter().flat_map(|row| row.runs.iter().filter_map(|run| run.beyond)));
         let is_enough = rows.iter().filter(|row| row.is_enough()).count();
-        let median = median.map_or("-".to_owned(), |(median, _)| format!("{median:.0} s"));
+        let median = self.median().map_or("-".to_owned(), |median| format!("{median:.0} s"));
         format!(
             "campaign: {is_enough} of {} faults as required; {found} of {runs} runs found, {right} named right, median \
              {median} beyond deadline and export lag; {false_in_faults} false findings beside faults, {} in controls; {} broken",

@@ -171,14 +171,16 @@ impl System {
             self.truth = Truth { first: Some(strike.from), harmed: 1 };
         }
         if matches!(strike.fault, Fault::DeadExporter | Fault::ExporterDrops) {
-            self.truth = Truth { first: Some(strike.from.max(EVERY)), harmed: 1 };
+            // From the very start a service of which nothing ever came would not be known to exist.
+            let least = if strike.fault == Fault::DeadExporter { 60.0 } else { EVERY };
+            let from = strike.from.max(least);
+            self.truth = Truth { first: Some(from), harmed: 1 };
             for instance in &mut self.fleet.instances {
                 if instance.service != super::fleet::Service::Inventory {
                     continue;
                 }
                 match strike.fault {
-                    // From the very start it would not be known to exist.
-                    Fault::DeadExporter => instance.exporter.dead_from = Some(strike.from.max(60.0)),
+                    Fault::DeadExporter => instance.exporter.dead_from = Some(from),
                     _ => instance.exporter.drops_from = Some(strike.from),
                 }
             }
@@ -297,9 +299,12 @@ impl System {
         self.due(at + way, Event::Arrive(instance, content));
     }
 
-    /// Somebody looks for a message.
+    /// The consumer of a partition looks for a message, as soon as it is free.
     pub(super) fn look(&mut self, at: f64, topic: Topic, partition: usize) {
-        if !std::mem::replace(&mut self.broker.partition(topic, partition).is_scheduled, true) {
+        let of = self.broker.partition(topic, partition);
+        let at = at.max(of.busy_until);
+        if of.looked_at.is_none_or(|before| at < before) {
+            of.looked_at = Some(at);
             self.due(at, Event::Consume(topic, partition));
         }
     }

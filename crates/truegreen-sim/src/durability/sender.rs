@@ -100,7 +100,7 @@ impl Mail {
         for index in 0..mail.posts.len() {
             let mut at = rng.f64() * BEAT;
             while at < END {
-                let content = Content::Metrics(vec![mail.posts[index].who.clone()]);
+                let content = Content::Metrics(vec![(mail.posts[index].who.clone(), second(at))]);
                 mail.add(index, at, &content, false);
                 at += BEAT;
             }
@@ -157,7 +157,7 @@ impl Mail {
             Content::Logs(_) => Kind::Logs,
             Content::Metrics(_) => Kind::Metrics,
         };
-        let body = otlp::encode(content, ready_at);
+        let body = otlp::encode(content);
         self.parcels.push(Parcel { sender, ready_at, kind, body, is_kept, is_acknowledged: false, is_known: false });
     }
 

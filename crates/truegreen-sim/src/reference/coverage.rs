@@ -7,16 +7,23 @@ use truegreen_model::flow::{Flow, Signal, StepId, Text};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 
+use super::clock::{self, Correction};
 use super::fact::{Fact, Role};
 use super::passage::Passage;
 use super::reading::scope;
 
 /// A silence longer than this ends a spell.
-const SILENCE: Duration = Duration::from_secs(120);
+pub const SILENCE: Duration = Duration::from_secs(120);
 /// How long after a deadline and the export lag proof is waited for.
 const LIMIT_BEYOND_LAG: Duration = Duration::from_secs(120);
 /// Batch exporters wait 5 s; nothing is judged sooner after its deadline than this.
 const LEAST_LAG: Duration = Duration::from_secs(10);
+/// A pause of a signal longer than this ends a stretch of it…
+const PAUSE: Duration = Duration::from_secs(30);
+/// …and whoever showed it for so long without one shows it steadily.
+const STEADY: Duration = Duration::from_secs(120);
+/// Records of a signal overtake each other by no more than this.
+const OVERTAKING: Duration = Duration::from_secs(5);
 /// How long a delivery of the signal speaks for a service of which little is expected…
 const SIGNAL_MEMORY: Duration = Duration::from_secs(15 * 60);
 /// …and from how many journeys owing since it does not any more.
@@ -83,9 +90,14 @@ pub enum Meaning {
 struct Hearing<'a> {
     at: Timestamp,
     instance: &'a str,
-    resource: &'a BTreeMap<String, Vec<String>>,
+    /// By flow.
+    scopes: Vec<Vec<String>>,
     signal: Option<Signal>,
+    told: Vec<Stretch>,
 }
+
+/// First and last of times that lie near to each other.
+type Stretch = (Timestamp, Timestamp);
 
 /// Service and instance, first and last hearing.
 type Spell<'a> = ((&'a str, &'a str), (Timestamp, Timestamp));
@@ -105,8 +117,9 @@ struct Gap<'a> {
 pub struct Coverage<'a> {
     flows: &'a [Flow],
     hearings: BTreeMap<&'a str, Vec<Hearing<'a>>>,
-    lags: BTreeMap<(&'a str, Signal), Duration>,
+    lags: BTreeMap<(&'a str, Signal), BTreeMap<Timestamp, Duration>>,
     gaps: Vec<Gap<'a>>,
+    corrections: Vec<&'a Correction>,
     sampled: BTreeMap<&'a str, Timestamp>,
     fulfilments: Vec<(Timestamp, usize, StepId, &'a str)>,
     entries: Vec<(usize, Timestamp)>,
@@ -121,6 +134,7 @@ impl<'a> Coverage<'a> {
             hearings: BTreeMap::new(),
             lags: BTreeMap::new(),
             gaps: Vec::new(),
+            corrections: Vec::new(),
             sampled: BTreeMap::new(),
             fulfilments: Vec::new(),
             entries: passages.iter().map(|passage| (passage.flow_index, passage.entered_at)).collect(),
@@ -133,22 +147,23 @@ impl<'a> Coverage<'a> {
                 })
                 .collect(),
         };
-        let mut lags: BTreeMap<(&str, Signal), Vec<Duration>> = BTreeMap::new();
+        let mut lags: BTreeMap<(&str, Signal), Vec<(Timestamp, Duration)>> = BTreeMap::new();
         for &(at, fact) in facts {
             coverage.take(at, fact);
             if let Fact::Lagged { service, signal, lag } = fact {
-                lags.entry((service, *signal)).or_default().push(*lag);
+                lags.entry((service, *signal)).or_default().push((at, *lag));
             }
         }
-        coverage.lags = lags.into_iter().map(|(of, lags)| (of, export_lag(lags))).collect();
+        coverage.lags = lags.into_iter().map(|(of, lags)| (of, export_lags(lags))).collect();
         coverage
     }
 
     fn take(&mut self, at: Timestamp, fact: &'a Fact) {
         match fact {
-            Fact::Heard { service, instance, resource, signal } => {
-                let signal = *signal;
-                self.hearings.entry(service).or_default().push(Hearing { at, instance, resource, signal });
+            Fact::Heard { service, instance, resource, signal, told } => {
+                let (signal, told) = (*signal, stretches(told.iter().map(|at| (*at, *at)).collect()));
+                let scopes = self.flows.iter().map(|flow| scope(flow, resource)).collect();
+                self.hearings.entry(service).or_default().push(Hearing { at, instance, scopes, signal, told });
             }
             Fact::Seen(sighting) => {
                 if let (Role::Step(step), false) = (&sighting.role, sighting.attempt) {
@@ -168,8 +183,14 @@ impl<'a> Coverage<'a> {
             Fact::Sampled { service } => {
                 self.sampled.entry(service).or_insert(at);
             }
+            Fact::Corrected(correction) => self.corrections.push(correction),
             Fact::Lagged { .. } => {}
         }
+    }
+
+    /// By how much the times of a passage may be wrong.
+    pub fn doubt(&self, passage: &Passage) -> Duration {
+        clock::doubt(&self.corrections, passage.seen.iter().map(|(_, sighting)| *sighting))
     }
 
     /// What the missing step means, once that can be said at `now`: the first moment decides.
@@ -180,25 +201,48 @@ impl<'a> Coverage<'a> {
     /// Every moment up to `now` at which something could have become decidable.
     fn moments(&self, wait: Wait, now: Timestamp, leeway: Leeway) -> Vec<Timestamp> {
         let services = self.owing(wait, now);
-        let (lag, limit) = self.patience(wait, &services);
-        let earliest = if leeway.anew { wait.passage.key_changed_at } else { Timestamp::default() };
-        let mut moments = vec![wait.deadline + lag, wait.deadline + limit + leeway.poll, earliest, now];
-        moments.extend(self.gaps.iter().flat_map(|gap| [gap.to + lag, gap.to + lag + limit]));
+        let earliest = if leeway.anew { wait.passage.key_changed_at } else { wait.passage.known_at() };
+        let mut moments = vec![earliest, now];
+        // The export lag grows and shrinks on the way.
+        for lag in self.lags_of(wait, &services) {
+            let limit = lag + LIMIT_BEYOND_LAG;
+            moments.extend([wait.deadline + lag, wait.deadline + limit + leeway.poll]);
+            moments.extend(self.gaps.iter().flat_map(|gap| [gap.to + lag, gap.to + lag + limit]));
+        }
         moments.extend(
             services.iter().filter_map(|service| self.hearings.get(service)).flatten().map(|hearing| hearing.at),
         );
         moments.retain(|&moment| {
             let down = |gap: &Gap| gap.service.is_none() && gap.from < moment && moment < gap.to;
-            moment >= wait.deadline + lag && moment >= earliest && moment <= now && !self.gaps.iter().any(down)
+            let is_asked = moment >= self.asked(wait, &services, moment);
+            is_asked && moment >= earliest && moment <= now && !self.gaps.iter().any(down)
         });
         moments.sort();
         moments.dedup();
         moments
     }
 
+    /// When it is asked whether the wait means anything: first when it is due, and anew with whatever comes; each time
+    /// again once the export lag is over that was known then, though it may have shrunk meanwhile.
+    fn asked(&self, wait: Wait, services: &BTreeSet<&str>, moment: Timestamp) -> Timestamp {
+        let received = wait.passage.seen.iter().map(|(at, _)| *at).filter(|at| *at <= moment);
+        let mut asked = received.max().unwrap_or_default().max(wait.deadline);
+        while asked <= moment {
+            let patience = wait.deadline + self.patience(wait, services, asked).0;
+            if asked >= patience {
+                break;
+            }
+            asked = patience;
+        }
+        asked
+    }
+
     fn judge_at(&self, wait: Wait, now: Timestamp, leeway: Leeway) -> Option<Meaning> {
         let services = self.owing(wait, now);
-        let (lag, limit) = self.patience(wait, &services);
+        let (lag, limit) = self.patience(wait, &services, now);
+        if now < wait.deadline + lag {
+            return None;
+        }
         if services.iter().any(|service| self.is_sampled(wait, service, now)) {
             return Some(Meaning::CannotTell(Why::Sampled));
         }
@@ -215,7 +259,7 @@ impl<'a> Coverage<'a> {
 
     /// What the missing step means if nothing more is heard than until `now`; gaps and sampling aside.
     fn meaning(&self, wait: Wait, services: &BTreeSet<&str>, now: Timestamp, leeway: Leeway) -> Meaning {
-        let (lag, _) = self.patience(wait, services);
+        let (lag, limit) = self.patience(wait, services, now);
         let proof = wait.deadline + lag;
         if self.heard(wait, services, now).next().is_none() {
             return Meaning::CannotTell(Why::NeverSeen);
@@ -226,6 +270,9 @@ impl<'a> Coverage<'a> {
         let reports = |service: &&str| relevant.keys().any(|(of, _)| of == service);
         if !ever.iter().all(reports) || relevant.values().any(|&last| last < proof) {
             return Meaning::CannotTell(Why::InstanceGone);
+        }
+        if let Err(why) = self.told(wait, services, wait.deadline + limit, now) {
+            return Meaning::CannotTell(why);
         }
         if !self.signal_speaks(wait, services, now, leeway) {
             return Meaning::CannotTell(Why::SignalSilent);
@@ -270,6 +317,39 @@ impl<'a> Coverage<'a> {
         spells
     }
 
+    /// Whether what each relevant instance tells reaches past the deadline by its own time; else what is wanting.
+    fn told(&self, wait: Wait, services: &BTreeSet<&str>, limit: Timestamp, now: Timestamp) -> Result<(), Why> {
+        let wanted: BTreeSet<Signal> = self.step(wait).any_of.iter().map(|pattern| pattern.signal).collect();
+        let past = wait.deadline + OVERTAKING;
+        let heard: Vec<(&str, &Hearing)> = self.heard(wait, services, now).collect();
+        let mut why = Ok(());
+        for &(service, instance) in self.relevant(wait, services, now).keys() {
+            let by_it = heard.iter().filter(|(of, hearing)| *of == service && hearing.instance == instance);
+            let hearings: Vec<&Hearing> = by_it.map(|(_, hearing)| *hearing).collect();
+            let latest = hearings.iter().flat_map(|hearing| &hearing.told).map(|(_, last)| *last).max();
+            let shown = |signal: Signal| {
+                let of_signal = hearings.iter().filter(|hearing| hearing.signal == Some(signal));
+                stretches(of_signal.flat_map(|hearing| &hearing.told).copied().collect())
+            };
+            let goes_on = |shown: &[Stretch]| shown.iter().any(|(first, last)| *last >= past && *first <= limit);
+            let by_other = latest >= Some(wait.deadline + LEAST_LAG);
+            if !by_other && !wanted.iter().any(|&signal| goes_on(&shown(signal))) {
+                return Err(Why::InstanceGone);
+            }
+            let breaks_off = |signal: &Signal| {
+                let shown = shown(*signal);
+                let was_steady = |(first, last): &Stretch| {
+                    *last < past && *last >= wait.passage.entered_at - SILENCE && last.since(*first) >= STEADY
+                };
+                shown.iter().any(was_steady) && !goes_on(&shown)
+            };
+            if wanted.iter().any(breaks_off) {
+                why = Err(Why::SignalSilent);
+            }
+        }
+        why
+    }
+
     /// Hearings of these services in the scope of the journey: another environment's instances fulfil nothing here.
     fn heard<'s>(
         &'s self,
@@ -282,7 +362,7 @@ impl<'a> Coverage<'a> {
             .filter(move |(service, _)| services.contains(*service))
             .flat_map(|(service, hearings)| hearings.iter().map(move |hearing| (*service, hearing)))
             .filter(move |(_, hearing)| {
-                hearing.at <= now && scope(wait.passage.flow, hearing.resource) == wait.passage.scope
+                hearing.at <= now && hearing.scopes[wait.passage.flow_index] == wait.passage.scope
             })
     }
 
@@ -356,13 +436,23 @@ impl<'a> Coverage<'a> {
     }
 
     /// Export lag of the signals that would show the step, and how long after a deadline proof is waited for.
-    fn patience(&self, wait: Wait, services: &BTreeSet<&str>) -> (Duration, Duration) {
-        let signals = self.step(wait).any_of.iter().map(|pattern| pattern.signal);
-        let of = |signal| services.iter().filter_map(move |service| self.lags.get(&(*service, signal)));
-        let lags = signals.flat_map(of).copied();
-        let lag = lags.max().unwrap_or(LEAST_LAG).max(LEAST_LAG);
+    fn patience(&self, wait: Wait, services: &BTreeSet<&str>, now: Timestamp) -> (Duration, Duration) {
+        let lags = self.courses(wait, services).into_iter().filter_map(|course| course.range(..=now).next_back());
+        let lag = lags.map(|(_, lag)| *lag).max().unwrap_or(LEAST_LAG);
         // A silence of that length ends a spell, so that nothing later can prove the wait any more.
         (lag, lag + LIMIT_BEYOND_LAG)
+    }
+
+    /// Every export lag that there ever was.
+    fn lags_of(&self, wait: Wait, services: &BTreeSet<&str>) -> BTreeSet<Duration> {
+        self.courses(wait, services).into_iter().flat_map(BTreeMap::values).copied().chain([LEAST_LAG]).collect()
+    }
+
+    /// How the lags of the services went, for the signals that would show the step.
+    fn courses(&self, wait: Wait, services: &BTreeSet<&str>) -> Vec<&BTreeMap<Timestamp, Duration>> {
+        let signals: BTreeSet<Signal> = self.step(wait).any_of.iter().map(|pattern| pattern.signal).collect();
+        let is_wanted = |(service, signal): &(&str, Signal)| services.contains(service) && signals.contains(signal);
+        self.lags.iter().filter(|(of, _)| is_wanted(of)).map(|(_, course)| course).collect()
     }
 
     fn is_sampled(&self, wait: Wait, service: &str, now: Timestamp) -> bool {
@@ -375,10 +465,40 @@ impl<'a> Coverage<'a> {
     }
 }
 
-/// Nearest-rank 99th percentile in whole seconds, rounded up. Over all spans ever: worlds keep delivery steady.
-fn export_lag(mut lags: Vec<Duration>) -> Duration {
-    lags.sort();
-    let rank = (lags.len() * 99).div_ceil(100).saturating_sub(1);
-    let lag = lags.get(rank).copied().unwrap_or_default();
-    Duration::from_secs(lag.as_secs() + u64::from(lag.subsec_nanos() > 0)).max(LEAST_LAG)
+/// Times that lie no further apart than a pause, in stretches.
+fn stretches(mut told: Vec<Stretch>) -> Vec<Stretch> {
+    told.sort_unstable();
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for (first, last) in told {
+        match stretches.last_mut() {
+            Some(before) if first.since(before.1) <= PAUSE => before.1 = before.1.max(last),
+            _ => stretches.push((first, last)),
+        }
+    }
+    stretches
+}
+
+/// Export lag since each receipt that changed it: the 99th percentile of all until then, rounded up to one of the
+/// bounds that there are. No world is so long that anything is forgotten.
+fn export_lags(of_records: Vec<(Timestamp, Duration)>) -> BTreeMap<Timestamp, Duration> {
+    let mut course: BTreeMap<Timestamp, Duration> = BTreeMap::new();
+    let mut beyond: Vec<Duration> = Vec::new();
+    for (nth, (at, lag)) in of_records.into_iter().enumerate() {
+        if lag > LEAST_LAG {
+            beyond.insert(beyond.partition_point(|known| *known > lag), lag);
+        }
+        // So many may be above it.
+        let tolerated = (nth + 1) / 100;
+        let lag = beyond.get(tolerated).map_or(LEAST_LAG, |lag| bound_above(*lag));
+        course.insert(at, lag);
+    }
+    let mut before = None;
+    course.retain(|_, lag| before.replace(*lag) != Some(*lag));
+    course
+}
+
+/// Bounds of export lag grow by an eighth from the least.
+fn bound_above(lag: Duration) -> Duration {
+    let mut bounds = (1..=64).map(|power| LEAST_LAG.mul_f64(1.125_f64.powi(power)));
+    bounds.clone().find(|bound| lag <= *bound).or(bounds.next_back()).unwrap_or(LEAST_LAG)
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use truegreen_model::flow::{ExitId, Signal, StepId};
 use truegreen_model::time::Timestamp;
 
+use super::clock::Correction;
+
 /// One thing that is known since its time of receipt.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Fact {
@@ -19,6 +21,8 @@ pub enum Fact {
         resource: BTreeMap<String, Vec<String>>,
         /// What it delivered; `None` for metrics, which prove life but show no step.
         signal: Option<Signal>,
+        /// Of which times that tells; of none where they cannot be.
+        told: Vec<Timestamp>,
     },
     /// A record of this service came so long after its end.
     Lagged {
@@ -43,6 +47,8 @@ pub enum Fact {
         /// When we last listened.
         down_since: Timestamp,
     },
+    /// A clock is found to be wrong, or to be right again.
+    Corrected(Correction),
     /// The service's telemetry says that it is a sample.
     Sampled {
         /// `service.name`.
@@ -67,10 +73,10 @@ pub struct Sighting {
     pub identity: String,
     /// A span with status ERROR.
     pub attempt: bool,
-    /// Its key is another record's.
-    pub inherited: bool,
     /// `service.name` of its sender.
     pub service: String,
+    /// `service.instance.id` of its sender.
+    pub instance: String,
     /// Attributes of the record and its resource, as texts.
     pub attributes: BTreeMap<String, Vec<String>>,
 }

@@ -2,10 +2,12 @@
 //! caches, no state. Shares nothing with the engine but the words of `truegreen-model`; read it as the specification.
 //!
 //! In this order: [`fact`] (what is known, and since when), [`reading`] (records to facts: which record shows which
-//! step for which key), [`passage`] (what one journey owes and has shown), [`coverage`] (whether a missing step would
+//! step), `binding` (for which key), [`passage`] (what one journey owes and has shown), [`coverage`] (whether a missing step would
 //! have been seen), [`ruling`] (the verdict), [`books`] (the equation by minute).
 
+mod binding;
 pub mod books;
+pub mod clock;
 pub mod coverage;
 pub mod fact;
 pub mod passage;
@@ -18,6 +20,7 @@ use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 
 use crate::telemetry::Happening;
+use clock::Correction;
 use coverage::Coverage;
 use fact::Fact;
 use passage::Passage;
@@ -38,7 +41,12 @@ impl Reference {
 
     /// From what happened, in order.
     pub fn of_happenings(flows: Vec<Flow>, happenings: &[(Timestamp, Happening)]) -> Reference {
-        let facts = reading::facts(&flows, happenings);
+        Reference::of_clocks(flows, happenings, &[])
+    }
+
+    /// The same, where clocks were found to be wrong; of each the corrections in order.
+    pub fn of_clocks(flows: Vec<Flow>, happenings: &[(Timestamp, Happening)], corrections: &[Correction]) -> Reference {
+        let facts = reading::facts(&flows, happenings, corrections);
         Reference { flows, facts }
     }
 

@@ -52,6 +52,12 @@ impl<'a> Passage<'a> {
             .collect()
     }
 
+    /// Since when it is known that it entered.
+    pub fn known_at(&self) -> Timestamp {
+        let starts = self.seen.iter().filter(|(_, sighting)| sighting.role == Role::Step(StepId::START));
+        starts.map(|(received_at, _)| *received_at).min().unwrap_or_default()
+    }
+
     /// Sightings of one step.
     pub fn of_step(&self, step: StepId) -> impl Iterator<Item = &'a Sighting> {
         self.seen.iter().map(|(_, sighting)| *sighting).filter(move |sighting| sighting.role == Role::Step(step))
@@ -173,17 +179,6 @@ impl<'a> Passage<'a> {
             before = self.flow.steps[usize::from(before.0)].after;
         }
         before
-    }
-
-    /// When the last of what got its key from another record became known.
-    pub fn last_inherited(&self) -> Timestamp {
-        let inherited = self.seen.iter().filter(|(_, sighting)| sighting.inherited);
-        inherited.map(|(received_at, _)| *received_at).max().unwrap_or_default()
-    }
-
-    /// When the last of what is known of it became known.
-    pub fn last_received(&self) -> Timestamp {
-        self.seen.iter().map(|(received_at, _)| *received_at).max().unwrap_or_default()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Records to facts: who was heard, and which record shows which step or exit for which key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use truegreen_model::flow::{ExitId, Flow, Key, Pattern, ReasonSource, Signal, SpanKind, StepId, Text};
+use truegreen_model::flow::{ExitId, Flow, Pattern, ReasonSource, Signal, SpanKind, StepId, Text};
 use truegreen_model::time::Timestamp;
 
+use super::binding::keys;
+use super::clock::{Correction, in_force};
 use super::fact::{Fact, Role, Sighting};
 use super::passage::{condition_holds, steps};
 use crate::telemetry::{Attributes, Content, Happening, Sender, SpanRef};
@@ -16,44 +18,49 @@ const RETENTION: Duration = Duration::from_secs(6 * 3600);
 const AHEAD: Duration = Duration::from_secs(300);
 /// An instance's skew is its worst excess over this long.
 const SKEW_MEMORY: Duration = Duration::from_secs(300);
-/// How far a record without a key looks for one, from parent to parent.
-const FAR: u8 = 8;
 
 /// A span or log record, and all that matching reads of it.
 #[derive(Debug)]
-struct Record<'a> {
-    received_at: Timestamp,
-    sender: &'a Sender,
-    signal: Signal,
-    name: &'a str,
-    kind: Option<SpanKind>,
-    body: &'a str,
-    severity: u8,
-    start: Timestamp,
-    end: Timestamp,
-    error: bool,
-    place: Option<SpanRef>,
-    parent: Option<SpanRef>,
-    links: &'a [SpanRef],
-    trace_state: &'a str,
+pub(super) struct Record<'a> {
+    pub(super) received_at: Timestamp,
+    pub(super) sender: &'a Sender,
+    pub(super) signal: Signal,
+    pub(super) name: &'a str,
+    pub(super) kind: Option<SpanKind>,
+    pub(super) body: &'a str,
+    pub(super) severity: u8,
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) error: bool,
+    pub(super) place: Option<SpanRef>,
+    pub(super) parent: Option<SpanRef>,
+    pub(super) links: &'a [SpanRef],
+    pub(super) trace_state: &'a str,
     /// The record's, else its resource's.
-    attributes: BTreeMap<String, Vec<String>>,
+    pub(super) attributes: BTreeMap<String, Vec<String>>,
 }
 
 /// All facts, in order of receipt. A record that gets its key from another is known once both are here.
-pub fn facts(flows: &[Flow], happenings: &[(Timestamp, Happening)]) -> Vec<(Timestamp, Fact)> {
-    let mut facts = Vec::new();
+pub fn facts(
+    flows: &[Flow],
+    happenings: &[(Timestamp, Happening)],
+    corrections: &[Correction],
+) -> Vec<(Timestamp, Fact)> {
+    let mut facts: Vec<(Timestamp, Fact)> =
+        corrections.iter().map(|one| (one.from, Fact::Corrected(one.clone()))).collect();
     let mut records = Vec::new();
     for (at, happening) in happenings {
         match happening {
-            Happening::Accepted(content) => {
-                facts.extend(hearings(content).map(|fact| (*at, fact)));
-                records.extend(records_of(*at, content));
-            }
+            Happening::Accepted(content) => records.extend(records_of(*at, content)),
             Happening::Refused { service, instance } => {
                 facts.push((*at, Fact::Refused { service: service.clone(), instance: instance.clone() }))
             }
             Happening::Resumed { down_since } => facts.push((*at, Fact::Resumed { down_since: *down_since })),
+        }
+    }
+    for (at, happening) in happenings {
+        if let Happening::Accepted(content) = happening {
+            facts.extend(hearings(*at, content, &records, corrections).into_iter().map(|fact| (*at, fact)));
         }
     }
     for record in &records {
@@ -66,25 +73,36 @@ pub fn facts(flows: &[Flow], happenings: &[(Timestamp, Happening)]) -> Vec<(Time
     }
     for (index, flow) in flows.iter().enumerate() {
         for record in &records {
-            facts.extend(sightings(flow, index, record, &records));
+            facts.extend(sightings(flow, index, record, &records, corrections));
         }
     }
     facts.sort_by_key(|(at, _)| *at);
     facts
 }
 
-fn hearings(content: &Content) -> impl Iterator<Item = Fact> {
-    let signal = match content {
-        Content::Spans(_) => Some(Signal::Span),
-        Content::Logs(_) => Some(Signal::Log),
-        Content::Metrics(_) => None,
+fn hearings(received_at: Timestamp, content: &Content, all: &[Record], corrections: &[Correction]) -> Vec<Fact> {
+    let hearing = |sender: &Sender, signal, times: Vec<Timestamp>| {
+        let ahead = ahead(sender, received_at, all, corrections);
+        let can_be = |at: &Timestamp| !is_replaced(*at, received_at);
+        Fact::Heard {
+            service: sender.service.clone(),
+            instance: sender.instance.clone(),
+            resource: merged(sender, &Vec::new()),
+            signal,
+            told: times.into_iter().filter(can_be).map(|at| taken_back(at, ahead, received_at)).collect(),
+        }
     };
-    content.senders().into_iter().map(move |sender| Fact::Heard {
-        service: sender.service.clone(),
-        instance: sender.instance.clone(),
-        resource: merged(sender, &Vec::new()),
-        signal,
-    })
+    match content {
+        Content::Spans(parts) => parts
+            .iter()
+            .map(|(sender, spans)| hearing(sender, Some(Signal::Span), spans.iter().map(|span| span.end).collect()))
+            .collect(),
+        Content::Logs(parts) => parts
+            .iter()
+            .map(|(sender, logs)| hearing(sender, Some(Signal::Log), logs.iter().map(|log| log.at).collect()))
+            .collect(),
+        Content::Metrics(parts) => parts.iter().map(|(sender, at)| hearing(sender, None, vec![*at])).collect(),
+    }
 }
 
 fn records_of(received_at: Timestamp, content: &Content) -> Vec<Record<'_>> {
@@ -144,21 +162,27 @@ fn merged(sender: &Sender, attributes: &Attributes) -> BTreeMap<String, Vec<Stri
 }
 
 /// What one record shows of one flow.
-fn sightings(flow: &Flow, index: usize, record: &Record, all: &[Record]) -> Vec<(Timestamp, Fact)> {
+fn sightings(
+    flow: &Flow,
+    index: usize,
+    record: &Record,
+    all: &[Record],
+    corrections: &[Correction],
+) -> Vec<(Timestamp, Fact)> {
     let mut found = Vec::new();
     for (role, of) in roles(flow, record) {
-        for (key, known_at) in keys(flow, record, all, FAR) {
+        for (key, known_at) in keys(flow, record, all) {
             let at = if role == Role::Step(StepId::START) { record.start } else { record.end };
             let sighting = Sighting {
                 flow: index,
                 scope: scope(flow, &record.attributes),
                 key,
                 role: role.clone(),
-                at: plausible(at, record, all),
+                at: plausible(at, record, all, corrections),
                 identity: identity(record, &of),
                 attempt: record.error && matches!(role, Role::Step(_)),
                 service: record.sender.service.clone(),
-                inherited: !has_own_key(flow, record),
+                instance: record.sender.instance.clone(),
                 attributes: record.attributes.clone(),
             };
             found.push((known_at, Fact::Seen(sighting)));
@@ -203,81 +227,38 @@ fn matches(pattern: &Pattern, record: &Record) -> bool {
         && pattern.attributes.iter().all(|condition| condition_holds(condition, &record.attributes))
 }
 
-/// Whose record it is, and since when that is known: its own key, else its parent's, else those of its links (of
-/// the spans linked to, else the only one of their trace), else the only one of its own trace.
-fn keys(flow: &Flow, record: &Record, all: &[Record], far: u8) -> BTreeSet<(String, Timestamp)> {
-    let trace = record.place.or(record.parent).map(|place| place.trace);
-    let names = match &flow.key {
-        Key::TraceId => {
-            return trace.map(|trace| (format!("{trace:032x}"), record.received_at)).into_iter().collect();
-        }
-        Key::Attributes(names) => names,
-    };
-    let own = |record: &Record| names.iter().find_map(|name| record.attributes.get(name)?.first().cloned());
-    if let Some(key) = own(record) {
-        return BTreeSet::from([(key, record.received_at)]);
+/// The event time, replaced where it cannot be, shifted back where the instance's clock runs ahead.
+fn plausible(at: Timestamp, record: &Record, all: &[Record], corrections: &[Correction]) -> Timestamp {
+    let received_at = record.received_at;
+    if is_replaced(at, received_at) {
+        return received_at;
     }
-    let keys_of = |places: &[SpanRef]| -> BTreeSet<(String, Timestamp)> {
-        let found = all.iter().filter(|other| far > 0 && other.place.is_some_and(|place| places.contains(&place)));
-        let mut earliest: BTreeMap<String, Timestamp> = BTreeMap::new();
-        for (key, known_at) in found.flat_map(|other| keys(flow, other, all, far - 1)) {
-            let at = earliest.entry(key).or_insert(known_at);
-            *at = known_at.min(*at);
-        }
-        earliest.into_iter().map(|(key, at)| (key, at.max(record.received_at))).collect()
-    };
-    let only_key_of_trace = |trace: u128| -> BTreeSet<(String, Timestamp)> {
-        let mut of_trace: BTreeMap<String, Timestamp> = BTreeMap::new();
-        for other in all.iter().filter(|other| other.place.is_some_and(|place| place.trace == trace)) {
-            if let Some(key) = own(other) {
-                let at = of_trace.entry(key).or_insert(other.received_at);
-                *at = other.received_at.min(*at);
-            }
-        }
-        let only = of_trace.len() == 1;
-        let known = of_trace.into_iter().map(|(key, at)| (key, at.max(record.received_at)));
-        known.filter(|_| only).collect()
-    };
-    let of_parent = keys_of(record.parent.as_slice());
-    if !of_parent.is_empty() {
-        return of_parent;
-    }
-    let of_links: BTreeSet<(String, Timestamp)> = record
-        .links
-        .iter()
-        .flat_map(|link| {
-            let of_span = keys_of(&[*link]);
-            if of_span.is_empty() { only_key_of_trace(link.trace) } else { of_span }
-        })
-        .collect();
-    if !of_links.is_empty() {
-        return of_links;
-    }
-    trace.map(only_key_of_trace).unwrap_or_default()
+    taken_back(at, ahead(record.sender, received_at, all, corrections), received_at)
 }
 
-/// The event time, replaced where it cannot be, shifted back where the instance's clock runs ahead.
-fn plausible(at: Timestamp, record: &Record, all: &[Record]) -> Timestamp {
-    let received_at = record.received_at;
-    if at > received_at + AHEAD || at < received_at - RETENTION {
-        return received_at;
+fn taken_back(at: Timestamp, ahead_nanos: i64, received_at: Timestamp) -> Timestamp {
+    Timestamp(at.0.saturating_add_signed(ahead_nanos.saturating_neg())).min(received_at)
+}
+
+fn is_replaced(at: Timestamp, received_at: Timestamp) -> bool {
+    at > received_at + AHEAD || at < received_at - RETENTION
+}
+
+/// By how much the instance's clock is ahead, in nanoseconds: as it was found, else at the least by so much as records
+/// ended ahead of their receipt.
+fn ahead(sender: &Sender, received_at: Timestamp, all: &[Record], corrections: &[Correction]) -> i64 {
+    let found = in_force(corrections, (&sender.service, &sender.instance), received_at);
+    if let Some(found) = found.filter(|found| found.ahead_nanos != 0) {
+        return found.ahead_nanos;
     }
     let excess = all
         .iter()
-        .filter(|other| other.sender == record.sender)
         .filter(|other| other.received_at <= received_at && other.received_at >= received_at - SKEW_MEMORY)
-        .filter(|other| other.end <= other.received_at + AHEAD)
+        .filter(|other| other.sender == sender && other.end <= other.received_at + AHEAD)
         .map(|other| other.end.since(other.received_at))
         .max()
         .unwrap_or_default();
-    at - excess
-}
-
-fn has_own_key(flow: &Flow, record: &Record) -> bool {
-    match &flow.key {
-        Key::TraceId => true,
-        Key::Attributes(names) => names.iter().any(|name| record.attributes.contains_key(name)),
-    }
+    i64::try_from(excess.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn identity(record: &Record, of: &str) -> String {

@@ -1,5 +1,7 @@
 //! The verdict.
 
+use std::time::Duration;
+
 use truegreen_model::flow::{ExitOutcome, ReasonSource, StepId};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Why};
@@ -72,10 +74,8 @@ pub struct Judged {
     pub hop: Option<Hop>,
     /// As of when.
     pub judged_at: Timestamp,
-    /// When the last sighting was received that got its key from another record.
-    pub last_inherited: Timestamp,
-    /// When the last of its sightings was received.
-    pub last_received: Timestamp,
+    /// When each of its sightings was received.
+    pub received: Vec<Timestamp>,
 }
 
 /// Completed or late, else dead-lettered, else rejected, else what the missing step means, else open.
@@ -83,7 +83,7 @@ pub fn judge(passage: &Passage, coverage: &Coverage, now: Timestamp) -> Judged {
     let missing = passage.missing();
     let decisive = missing.first();
     let (ruling, or_else) = match decisive {
-        None => (completed(passage), Vec::new()),
+        None => (completed(passage, coverage.doubt(passage)), Vec::new()),
         Some(&(deadline, step)) => match exit(passage) {
             Some(ruling) => (ruling, Vec::new()),
             None => on_missing(passage, step, deadline, coverage, now),
@@ -100,15 +100,14 @@ pub fn judge(passage: &Passage, coverage: &Coverage, now: Timestamp) -> Judged {
             .filter(|_| gone_without_exit)
             .map(|&(_, before)| Hop { after: passage.last_before(before), before }),
         judged_at: now,
-        last_inherited: passage.last_inherited(),
-        last_received: passage.last_received(),
+        received: passage.seen.iter().map(|(received_at, _)| *received_at).collect(),
     }
 }
 
-fn completed(passage: &Passage) -> Ruling {
+fn completed(passage: &Passage, doubt: Duration) -> Ruling {
     let is_late = |step: StepId| {
         passage.owed(step)
-            && passage.fulfilled(step).is_some_and(|at| step != StepId::START && at > passage.deadline(step))
+            && passage.fulfilled(step).is_some_and(|at| step != StepId::START && at > passage.deadline(step) + doubt)
     };
     if steps(passage.flow).any(is_late) { Ruling::Late } else { Ruling::Completed }
 }
@@ -141,7 +140,7 @@ fn on_missing(
     coverage: &Coverage,
     now: Timestamp,
 ) -> (Ruling, Vec<Ruling>) {
-    let wait = Wait { passage, step, deadline };
+    let wait = Wait { passage, step, deadline: deadline + coverage.doubt(passage) };
     let failed_attempt = passage.of_step(step).any(|sighting| sighting.attempt);
     let mut rulings = Leeway::all().map(|leeway| match coverage.judge(wait, now, leeway) {
         None => Ruling::Open,

@@ -51,6 +51,7 @@ pub fn draw(rng: &mut Rng, fleet: &Fleet) -> Contract {
             limits: Limits::default(),
             expect: None,
             sampled: std::collections::BTreeMap::new(),
+            reconcile: Vec::new(),
         },
     }
 }

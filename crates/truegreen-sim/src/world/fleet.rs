@@ -49,6 +49,28 @@ pub struct Instance {
     pub mute_from: f64,
     /// Seconds: it works on, but only its metrics come through.
     pub metrics_only_from: f64,
+    /// When what it sends is late.
+    pub late: Option<Late>,
+}
+
+/// An exporter that is slow for a while; it sends in order all the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Late {
+    /// Seconds: what is sent from then on is late…
+    pub from: f64,
+    /// …and from then on it catches up.
+    pub until: f64,
+    /// Seconds.
+    pub by: f64,
+    /// Its metrics come in time.
+    pub records_only: bool,
+}
+
+impl Late {
+    /// When it comes.
+    fn received(&self, sent: f64) -> f64 {
+        if sent < self.from { sent } else { sent.max((sent + self.by).min(self.until + self.by)) }
+    }
 }
 
 impl Instance {
@@ -60,6 +82,16 @@ impl Instance {
     /// Whether the metrics that it sends then come through.
     pub fn heard(&self, at: f64) -> bool {
         self.works(at) && at < self.mute_from
+    }
+
+    /// When spans and logs that it sends then come.
+    fn received(&self, sent: f64) -> f64 {
+        self.late.map_or(sent, |late| late.received(sent))
+    }
+
+    /// When metrics that it sends then come.
+    fn measured(&self, sent: f64) -> f64 {
+        self.late.filter(|late| !late.records_only).map_or(sent, |late| late.received(sent))
     }
 
     /// Whether the spans and logs that it sends then come through.
@@ -85,6 +117,7 @@ impl Fleet {
                         absent: Vec::new(),
                         mute_from: f64::INFINITY,
                         metrics_only_from: f64::INFINITY,
+                        late: None,
                     })
                     .collect::<Vec<_>>()
             };
@@ -129,10 +162,12 @@ impl Fleet {
                 let mut at = instance.phase;
                 while at < end {
                     if instance.heard(at) {
-                        sent.push((second(at), Content::Metrics(vec![instance.sender.clone()])));
+                        let metrics = Content::Metrics(vec![(instance.sender.clone(), second(at))]);
+                        sent.push((second(instance.measured(at)), metrics));
                         if service.chatty && instance.shows(at) {
                             let spans = (0..CHATTER).map(|_| chatter(rng, at)).collect();
-                            sent.push((second(at + 0.2), Content::Spans(vec![(instance.sender.clone(), spans)])));
+                            let spans = Content::Spans(vec![(instance.sender.clone(), spans)]);
+                            sent.push((second(instance.received(at + 0.2)), spans));
                         }
                     }
                     at += BEAT_SECONDS;
@@ -177,10 +212,10 @@ impl Fleet {
             let content = content(&instance.sender, records);
             let again = at + 0.5 + rng.f64() * 1.5;
             if rng.f64() < 0.1 && instance.shows(again) {
-                requests.push((second(again), content.clone()));
+                requests.push((second(instance.received(again)), content.clone()));
             }
             if instance.shows(at) {
-                requests.push((second(at), content));
+                requests.push((second(instance.received(at)), content));
             }
         }
         requests

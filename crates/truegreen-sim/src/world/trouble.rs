@@ -1,9 +1,9 @@
-//! What goes wrong besides single journeys. In each of these telemetry is lost on its way to us.
+//! What goes wrong besides single journeys. In each of these telemetry is lost on its way to us, or late.
 
 use fastrand::Rng;
 use truegreen_model::time::Timestamp;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Late};
 use super::{ENTRIES, WARM_UP, seconds};
 use crate::telemetry::{Content, Happening, second};
 
@@ -20,6 +20,10 @@ pub enum Trouble {
     Mute,
     /// The only process of a service works on and sends its metrics, but its spans and logs no more.
     MetricsOnly,
+    /// What a service sends is late for a while, and then comes all at once.
+    Late,
+    /// The same of its spans and logs, while its metrics come in time.
+    LateRecords,
     /// Some requests are refused, and not sent again.
     Refusals,
     /// We ourselves are down.
@@ -28,12 +32,14 @@ pub enum Trouble {
 
 impl Trouble {
     /// Each of them.
-    pub const ALL: [Trouble; 7] = [
+    pub const ALL: [Trouble; 9] = [
         Trouble::None,
         Trouble::Death,
         Trouble::Absence,
         Trouble::Mute,
         Trouble::MetricsOnly,
+        Trouble::Late,
+        Trouble::LateRecords,
         Trouble::Refusals,
         Trouble::Outage,
     ];
@@ -58,6 +64,12 @@ impl Trouble {
             Trouble::MetricsOnly => {
                 service.instances.truncate(1);
                 service.instances[0].metrics_only_from = at;
+            }
+            Trouble::Late | Trouble::LateRecords => {
+                let until = at + 20.0 + rng.f64() * 100.0;
+                let late =
+                    Late { from: at, until, by: 15.0 + rng.f64() * 75.0, records_only: self == Trouble::LateRecords };
+                service.instances.iter_mut().for_each(|instance| instance.late = Some(late));
             }
             Trouble::None | Trouble::Refusals | Trouble::Outage => {}
         }

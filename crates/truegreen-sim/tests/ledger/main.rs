@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod binding;
+mod clocks;
 mod durability;
 mod properties;
+mod reach;
 mod scenarios;
 mod shards;
 mod versions;

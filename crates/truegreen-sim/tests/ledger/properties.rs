@@ -8,7 +8,7 @@ use proptest::test_runner::TestCaseError;
 use truegreen_model::flow::Flow;
 use truegreen_sim::compare::differences;
 use truegreen_sim::reference::Reference;
-use truegreen_sim::run::Run;
+use truegreen_sim::run::{Run, offset};
 use truegreen_sim::telemetry::EPOCH;
 use truegreen_sim::world::{Shape, Trouble, World};
 
@@ -176,6 +176,23 @@ proptest! {
         for standing in run.standings() {
             let lost = standing.flow == "first" && world.whole.contains(&standing.key) && standing.verdict == "unaccounted";
             prop_assert!(!lost, "{:?}", standing);
+        }
+    }
+
+    #[test]
+    fn what_is_late_is_never_called_lost(shape in shape(Just(Trouble::Late), 16)) {
+        // INV-UNKNOWN-1, at every moment and not only in the end.
+        let world = World::of(&shape);
+        let mut run = Run::new(world.flows.clone());
+        let mut now = EPOCH + Duration::from_secs(60);
+        while now < world.end {
+            run.through(&world.happenings, now).map_err(TestCaseError::fail)?;
+            for standing in run.standings() {
+                let lost =
+                    standing.flow == "first" && world.whole.contains(&standing.key) && standing.verdict == "unaccounted";
+                prop_assert!(!lost, "at {}: {:?}", offset(now), standing);
+            }
+            now = now + Duration::from_millis(1_700);
         }
     }
 

@@ -19,7 +19,7 @@ fn orders() -> Flow {
 }
 
 /// An order is taken, and reserved within 20 s or refused.
-fn reservations() -> Flow {
+pub(crate) fn reservations() -> Flow {
     let mut flow = flow("orders", "shop", "POST /orders");
     flow.steps.push(step("reserved", "stock", "reserve", 20, 0));
     flow.exits.push(exit("refused", "stock", "refuse", ExitOutcome::Rejected));
@@ -34,16 +34,16 @@ fn everybody_lives(flow: Flow, until: f64) -> Script {
     script
 }
 
-fn taken(script: &mut Script, at: f64, order: &str) {
+pub(crate) fn taken(script: &mut Script, at: f64, order: &str) {
     script.at(at).spans("shop", [record("POST /orders").of(order)]);
 }
 
-fn reserved(script: &mut Script, at: f64, order: &str) {
+pub(crate) fn reserved(script: &mut Script, at: f64, order: &str) {
     script.at(at).spans("stock", [record("reserve").of(order)]);
 }
 
 /// The engine, having lived through it; by then it says what the reference says.
-fn lived(script: &Script, until: f64) -> Run {
+pub(crate) fn lived(script: &Script, until: f64) -> Run {
     let run = script.run(until).unwrap();
     let differences = differences(&run, &script.reference(), script.flows(), second(until), true);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -57,7 +57,7 @@ fn journey(run: &Run, order: &str) -> Standing {
 }
 
 /// Verdict and reason, as in `unknown(sampled)`.
-fn verdict(run: &Run, order: &str) -> String {
+pub(crate) fn verdict(run: &Run, order: &str) -> String {
     let journey = journey(run, order);
     match journey.reason {
         Some(reason) => format!("{}({reason})", journey.verdict),

@@ -74,7 +74,7 @@ fn contents(script: &Script) -> Vec<(Timestamp, &Content, Vec<u8>)> {
         .written()
         .iter()
         .filter_map(|(at, happening)| match happening {
-            Happening::Accepted(content) => Some((*at, content, otlp::encode(content, *at))),
+            Happening::Accepted(content) => Some((*at, content, otlp::encode(content))),
             _ => None,
         })
         .collect();

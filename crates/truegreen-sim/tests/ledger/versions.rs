@@ -287,9 +287,7 @@ fn a_revision_within_a_batch_is_as_one_by_one() {
         .happenings()
         .iter()
         .filter_map(|(at, happening)| match happening {
-            Happening::Accepted(content) => {
-                Some((*at, matches!(content, Content::Spans(_)), otlp::encode(content, *at)))
-            }
+            Happening::Accepted(content) => Some((*at, matches!(content, Content::Spans(_)), otlp::encode(content))),
             _ => None,
         })
         .collect();

@@ -1,5 +1,6 @@
 //! The API on the web port: JSON under `/api/v1`, health checks, metrics. Errors are `{error, hint}`.
 
+mod learned;
 mod prometheus;
 
 use std::collections::BTreeMap;
@@ -7,13 +8,14 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use truegreen_engine::Engine;
 use truegreen_model::report::{FindingReport, MinuteReport};
 
+use crate::learning;
 use crate::lookup;
 use crate::run_loop::Unavailable;
 use crate::server::Seen;
@@ -34,6 +36,9 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/blindspots", get(blind_spots))
         .route("/api/v1/journeys/{flow}/{key}", get(journeys))
         .route("/api/v1/trace/{asked}", get(trace))
+        .route("/api/v1/learn", get(learned::learn))
+        .route("/api/v1/learned", get(learned::in_force))
+        .route("/api/v1/learned/{flow}", delete(learned::forget))
         .route("/api/{*path}", get(unknown))
         .route("/metrics", get(prometheus::metrics))
         .route("/livez", get(livez))
@@ -95,6 +100,7 @@ struct FlowSummary {
     name: String,
     description: String,
     health: String,
+    is_learned: bool,
     steps: Vec<String>,
     exits: Vec<String>,
 }
@@ -110,6 +116,7 @@ fn summaries(engine: &Engine) -> Vec<FlowSummary> {
         name: flow.name.clone(),
         description: flow.description.clone(),
         health: report.flows.get(&flow.name).map(|books| books.health.clone()).unwrap_or_default(),
+        is_learned: learning::is_learned(flow),
         steps: flow.steps.iter().map(|step| step.name.clone()).collect(),
         exits: flow.exits.iter().map(|exit| exit.name.clone()).collect(),
     };

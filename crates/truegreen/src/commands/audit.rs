@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use truegreen_engine::{Engine, Input, Options, Request};
-use truegreen_model::report::JourneyReport;
+use truegreen_model::report::{FindingReport, JourneyReport, Report};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 
@@ -163,8 +163,18 @@ impl Audit {
             let records = wording::count(self.refused, "record");
             terminal::warn(&format!("{records} went beyond the limits on single records and were left out"));
         }
-        Ok(u8::from(report.flows.values().any(|flow| flow.unaccounted > 0)))
+        Ok(u8::from(is_any_lost(&report)))
     }
+}
+
+/// Whether something is unaccounted: where a contract allows some, whether more was than that.
+fn is_any_lost(report: &Report) -> bool {
+    const KINDS: [&str; 3] = ["loss", "failed_without_exit", "abandonment"];
+    let is_of_loss = |finding: &FindingReport| {
+        !finding.flow.is_empty() && finding.status != "withdrawn" && KINDS.contains(&finding.kind.as_str())
+    };
+    report.flows.values().any(|flow| flow.unaccounted > 0 && flow.left.is_empty())
+        || report.findings.iter().any(is_of_loss)
 }
 
 fn write_journeys(journeys: impl Iterator<Item = JourneyReport>, file: File) -> anyhow::Result<()> {

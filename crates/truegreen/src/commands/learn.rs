@@ -1,6 +1,7 @@
 //! `truegreen learn`: healthy recordings in, contracts out.
 
 mod rows;
+mod server;
 pub(super) mod source;
 mod when;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use truegreen_engine::learn::{Model, contract, tolerance};
+use truegreen_model::flow::Text;
 
 use super::terminal;
 use crate::wording;
@@ -19,17 +21,20 @@ const MAX_FILES: usize = 100_000;
 /// Read contracts off healthy traffic
 ///
 /// Reads recordings as `truegreen audit` does, or plain event logs (CSV or NDJSON) with `--case`, `--activity` and
-/// `--time`. Prints what every passage has in common as contracts in YAML, with what speaks for each step as a comment:
-/// to be read, mended and kept in a folder that `truegreen serve --flows` watches.
+/// `--time`; or asks a running server to learn of what it has stored. Prints what every passage has in common as
+/// contracts in YAML, with what speaks for each step as a comment: to be read, mended and kept in a folder that
+/// `truegreen serve --flows` watches.
 ///
 /// Exit code 1 if nothing could be learned.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Healthy recordings, or folders of them
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "from_server", conflicts_with = "from_server", value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     columns: Columns,
+    #[command(flatten)]
+    server: server::Asked,
     /// Print all that was learned as JSON
     #[arg(long)]
     json: bool,
@@ -59,6 +64,9 @@ impl Columns {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    if let Some(url) = &args.server.from_server {
+        return server::run(url, &args.server, args.json);
+    }
     let columns = args.columns.chosen();
     let cases = source::read(&files(&args.files)?, columns.as_ref(), None)?;
     let model = truegreen_engine::learn::learn(&cases);
@@ -103,7 +111,7 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            files.push(path.clone());
+            files.extend(matching(path)?);
             continue;
         }
         let read = || -> std::io::Result<Vec<PathBuf>> {
@@ -118,6 +126,24 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         files.extend(inside);
     }
     Ok(files)
+}
+
+/// The file itself; where there is none and its name holds a `*`, all that it stands for.
+fn matching(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if path.exists() || !name.contains('*') {
+        return Ok(vec![path.to_owned()]);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let wanted = Text(name);
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut found: Vec<PathBuf> = entries.take(MAX_FILES).filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let fits =
+        |file: &PathBuf| file.is_file() && file.file_name().is_some_and(|name| wanted.matches(name.as_encoded_bytes()));
+    found.retain(fits);
+    anyhow::ensure!(!found.is_empty(), "no file is called like {}", path.display());
+    found.sort();
+    Ok(found)
 }
 
 fn is_hidden(file: &Path) -> bool {

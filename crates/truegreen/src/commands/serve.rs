@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use truegreen_model::flow::Flow;
@@ -19,8 +20,12 @@ use crate::server::Server;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Folder of contracts (*.yaml), or one of them
-    #[arg(long, value_name = "DIR")]
-    flows: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["learn", "config"])]
+    flows: Option<PathBuf>,
+    /// Learn contracts of healthy traffic of this length, and put them in force beside those of --flows
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m",
+          value_parser = config::learning_time, conflicts_with = "no_data")]
+    learn: Option<Duration>,
     /// Configuration (YAML); flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,7 +51,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let config = configure(&args)?;
-    let flows = load(&args.flows)?;
+    let flows = match &args.flows {
+        Some(flows) => load(flows)?,
+        None => Vec::new(),
+    };
+    anyhow::ensure!(
+        args.flows.is_some() || config.learn.is_some(),
+        "there is no contract\nhint: name a folder of them with --flows, or let them be learned with --learn"
+    );
     if config.listen.all().iter().any(|(_, address)| !address.ip().is_loopback()) {
         terminal::warn("other machines can reach this server, and nothing asks who calls");
     }
@@ -64,6 +76,7 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
     listen.http = args.http.unwrap_or(listen.http);
     listen.web = args.web.unwrap_or(listen.web);
     listen.allow_remote |= args.allow_remote;
+    config.learn = args.learn.or(config.learn);
     let data = config.data.get_or_insert_default();
     data.dir = args.data.clone().unwrap_or(std::mem::take(&mut data.dir));
     if args.no_data {
@@ -94,7 +107,8 @@ async fn serve(config: Config, flows: Vec<Flow>) -> anyhow::Result<u8> {
     let server = Server::start(&config, flows, Vec::new()).await?;
     let addresses = server.addresses();
     let mut out = anstream::stdout();
-    writeln!(out, "truegreen {} watches {}", env!("CARGO_PKG_VERSION"), names.join(", "))?;
+    let names = if names.is_empty() { "what it learns".to_owned() } else { names.join(", ") };
+    writeln!(out, "truegreen {} watches {names}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  OTLP/gRPC   http://{}", addresses.grpc)?;
     writeln!(out, "  OTLP/HTTP   http://{}", addresses.http)?;
     writeln!(out, "  page, API   http://{}", addresses.web)?;

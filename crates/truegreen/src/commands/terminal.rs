@@ -27,6 +27,11 @@ pub(super) fn warn(text: &str) {
     drop(writeln!(anstream::stderr(), "{yellow}warning:{yellow:#} {text}"));
 }
 
+/// Says on standard error what is being done.
+pub(super) fn note(text: &str) {
+    drop(writeln!(anstream::stderr(), "{text}"));
+}
+
 pub(super) fn stderr_has_colour() -> bool {
     let choice = anstream::AutoStream::choice(&std::io::stderr());
     !matches!(choice, anstream::ColorChoice::Never)
@@ -113,7 +118,7 @@ fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowRepo
         let sign = if n == 0 { "=" } else { "+" };
         let style = match (term.label, term.count) {
             (_, 0) => DIM,
-            ("UNACCOUNTED", _) => red,
+            ("UNACCOUNTED", _) if wording::is_loud(flow) => red,
             _ => Style::new(),
         };
         write!(out, " {sign} {style}{} {}{style:#}", term.count, term.label)?;
@@ -126,6 +131,9 @@ fn write_equation(out: &mut impl Write, flow: &truegreen_model::report::FlowRepo
     let beside: Vec<_> = beside.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !beside.is_empty() {
         writeln!(out, "  {DIM}beside the equation: {}{DIM:#}", beside.join(", "))?;
+    }
+    for line in wording::shares_and_counters(flow) {
+        writeln!(out, "  {DIM}{}{DIM:#}", printable(&line))?;
     }
     Ok(())
 }

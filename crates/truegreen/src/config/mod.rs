@@ -26,6 +26,8 @@ pub struct Config {
     pub retention: Retention,
     /// Whether traces are put together and watched for what no contract names. `watch_traces`, default true.
     pub watch_traces: bool,
+    /// After healthy traffic of this length contracts are learned of it and put in force. `learn`, default never.
+    pub learn: Option<Duration>,
     /// Where accepted requests are kept, so that a restart forgets nothing. `None`: nowhere.
     pub data: Option<Data>,
     /// Where findings are sent.
@@ -123,6 +125,7 @@ impl Default for Config {
             limits: Limits::default(),
             retention: Retention::default(),
             watch_traces: true,
+            learn: None,
             data: None,
             alerts: Vec::new(),
             external_url: None,
@@ -271,6 +274,7 @@ fn read(mut file: Section<'_>) -> Config {
     }
     set(&mut config.retention, file.scalar("retention", retention));
     set(&mut config.watch_traces, file.scalar("watch_traces", yes_or_no));
+    config.learn = file.scalar("learn", learning_time);
     if let Some(mut section) = file.section("data") {
         let data = config.data.get_or_insert_default();
         set(&mut data.dir, section.scalar("dir", folder));
@@ -338,6 +342,16 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long traffic must have been healthy before it is learned from.
+pub fn learning_time(text: &str) -> Result<Duration, String> {
+    match positive_duration(text)? {
+        duration if duration < Duration::from_secs(1) || duration > Duration::from_secs(7 * 86_400) => {
+            Err(format!("`{text}` is not between 1s and 7d\nhint: 10m is usual"))
+        }
+        duration => Ok(duration),
+    }
+}
+
 fn retention(text: &str) -> Result<Retention, String> {
     let longest = Duration::from_secs(90 * 86_400);
     match positive_duration(text)? {
@@ -391,6 +405,7 @@ mod tests {
 listen: {grpc: '127.0.0.1:0', http: 'localhost:1', web: '[::1]:2', allow_remote: true}
 limits: {body: 1MiB, in_flight: 4MiB, queued_requests: 7, connections: 8, body_timeout: 5s, journeys: 1_000, traces: 9}
 retention: 2h
+learn: 5m
 alerts:
   - {kind: alertmanager, url: 'http://alerts:9093/'}
   - {kind: webhook, url: 'https://hooks.example/x'}
@@ -402,6 +417,7 @@ external_url: https://truegreen.example
         assert_eq!(config.limits.body_bytes, 1 << 20);
         assert_eq!(config.limits.journeys, 1000);
         assert_eq!(config.retention, Retention(Duration::from_secs(7200)));
+        assert_eq!(config.learn, Some(Duration::from_secs(300)));
         assert_eq!(config.alerts.len(), 2);
         assert_eq!(config.alerts[0].url, "http://alerts:9093");
         assert_eq!(config.external_url.as_deref(), Some("https://truegreen.example"));

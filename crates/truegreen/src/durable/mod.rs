@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 use truegreen_store::checkpoint::{Change, Checkpoints};
@@ -54,12 +55,19 @@ enum Message {
 /// A request that was checked, on its way to be accepted.
 struct Offer {
     at: Timestamp,
-    signal: Signal,
+    what: What,
     body: Vec<u8>,
-    reservation: Reservation,
     slot: OwnedSemaphorePermit,
     /// Until it is answered.
     answer: Option<oneshot::Sender<Result<(), NotTaken>>>,
+}
+
+/// What an offer is.
+enum What {
+    /// A request, with its share of the bytes in flight.
+    Request(Signal, Reservation),
+    /// These contracts, from here on.
+    Contracts(Vec<Flow>),
 }
 
 /// Why an offered request was not taken, with its body, from which its sender can be read.
@@ -121,10 +129,25 @@ impl Handle {
         body: Vec<u8>,
         mut reservation: Reservation,
     ) -> Result<(), NotTaken> {
+        if self.engine.is_full() && !self.is_stopping() {
+            return Err(NotTaken { refusal: Refusal::EngineFull, body });
+        }
+        reservation.shrink_to(body.capacity());
+        self.hand_over(What::Request(signal, reservation), body).await
+    }
+
+    /// From here on these contracts are in force; resolves once that is durable.
+    pub(crate) async fn put_in_force(&self, flows: Vec<Flow>) -> Result<(), NotTaken> {
+        let written = contracts::written(&flows);
+        let Ok((body, flows)) = written else {
+            return Err(NotTaken { refusal: Refusal::LogFailed, body: Vec::new() });
+        };
+        self.hand_over(What::Contracts(flows), body).await
+    }
+
+    async fn hand_over(&self, what: What, body: Vec<u8>) -> Result<(), NotTaken> {
         let refused = if self.is_stopping() {
             Err(Refusal::ShuttingDown)
-        } else if self.engine.is_full() {
-            Err(Refusal::EngineFull)
         } else {
             self.slots.clone().try_acquire_owned().map_err(|_| Refusal::QueueFull)
         };
@@ -132,9 +155,8 @@ impl Handle {
             Ok(slot) => slot,
             Err(refusal) => return Err(NotTaken { refusal, body }),
         };
-        reservation.shrink_to(body.capacity());
         let (answer, answered) = oneshot::channel();
-        let offer = Offer { at: wall_clock(), signal, body, reservation, slot, answer: Some(answer) };
+        let offer = Offer { at: wall_clock(), what, body, slot, answer: Some(answer) };
         let stopped = || NotTaken { refusal: Refusal::ShuttingDown, body: Vec::new() };
         self.messages.send(Message::Offer(offer)).map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?

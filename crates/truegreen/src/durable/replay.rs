@@ -10,6 +10,7 @@ use truegreen_store::{CHECKPOINT_FOLDER, Error, Kind, Log};
 use super::{contracts, gaps};
 use crate::clock::wall_clock;
 use crate::config::Data;
+use crate::learning;
 
 /// Why a start cannot go on from what is kept.
 #[derive(Debug, thiserror::Error)]
@@ -51,15 +52,20 @@ pub(crate) struct Unwritten {
     pub(super) body: Vec<u8>,
 }
 
-/// Opens what is kept, and brings an engine to where it stood; then these contracts are in force.
-pub(crate) fn recover(flows: Vec<Flow>, options: Options, data: Option<&Data>) -> Result<(Engine, Recovered), Failed> {
+/// Opens what is kept, and brings an engine to where it stood; then these contracts are in force. Where contracts are
+/// learned, those that were in force stay so beside them.
+pub(crate) fn recover(
+    flows: Vec<Flow>,
+    options: Options,
+    data: Option<&Data>,
+    keeps_learned: bool,
+) -> Result<(Engine, Recovered), Failed> {
     let Some(data) = data else { return Ok((Engine::new(flows, options), Recovered::default())) };
     let mut log = Log::open(&data.dir, data.log_options())?;
     let cut = log.recovery().cut_bytes;
     if cut > 0 {
         tracing::warn!(bytes = cut, "a crash cut the last write to the log short; nobody was told it was taken");
     }
-    let (body, flows) = contracts::written(&flows)?;
     let mut checkpoints = open_checkpoints(data)?;
     let options = Options { keeps_changes: checkpoints.is_some(), ..options };
     let kept = match &checkpoints {
@@ -80,10 +86,18 @@ pub(crate) fn recover(flows: Vec<Flow>, options: Options, data: Option<&Data>) -
     };
     recall(&log, from, &mut engine)?;
     let replayed = replay(&log, from, &mut engine)?;
+    let mut flows = flows;
+    if keeps_learned {
+        let learned = learning::kept(engine.in_force().cloned(), &flows);
+        flows.extend(learned);
+    }
+    let (body, flows) = contracts::written(&flows)?;
     let mut recovered = Recovered { checkpoints, replayed, ..Recovered::default() };
     // Nor is a log left untold that an earlier version began, or whose beginning was dropped.
     let is_untold = is_whole && replayed.is_some_and(|replayed| !replayed.tells_contracts);
-    if is_untold || !engine.watches(&flows) {
+    // A log without contracts begins with the word that there are none, whatever is in force later.
+    let is_new = is_whole && replayed.is_none();
+    if is_untold || is_new || !engine.watches(&flows) {
         // No time passes by it: what came due while nobody listened is not looked at before that is known.
         let at = if engine.now() == Timestamp(0) { wall_clock() } else { engine.now() };
         recovered.unwritten = write_contracts(&mut log, at, body)?;

@@ -16,7 +16,7 @@ use super::gaps::{self, Gaps};
 use super::keeper::{Asked, Keeper};
 use super::replay::resumed_body;
 use super::replay::{Replayed, Unwritten};
-use super::{Message, NotTaken, Offer, Shared};
+use super::{Message, NotTaken, Offer, Shared, What};
 use crate::clock::{Clock, wall_clock};
 use crate::request::{Refusal, Sender};
 use crate::run_loop::{Accepted, Feed};
@@ -192,7 +192,7 @@ impl Writer {
                     return Event::AppendRefused(Why::LogFailed);
                 };
                 *at = self.clock.at(offer.at);
-                self.journal.append(*at, kind(offer.signal), &offer.body)
+                self.journal.append(*at, kind(&offer.what), &offer.body)
             }
             Note::Gap => {
                 let (at, senders) = self.collect_gaps();
@@ -266,8 +266,14 @@ impl Writer {
         match note {
             Note::Request(ticket) => {
                 let Some((at, offer)) = self.held.remove(&ticket) else { return };
-                let Offer { signal, body, reservation, slot, .. } = offer;
-                self.feed.accepted(Accepted { at, sequence, signal, body, _reservation: reservation, _slot: slot });
+                let Offer { what, body, slot, .. } = offer;
+                match what {
+                    What::Request(signal, reservation) => {
+                        let held = (reservation, slot);
+                        self.feed.accepted(Accepted { at, sequence, signal, body, _held: held });
+                    }
+                    What::Contracts(flows) => self.feed.contracts(at, flows),
+                }
             }
             Note::Gap => {
                 if let Some((at, senders)) = self.gaps.pop_front() {
@@ -366,11 +372,12 @@ impl Journal {
     }
 }
 
-fn kind(signal: Signal) -> Kind {
-    match signal {
-        Signal::Traces => Kind::Traces,
-        Signal::Logs => Kind::Logs,
-        Signal::Metrics => Kind::Metrics,
+fn kind(what: &What) -> Kind {
+    match what {
+        What::Request(Signal::Traces, _) => Kind::Traces,
+        What::Request(Signal::Logs, _) => Kind::Logs,
+        What::Request(Signal::Metrics, _) => Kind::Metrics,
+        What::Contracts(_) => Kind::Contracts,
     }
 }
 

@@ -51,7 +51,7 @@ fn flow_section(
                 b { (flow.entered) } " entered = "
                 @for (n, term) in wording::terms(flow).iter().enumerate() {
                     @if n > 0 { " + " }
-                    span class=[(term.label == "UNACCOUNTED" && term.count > 0).then_some("loud")] {
+                    span class=[(term.label == "UNACCOUNTED" && wording::is_loud(flow)).then_some("loud")] {
                         b { (term.count) } " " (term.label)
                         @if !term.detail.is_empty() { " (" (term.detail) ")" }
                     }
@@ -78,7 +78,11 @@ fn beside(flow: &FlowReport) -> Markup {
     if let Some(ratio) = flow.sampling_ratio {
         notes.push(format!("telemetry is sampled: about {:.1} % of the entries are seen", ratio * 100.0));
     }
-    html! { @if !notes.is_empty() { p class="quiet" { "Beside the equation: " (notes.join("; ")) "." } } }
+    let also = wording::shares_and_counters(flow);
+    html! {
+        @if !notes.is_empty() { p class="quiet" { "Beside the equation: " (notes.join("; ")) "." } }
+        @if !also.is_empty() { ul class="quiet" { @for line in &also { li { (wording::sentence(line)) } } } }
+    }
 }
 
 fn finding_article(finding: &FindingReport) -> Markup {

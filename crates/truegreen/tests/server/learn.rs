@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use serde_json::Value;
@@ -11,8 +12,11 @@ use truegreen::run_loop::Tap;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 
-use crate::support::{span, traces};
+use crate::restart::Served;
+use crate::support::{PATIENCE, span, traces};
 
+/// The contract that is learned of [`orders`].
+const NAME: &str = "learned-shop-place-order";
 const COLUMNS: [&str; 6] = ["--case", "ticket", "--activity", "step", "--time", "when"];
 
 fn truegreen(dir: &Path, args: &[&str]) -> Output {
@@ -132,6 +136,26 @@ fn healthy_watched_by_healthy_is_exit_code_0() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("300 cases learned from, 100 cases watched"));
 }
 
+/// Scenario: a shell made several arguments of `a*.csv`. Guarantee: refused, with what to write instead; quoted it means
+/// all of them, and who is on which side is told.
+#[test]
+fn a_glob_does_not_mix_up_the_sides() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, run) in [("a1.csv", "a"), ("a2.csv", "b"), ("b.csv", "c")] {
+        std::fs::write(dir.path().join(name), csv(&tickets(run, 200, |_| false))).unwrap();
+    }
+    let audit = |args: &[&str]| truegreen(dir.path(), &[&["audit", "--learn-from"], args, &COLUMNS[..]].concat());
+    let mixed = audit(&["a1.csv", "a2.csv", "b.csv"]);
+    let said = String::from_utf8(mixed.stderr).unwrap();
+    assert_eq!(mixed.status.code(), Some(2), "{said}");
+    assert!(said.contains("only a1.csv would be learned from") && said.contains("quote it"), "{said}");
+    let quoted = audit(&["a*.csv", "b.csv"]);
+    assert_eq!(quoted.status.code(), Some(0), "{quoted:?}");
+    assert!(String::from_utf8_lossy(&quoted.stderr).contains("a1.csv, ./a2.csv; watching b.csv"), "{quoted:?}");
+    assert!(String::from_utf8_lossy(&quoted.stdout).contains("400 cases learned from, 200 cases watched"));
+    assert!(String::from_utf8_lossy(&audit(&["b.csv", "b.csv"]).stderr).contains("learned from and watched"));
+}
+
 #[test]
 fn rows_that_cannot_be_read_are_named_and_columns_that_lack_are_listed() {
     let dir = tempfile::tempdir().unwrap();
@@ -146,6 +170,71 @@ fn rows_that_cannot_be_read_are_named_and_columns_that_lack_are_listed() {
     assert!(said.contains("there is no column \"id\"") && said.contains("ticket, step, when"), "{said}");
     let output = truegreen(dir.path(), &["learn", "log.csv", "--case", "ticket"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// So many orders, placed and shipped, as one request.
+fn orders(from: u64, n: u64) -> Vec<u8> {
+    let mixed = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).to_be_bytes();
+    let mut spans = Vec::new();
+    for order in from..from + n {
+        for (name, id, parent) in [("place order", order * 10 + 1, 0), ("ship order", order * 10 + 2, order * 10 + 1)] {
+            let mut span = span(name, &format!("o-{order}"), 1);
+            span.trace_id = [mixed(order), mixed(order + 1_000_000)].concat();
+            span.span_id = mixed(id).to_vec();
+            span.parent_span_id = if parent == 0 { Vec::new() } else { mixed(parent).to_vec() };
+            spans.push(span);
+        }
+    }
+    traces(spans).encode_to_vec()
+}
+
+/// Scenario: a server without any contract is told to learn, and takes healthy orders; it is killed and started again.
+/// Guarantee: it watches what it learned, and goes on to after the restart; the same can be printed as contracts; and what
+/// somebody drops is no longer watched.
+#[test]
+fn a_server_watches_what_it_learned_without_any_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let mut served = Served::without_flows(&["--learn=1s", "--data", &data]);
+    let started = Instant::now();
+    let mut n = 1;
+    let learned = |served: &Served| served.get("/api/v1/learned")["learned"].as_array().unwrap().clone();
+    while learned(&served).is_empty() {
+        assert_eq!(served.post(&orders(n, 20)), 200);
+        n += 20;
+        assert!(started.elapsed() < PATIENCE, "nothing is learned: {:#}", served.get("/api/v1/report"));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let [contract] = learned(&served).try_into().unwrap();
+    assert_eq!((&contract["flow"], &contract["usually_broken"]), (&NAME.into(), &0.005.into()), "{contract:#}");
+    let books = |served: &Served| served.get("/api/v1/report")["flows"][NAME]["entered"].as_u64().unwrap_or(0);
+    while books(&served) == 0 {
+        assert_eq!(served.post(&orders(n, 20)), 200);
+        n += 20;
+        assert!(started.elapsed() < PATIENCE, "nothing enters: {:#}", served.get("/api/v1/report"));
+    }
+
+    let url = served.web.clone();
+    let printed = truegreen(dir.path(), &["learn", "--from-server", &url, "--since", "1h"]);
+    let yaml = String::from_utf8(printed.stdout.clone()).unwrap();
+    assert!(printed.status.success() && yaml.contains("flow: shop-place-order"), "{printed:?}");
+    std::fs::write(dir.path().join("learned.yaml"), yaml).unwrap();
+    assert!(truegreen(dir.path(), &["check", "learned.yaml"]).status.success());
+    let in_force = truegreen(dir.path(), &["learn", "--from-server", &url, "--in-force"]);
+    assert!(String::from_utf8_lossy(&in_force.stdout).contains("limits: {unaccounted: 0.5%}"), "{in_force:?}");
+    let wrong = truegreen(dir.path(), &["learn", "--from-server", &url, "--since", "soon"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("`soon` is no time"), "{wrong:?}");
+
+    served.kill();
+    let served = Served::without_flows(&["--learn=1h", "--data", &data]);
+    assert_eq!(learned(&served)[0]["flow"], NAME, "it is kept, and not learned anew");
+    assert!(books(&served) > 0);
+    let url = served.web.clone();
+    let forgotten = truegreen(dir.path(), &["learn", "--from-server", &url, "--forget", NAME]);
+    assert!(forgotten.status.success(), "{forgotten:?}");
+    assert!(learned(&served).is_empty());
+    let again = truegreen(dir.path(), &["learn", "--from-server", &url, "--forget", NAME]);
+    assert_eq!(again.status.code(), Some(2));
 }
 
 /// Writes `n` orders as the Collector's file exporter would; those of `lost` are never shipped.

@@ -29,9 +29,13 @@ impl Served {
     }
 
     pub(crate) fn start_with(flows: &str, further: &[&str]) -> Served {
+        Served::without_flows(&[&["--flows", flows], further].concat())
+    }
+
+    pub(crate) fn without_flows(further: &[&str]) -> Served {
         let free = "127.0.0.1:0";
         let mut command = Command::new(env!("CARGO_BIN_EXE_truegreen"));
-        command.args(["serve", "--flows", flows, "--grpc", free, "--http", free, "--web", free]).args(further);
+        command.args(["serve", "--grpc", free, "--http", free, "--web", free]).args(further);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut urls = lines.by_ref().map_while(Result::ok).filter_map(|line| {

@@ -308,6 +308,37 @@ fn a_context_that_is_not_handed_on_is_no_loss() {
     assert_eq!(watched.report.health, "CANNOT TELL");
 }
 
+/// Scenario: inventory's exporter drops a third of its spans, at random. Guarantee: what is not seen is unknown, and
+/// never called lost.
+#[test]
+fn spans_that_an_exporter_drops_are_no_loss() {
+    let model = healthy();
+    let mut dice = Dice::new(8);
+    let mut shop = Shop::default();
+    (0..400).for_each(|n| shop.order(&mut dice, n, Fault::None));
+    shop.spans.retain(|(service, _)| *service != "inventory" || !dice.share(0.33));
+    let watched = watched(&model, &shop.requests());
+    let books = &watched.report.flows["storefront-post-checkout"];
+    assert_eq!(books.unaccounted, 0, "{books:#?}");
+    assert!(books.unknown["telemetry_lost"] > 100, "{books:#?}");
+    assert!(watched.report.findings.iter().all(|found| found.kind == "silence"), "{:#?}", watched.report.findings);
+    assert!(!watched.report.findings.is_empty());
+}
+
+/// Scenario: inventory keeps a quarter of its traces, by their ids. Guarantee: the rest is unknown.
+#[test]
+fn a_service_that_keeps_a_sample_loses_nothing() {
+    let model = healthy();
+    let mut dice = Dice::new(8);
+    let mut shop = Shop::default();
+    (0..400).for_each(|n| shop.order(&mut dice, n, Fault::None));
+    shop.spans.retain(|(service, span)| *service != "inventory" || span.trace_id[9] < 64);
+    let watched = watched(&model, &shop.requests());
+    let books = &watched.report.flows["storefront-post-checkout"];
+    assert_eq!(books.unaccounted, 0, "{books:#?}");
+    assert!(books.unknown["sampled"] > 100, "{books:#?}");
+}
+
 /// Scenario: 40 times healthy traffic is watched by what other healthy traffic taught. Guarantee: nothing is raised.
 #[test]
 fn healthy_telemetry_raises_nothing() {

@@ -1,5 +1,7 @@
-//! From which tables an entry is filled that was missed: what is read afterwards within the same request, of the same row.
+//! From which tables an entry is filled that was missed: what is read afterwards within the same request. Of the same row
+//! that is certain; else of those that are read for nearly every miss.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::observation::Symbol;
 
@@ -10,10 +12,33 @@ use crate::watch::role::{Effect, Role, Roles};
 
 /// Spans of a request that are looked at.
 const MAX_LOOKED_AT: usize = 64;
+/// Misses for which a table was read, from which on it counts, and of a hundred misses.
+const ENOUGH: u32 = 3;
+const NEARLY_ALL: u32 = 80;
 
-/// Tables that are read between a miss and the put that follows, if one does.
-pub(super) fn tables(tree: &Tree, miss: usize, roles: &mut Roles, view: &View<'_>) -> SmallVec<[Symbol; 2]> {
-    let mut tables = SmallVec::new();
+/// Misses of a cache for which a table was read.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Filled {
+    times: u32,
+    is_certain: bool,
+}
+
+impl Filled {
+    pub(super) fn add(&mut self, is_same_row: bool) {
+        self.times = self.times.saturating_add(1);
+        self.is_certain |= is_same_row;
+    }
+
+    /// Whether the cache is a copy of the table, of which there were so many misses.
+    pub(super) fn is_source(&self, misses: u32) -> bool {
+        let is_usual = self.times >= ENOUGH && u64::from(self.times) * 100 >= u64::from(misses) * u64::from(NEARLY_ALL);
+        self.is_certain || is_usual
+    }
+}
+
+/// Tables that are read between a miss and the put that follows, if one does, and whether that was of the same row.
+pub(super) fn tables(tree: &Tree, miss: usize, roles: &mut Roles, view: &View<'_>) -> SmallVec<[(Symbol, bool); 2]> {
+    let mut tables: SmallVec<[(Symbol, bool); 2]> = SmallVec::new();
     let Parent::At(parent) = tree.parent(miss) else { return tables };
     let missed = &tree.spans[miss];
     let service = view.operations[missed.operation].service;
@@ -31,10 +56,15 @@ pub(super) fn tables(tree: &Tree, miss: usize, roles: &mut Roles, view: &View<'_
             break;
         }
         let (span, operation) = (&tree.spans[at], &view.operations[tree.spans[at].operation]);
+        let is_same = missed.key != 0 && span.key & ID == missed.key & ID;
         // Elsewhere much else is read for the same request.
-        let is_same_row = span.key & ID == missed.key & ID || (span.key == 0 && operation.service == service);
-        if role(at) == Role::Read && is_same_row && !span.failed() {
-            tables.extend(operation.subject.filter(|subject| !tables.contains(subject)));
+        let is_row = is_same || (span.key == 0 && operation.service == service);
+        if role(at) == Role::Read && (is_row || span.key == 0) && !span.failed() {
+            match operation.subject.map(|subject| (subject, tables.iter().position(|(known, _)| *known == subject))) {
+                Some((_, Some(known))) => tables[known].1 |= is_row,
+                Some((subject, None)) => tables.push((subject, is_row)),
+                None => {}
+            }
         }
         after.extend(tree.children(at).iter().copied().take(MAX_LOOKED_AT));
     }

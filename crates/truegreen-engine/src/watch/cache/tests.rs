@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use truegreen_model::flow::SpanKind;
 
 use super::*;
@@ -24,8 +26,15 @@ impl World {
 
     fn show(&mut self, acts: &[Act]) {
         let tree = self.stage.tree(acts);
+        self.show_tree(&tree);
+    }
+
+    fn show_tree(&mut self, tree: &Tree) {
         let World { stage, clocks, caches } = self;
-        stage.show(|view, findings| caches.settled(&tree, clocks, view, findings));
+        stage.show(|view, findings| {
+            tree.spans.iter().for_each(|span| caches.heard(tree.trace, span, clocks, view, findings));
+            caches.settled(tree, clocks, view, findings);
+        });
     }
 
     fn pass(&mut self, ms: u64) {
@@ -185,7 +194,7 @@ fn a_removal_that_is_told_late_or_before_its_write_is_no_stale_entry() {
             let times =
                 |span: &mut TracedSpan| (span.start, span.end) = (span.start - Duration::from_secs(10), span.end);
             tree.spans.iter_mut().for_each(times);
-            world.stage.show(|view, findings| world.caches.settled(&tree, &world.clocks, view, findings));
+            world.show_tree(&tree);
         } else {
             world.show(&[Act { name: "cache.remove", texts: REMOVE, key, ..Act::default() }]);
             world.show(&[Act { key, ..write }]);
@@ -193,6 +202,85 @@ fn a_removal_that_is_told_late_or_before_its_write_is_no_stale_entry() {
             world.read(key, true);
         }
         world.pass(1_000);
+    }
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+}
+
+/// A row is written and removed from the cache that all share by who writes it, and read by others.
+fn shared(world: &mut World, seconds: u64, is_removed: bool) {
+    let redis = |verb| ["redis-1", "stock", "", verb, "redis"];
+    for second in 0..seconds {
+        let row = second % 20 + 1;
+        let write = Act { id: 2, parent: 1, service: "inventory", name: "UPDATE products", ..Act::default() };
+        let write = Act { kind: SpanKind::Client, texts: WRITE, key: row, rows: Some(1), ..write };
+        let remove = Act { id: 3, parent: 1, service: "inventory", kind: SpanKind::Client, name: "DEL", ..write };
+        let remove = Act { texts: redis("DEL"), rows: None, from: 11, until: 12, ..remove };
+        let request = Act { id: 1, service: "inventory", kind: SpanKind::Server, name: "PUT /stock", ..Act::default() };
+        if is_removed {
+            world.show(&[request, write, remove])
+        } else {
+            world.show(&[request, write])
+        }
+        world.pass(300);
+        for key in 1..=20 {
+            let get = Act { kind: SpanKind::Client, name: "GET", texts: redis("GET"), key, ..Act::default() };
+            let get = Act { id: 2, parent: 1, hit: Some(!(is_removed && key == row)), ..get };
+            let put = Act { id: 3, name: "SET", texts: redis("SET"), from: 20, until: 21, hit: None, ..get };
+            let request = Act { id: 1, kind: SpanKind::Server, name: "GET /stock", until: 30, ..Act::default() };
+            if get.hit == Some(true) { world.show(&[request, get]) } else { world.show(&[request, get, put]) }
+        }
+        world.pass(700);
+    }
+}
+
+#[test]
+fn who_writes_may_remove_from_a_cache_that_others_ask() {
+    let mut world = World::new();
+    shared(&mut world, 400, true);
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+    shared(&mut world, 60, false);
+    assert_eq!(world.found(), ["stale_cache open"]);
+    assert_eq!(world.stage.found()[0].service.as_deref(), Some("shop"));
+}
+
+/// As [`World::run`], where no entry has a name.
+fn without_names(world: &mut World, seconds: u64, is_heeded: bool) {
+    for second in 0..seconds {
+        let write = Act { kind: SpanKind::Client, name: "UPDATE products", texts: WRITE, ..Act::default() };
+        world.show(&[Act { service: "inventory", rows: Some(1), ..write }]);
+        for key in 0..20 {
+            world.read(0, !(is_heeded && key == second % 20));
+        }
+        world.pass(800);
+    }
+}
+
+#[test]
+fn a_hit_ratio_that_is_too_good_after_writes_tells_without_names_and_resolves() {
+    let mut world = World::new();
+    without_names(&mut world, 300, true);
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
+    without_names(&mut world, 90, false);
+    assert_eq!(world.found(), ["stale_cache open"]);
+    assert!(world.stage.found()[0].evidence[0].starts_with("hits go on though rows are written: 0 misses"));
+    without_names(&mut world, 200, true);
+    assert_eq!(world.found(), ["stale_cache resolved"]);
+}
+
+#[test]
+fn removals_that_come_some_seconds_late_are_no_stale_entries() {
+    let mut world = World::new();
+    world.run(200, true);
+    for second in 0..100 {
+        let row = second % 20 + 1;
+        let write =
+            Act { id: 2, service: "inventory", kind: SpanKind::Client, name: "UPDATE products", ..Act::default() };
+        world.show(&[Act { texts: WRITE, key: row, rows: Some(1), ..write }]);
+        world.pass(3_000);
+        world.read(row, true);
+        world.pass(2_000);
+        world.show(&[Act { name: "cache.remove", texts: REMOVE, key: row, ..Act::default() }]);
+        (1..=20).for_each(|key| world.read(key, key != row));
     }
     assert!(world.found().is_empty(), "{:?}", world.stage.found());
 }

@@ -8,6 +8,7 @@
 //! A host that only takes and sends messages is bounded by them, from one side each, and by the receipt of its records.
 
 mod alone;
+mod halves;
 mod host;
 mod pair;
 mod solver;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use truegreen_model::finding::{FindingKind, FindingStatus};
 use truegreen_model::flow::SpanKind;
-use truegreen_model::observation::{InstanceId, Symbol};
+use truegreen_model::observation::{InstanceId, Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use super::View;
@@ -27,12 +28,13 @@ use crate::finding::{PlaceFindings, Sign};
 use crate::trace::span::TracedSpan;
 use crate::trace::tree::{Parent, Tree};
 use alone::{Alone, Message};
+use halves::{Halves, Side};
 use host::Host;
 use pair::{Agreed, Pair};
 use solver::{Offset, PairBound, Receipt, solve};
 
 /// Offsets are solved so often.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 /// Clocks may be wrong by so much; tokens and time-outs are usually given more leeway.
 const TOLERATED: i64 = 250_000_000;
 /// An offset counts only where it is so many times what it may be wrong by.
@@ -61,6 +63,7 @@ pub(crate) struct Clocks {
     /// By two instances in order.
     pairs: Table<(InstanceId, InstanceId), Pair>,
     hosts: Table<InstanceId, Host>,
+    halves: Halves,
     next: Timestamp,
 }
 
@@ -69,6 +72,26 @@ impl Clocks {
         self.pairs.overflowed() + self.hosts.overflowed()
     }
 
+    /// A span came.
+    pub(super) fn heard(&mut self, trace: TraceId, span: &TracedSpan, view: &View<'_>) {
+        if let Some(host) = self.hosts.entry(span.instance, Host::default) {
+            host.arrived(span.end, span.received);
+        }
+        let operation = &view.operations[span.operation];
+        let joined = match operation.kind {
+            // Databases and brokers send no spans.
+            SpanKind::Client if operation.system.is_none() && heard_the_end(span) => {
+                self.halves.join(trace, span.span, Side::of(span, true))
+            }
+            SpanKind::Server if span.parent != 0 => self.halves.join(trace, span.parent, Side::of(span, false)),
+            _ => None,
+        };
+        if let Some((client, server)) = joined {
+            self.call(&client, &server, view.now);
+        }
+    }
+
+    /// Nothing more is expected of this trace.
     pub(super) fn settled(&mut self, tree: &Tree, view: &View<'_>) {
         for (index, span) in tree.spans.iter().enumerate() {
             let parent = match tree.parent(index) {
@@ -83,20 +106,20 @@ impl Clocks {
                     }
                 }
             }
-            if let Some(host) = self.hosts.entry(span.instance, Host::default) {
-                host.arrived(span.end, span.received);
-            }
-            // Within one process a span says nothing new of its clock.
-            let Some(client) = parent.filter(|parent| parent.instance != span.instance) else { continue };
+            let Some(client) = parent else { continue };
             let (of_client, of_server) = (&view.operations[client.operation], &view.operations[span.operation]);
             // Who gave up did not wait for the end.
             if of_client.kind == SpanKind::Client && of_server.kind == SpanKind::Server && heard_the_end(client) {
-                self.call(client, span, view.now);
+                self.call(&Side::of(client, true), &Side::of(span, false), view.now);
             }
         }
     }
 
-    fn call(&mut self, client: &TracedSpan, server: &TracedSpan, now: Timestamp) {
+    fn call(&mut self, client: &Side, server: &Side, now: Timestamp) {
+        // Within one process a span says nothing new of its clock.
+        if client.instance == server.instance {
+            return;
+        }
         let lower = difference(server.end, client.end);
         let upper = difference(server.start, client.start);
         let (key, lower, upper) = if client.instance < server.instance {
@@ -105,7 +128,7 @@ impl Clocks {
             ((server.instance, client.instance), upper.saturating_neg(), lower.saturating_neg())
         };
         if let Some(pair) = self.pairs.entry(key, Pair::default) {
-            pair.add(lower, upper, now);
+            pair.add(lower, upper, client.received.max(server.received), now);
         }
     }
 

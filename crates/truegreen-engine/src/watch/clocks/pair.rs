@@ -41,6 +41,8 @@ pub(super) struct Pair {
     /// What was agreed on last, and the latest calls in a row that contradict it.
     told: Option<Agreed>,
     strays: SmallVec<[Bound; ENOUGH]>,
+    /// When it was last seen that a clock was set: calls heard until then say nothing any more.
+    set: Timestamp,
 }
 
 /// Upper bounds of messages that go one way.
@@ -88,10 +90,10 @@ pub(super) struct Agreed {
 }
 
 impl Pair {
-    /// A call bounds the difference.
-    pub(super) fn add(&mut self, lower: i64, upper: i64, now: Timestamp) {
+    /// A call that was heard then bounds the difference.
+    pub(super) fn add(&mut self, lower: i64, upper: i64, heard: Timestamp, now: Timestamp) {
         // A child that is longer than its parent bounds nothing.
-        if lower > upper {
+        if lower > upper || heard <= self.set {
             return;
         }
         if self.is_forgotten(now) {
@@ -101,7 +103,7 @@ impl Pair {
         if self.current.is_empty() {
             self.since = now;
         }
-        if self.is_set_anew((lower, upper), now) {
+        if self.is_set_anew((lower, upper), heard, now) {
             return;
         }
         let age = now.since(self.since);
@@ -121,7 +123,7 @@ impl Pair {
     }
 
     /// Whether so many calls in a row contradict all before them that a clock was set.
-    fn is_set_anew(&mut self, bound: Bound, now: Timestamp) -> bool {
+    fn is_set_anew(&mut self, bound: Bound, heard: Timestamp, now: Timestamp) -> bool {
         let contradicts =
             |told: Agreed| bound.0 > told.upper.saturating_add(LEAP) || bound.1 < told.lower.saturating_sub(LEAP);
         if !self.told.is_some_and(contradicts) {
@@ -134,7 +136,7 @@ impl Pair {
         }
         self.previous.clear();
         self.current = self.strays.drain(..).collect();
-        (self.since, self.latest, self.told) = (now, now, None);
+        (self.since, self.latest, self.told, self.set) = (now, now, None, heard);
         true
     }
 
@@ -217,7 +219,7 @@ mod tests {
 
     fn agreed(bounds: impl IntoIterator<Item = Bound>) -> Option<Agreed> {
         let mut pair = Pair::default();
-        bounds.into_iter().for_each(|(lower, upper)| pair.add(lower, upper, NOW));
+        bounds.into_iter().for_each(|(lower, upper)| pair.add(lower, upper, NOW, NOW));
         pair.agreed(NOW)
     }
 

@@ -81,7 +81,10 @@ impl World {
 
     fn show(&mut self, tree: &Tree) {
         let World { stage, clocks, .. } = self;
-        stage.show(|view, _| clocks.settled(tree, view));
+        stage.show(|view, _| {
+            tree.spans.iter().for_each(|span| clocks.heard(tree.trace, span, view));
+            clocks.settled(tree, view);
+        });
     }
 
     /// An ordinary call, there and back in two to twenty milliseconds each, half a second after the last one.

@@ -32,8 +32,9 @@ impl Omitted {
         self.requests.overflowed()
     }
 
-    pub(super) fn knows_any(&self) -> bool {
-        self.requests.len() > 0
+    /// Whether these usually publish.
+    pub(super) fn is_known(&self, operation: OperationId) -> bool {
+        self.is_known.get(operation.0 as usize).is_some_and(|is_known| *is_known)
     }
 
     pub(super) fn settled(
@@ -68,7 +69,7 @@ impl Omitted {
             }
         }
         for (index, span) in tree.spans.iter().enumerate() {
-            if !self.is_known.get(span.operation.0 as usize).is_some_and(|is_known| *is_known) {
+            if !self.is_known(span.operation) {
                 continue;
             }
             let operation = &view.operations[span.operation];

@@ -1,4 +1,4 @@
-//! How far what consumers send has come: up to when, by their own clocks, all is here of who processes. Whoever is heard
+//! How far what consumers send has come: up to when all is here of who processes. Whoever is heard
 //! may be telling of long ago; so of what did not happen something follows only up to there.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use truegreen_model::observation::InstanceId;
 use truegreen_model::time::Timestamp;
 
+use super::super::clocks::Clocks;
 use crate::coverage::ServiceId;
 
 /// Processes that are followed.
@@ -89,11 +90,18 @@ impl Reach {
         }
     }
 
-    /// Up to when, by their own clocks, all was received by then of those processes of a service that are there.
-    pub(super) fn until(&self, service: ServiceId, received: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    /// Up to when all was received by then of those processes of a service that are there.
+    pub(super) fn until(
+        &self,
+        service: ServiceId,
+        received: Timestamp,
+        now: Timestamp,
+        clocks: &Clocks,
+    ) -> Option<Timestamp> {
         let of_service = self.of_service.get(&service.index())?;
         let processes = of_service.iter().map(|place| &self.processes[usize::from(*place)]);
-        processes.filter(|process| process.was_heard_since(now - GONE)).map(|process| process.until(received)).min()
+        let present = processes.filter(|process| process.was_heard_since(now - GONE));
+        present.map(|process| clocks.by_reference((process.instance, process.until(received)))).min()
     }
 
     pub(super) fn tidy(&mut self, now: Timestamp) {
@@ -111,5 +119,72 @@ impl Reach {
             self.places[instance.0 as usize] = place as u16 + 1;
             self.of_service.entry(service.index()).or_default().push(place as u16);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: usize = 0;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(1_000_000 + seconds)
+    }
+
+    /// Two processes that send what ended five seconds before, every five seconds, until these seconds.
+    fn reach(untils: [u64; 2]) -> Reach {
+        let mut reach = Reach::default();
+        for (instance, until) in (0..).map(InstanceId).zip(untils) {
+            reach.processes(instance, ServiceId::at(SERVICE), at(0));
+            for second in (5..=until).step_by(5) {
+                reach.heard(instance, at(second - 5), at(second));
+                reach.heard(instance, at(second - 1), at(second));
+            }
+        }
+        reach
+    }
+
+    fn until(reach: &Reach, received: u64, now: u64) -> Option<Timestamp> {
+        reach.until(ServiceId::at(SERVICE), at(received), at(now), &Clocks::default())
+    }
+
+    #[test]
+    fn it_reaches_as_far_as_the_one_that_told_least_and_one_that_is_gone_holds_nobody_up() {
+        assert_eq!(until(&reach([100, 100]), 101, 101), Some(at(99)));
+        // The second fell silent: what it did since is not known, until somebody else must have taken over.
+        assert_eq!(until(&reach([100, 50]), 101, 101), Some(at(49)));
+        assert_eq!(until(&reach([120, 50]), 121, 121), Some(at(119)));
+        assert_eq!(until(&reach([100, 50]), 300, 300), None);
+        assert_eq!(Reach::default().until(ServiceId::at(SERVICE), at(1), at(1), &Clocks::default()), None);
+    }
+
+    #[test]
+    fn what_was_received_later_does_not_count() {
+        assert_eq!(until(&reach([100, 100]), 98, 101), Some(at(94)));
+    }
+
+    #[test]
+    fn who_tells_of_long_ago_reaches_no_further() {
+        let mut late = Reach::default();
+        late.processes(InstanceId(7), ServiceId::at(SERVICE), at(0));
+        (5..100)
+            .step_by(5)
+            .for_each(|second| late.heard(InstanceId(7), at(second).max(at(30)) - Duration::from_secs(30), at(second)));
+        assert_eq!(until(&late, 101, 101), Some(at(65)));
+        // Nor does one whose clock is ahead, and who is not known is not followed.
+        late.heard(InstanceId(7), at(5_000), at(101));
+        late.heard(InstanceId(8), at(10), at(101));
+        assert_eq!(until(&late, 102, 102), Some(at(101)));
+    }
+
+    #[test]
+    fn processes_that_are_long_gone_are_forgotten_and_others_keep_their_places() {
+        let mut reach = reach([2_000, 50]);
+        reach.tidy(at(2_000));
+        assert_eq!((reach.processes.len(), until(&reach, 2_001, 2_001)), (1, Some(at(1_999))));
+        reach.heard(InstanceId(0), at(2_003), at(2_004));
+        reach.heard(InstanceId(1), at(2_003), at(2_004));
+        assert_eq!(until(&reach, 2_005, 2_005), Some(at(2_003)));
     }
 }

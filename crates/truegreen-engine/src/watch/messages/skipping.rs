@@ -2,10 +2,12 @@
 //! process span (a table written, a cache changed, a service called, another message published) is its effect. One that
 //! failed, or was refused with a reason, is no skip; nor is one taken again, which may have been done before.
 //!
-//! Traces in which nothing is done settle sooner than those that go on elsewhere. So messages are decided in the order in
-//! which they were received, once both kinds have settled.
+//! Traces in which nothing is done settle sooner than those that go on elsewhere, and how much sooner changes as exporters
+//! become slow. So the messages of one second of receipt are decided together, once all their traces have settled, and
+//! seconds in their order.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -21,6 +23,7 @@ use super::super::{View, hex};
 use crate::finding::PlaceFindings;
 use crate::finding::place::Place;
 use crate::trace::operation::OperationId;
+use crate::trace::span::TracedSpan;
 use crate::trace::tree::Tree;
 
 /// Spans below one processing that are looked at.
@@ -29,6 +32,8 @@ const MAX_LOOKED_AT: usize = 256;
 const MAX_EFFECTS: usize = 8;
 /// Those of one second that are named.
 const MAX_EXAMPLES: usize = 16;
+/// What has not settled so long after two export lags is not waited for.
+const LONGEST: Duration = Duration::from_secs(60);
 const SECOND: u64 = 1_000_000_000;
 
 /// What is usually done with messages, by the operation that processes them.
@@ -51,6 +56,8 @@ struct Consumer {
 /// What was received in the same second.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Cohort {
+    /// Whose traces have not settled.
+    unsettled: u32,
     done: u32,
     skipped: u32,
     examples: SmallVec<[Deviation; 1]>,
@@ -69,16 +76,34 @@ impl Skipping {
         self.consumers.overflowed()
     }
 
-    /// A message was processed for the first time, by this span.
-    pub(super) fn processed(&mut self, tree: &Tree, process: usize, roles: &mut Roles, view: &View<'_>) {
+    /// A message was taken by this span, whose trace has not settled.
+    pub(super) fn heard(&mut self, span: &TracedSpan) {
+        if let Some(consumer) = self.consumers.entry(span.operation, Consumer::default) {
+            consumer.cohorts.entry(span.received.0 / SECOND).or_default().unsettled += 1;
+        }
+    }
+
+    /// The trace has settled in which this span took a message, which says nothing where it was taken before.
+    pub(super) fn processed(
+        &mut self,
+        tree: &Tree,
+        process: usize,
+        says_nothing: bool,
+        roles: &mut Roles,
+        view: &View<'_>,
+    ) {
         let span = &tree.spans[process];
-        let Some(consumer) = self.consumers.entry(span.operation, Consumer::default) else { return };
+        let Some(consumer) = self.consumers.get_mut(&span.operation) else { return };
+        let Some(cohort) = consumer.cohorts.get_mut(&(span.received.0 / SECOND)) else { return };
+        cohort.unsettled = cohort.unsettled.saturating_sub(1);
+        if says_nothing {
+            return;
+        }
         let done = done(tree, process, roles, view);
         // What is done is done, also where not all of the trace came at once; what is not may be in the rest of it.
         if matches!(done, Done::Refused) || (tree.is_partial && matches!(done, Done::Nothing)) {
             return;
         }
-        let cohort = consumer.cohorts.entry(span.received.0 / SECOND).or_default();
         match done {
             Done::Something(effect) => {
                 cohort.done += 1;
@@ -93,13 +118,22 @@ impl Skipping {
         }
     }
 
-    /// Decides what was received until then, of which all has settled.
-    pub(super) fn decide(&mut self, until: Timestamp, view: &View<'_>, findings: &mut PlaceFindings) {
+    /// Decides what has settled; `lag` is how long telemetry takes to come.
+    pub(super) fn decide(&mut self, lag: Duration, view: &View<'_>, findings: &mut PlaceFindings) {
+        let given_up = (view.now - 2 * lag - LONGEST).0 / SECOND;
         for operation in self.consumers.keys() {
             let Some(consumer) = self.consumers.get_mut(&operation) else { continue };
-            while let Some(first) = consumer.cohorts.first_entry().filter(|first| *first.key() < until.0 / SECOND) {
+            while let Some(first) = consumer.cohorts.first_entry() {
+                let (second, is_settled) = (*first.key(), first.get().unsettled == 0);
+                // More may come of this very second.
+                if second + 1 >= view.now.0 / SECOND || !(is_settled || second < given_up) {
+                    break;
+                }
                 let cohort = first.remove();
-                consumer.decide(operation, &cohort, view, findings);
+                // Of what did not settle nothing is known, nor whether it would have had company.
+                if is_settled {
+                    consumer.decide(operation, &cohort, view, findings);
+                }
             }
         }
     }

@@ -12,15 +12,18 @@ use super::super::View;
 use super::super::share::Share;
 use super::lane::Lane;
 use super::pace::{Behind, Pace, Turn};
+use super::window::Publication;
 use crate::coverage::ServiceId;
 use crate::finding::place::Place;
 use crate::finding::{PlaceFindings, Sign};
 
 /// Partitions told apart.
 const MAX_LANES: usize = 1_024;
-/// Messages lost, and processed twice, that are tolerated where nothing is known yet.
-const LOST: f64 = 0.004;
+/// Messages lost, and processed twice, that are tolerated where nothing is known yet. What is lost is certain, as far as
+/// its consumer tells all; what is processed twice may be lawful.
+const LOST: f64 = 0.001;
 const REPEATED: f64 = 0.004;
+const LOST_LATELY: Duration = Duration::from_secs(60);
 /// Processings over which the share that names its message is taken.
 const RECENT: f64 = 200.0;
 /// Where fewer do, messages cannot be followed: their context is lost, not they.
@@ -28,9 +31,13 @@ const NAMED: f64 = 0.9;
 /// Where fewer of the publications that are named are heard, others that are not heard are sampled, or lost on their way.
 const HEARD: f64 = 0.9;
 /// Processings that must have been looked at before that is known.
-const LOOKED_AT: u64 = 32;
+const LOOKED_AT: u64 = 16;
 /// What was processed before anything was known counts as so many that were heard.
 const PRIOR: u64 = 10;
+/// After so many that were joined otherwise, ids of messages are not needed.
+const BY_SPAN: u32 = 100;
+/// What takes nothing for so long, and has nothing to take, is not looked at.
+const ASTIR: Duration = Duration::from_secs(60);
 /// A standstill is told again so often.
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 /// Taken again so often, a message is tried again and again.
@@ -44,15 +51,23 @@ pub(super) struct Stream {
     pub(super) lanes: BTreeMap<Option<Symbol>, Lane>,
     pub(super) pace: Pace,
     pub(super) lost: Share,
+    /// When the latest was found lost.
+    pub(super) last_lost: Timestamp,
     pub(super) repeated: Share,
     /// The share of processings that tell which message they process.
     named: f64,
     /// The share of those whose publication was heard, and how many were looked at.
     heard: f64,
     looked_at: u64,
-    /// The usual longest wait.
+    /// How many were joined by a link or parent, and whether any by nothing but the message's own id.
+    by_span: u32,
+    pub(super) by_name: bool,
+    /// The usual longest time from publication to the end of processing.
     longest: Duration,
     pub(super) latest: Timestamp,
+    /// Metrics that its service sent so far, and when the latest came.
+    points: u64,
+    pub(super) counted: Timestamp,
 }
 
 impl Stream {
@@ -63,12 +78,17 @@ impl Stream {
             lanes: BTreeMap::new(),
             pace: Pace::default(),
             lost: Share::new(LOST),
+            last_lost: Timestamp::default(),
             repeated: Share::new(REPEATED),
             named: 1.0,
             heard: 1.0,
             looked_at: 0,
+            by_span: 0,
+            by_name: false,
             longest: Duration::ZERO,
             latest: Timestamp::default(),
+            points: 0,
+            counted: Timestamp::default(),
         }
     }
 
@@ -80,6 +100,16 @@ impl Stream {
     /// One was processed, and told which message it was, or did not.
     pub(super) fn names(&mut self, is_named: bool) {
         self.named += (f64::from(u8::from(is_named)) - self.named) / RECENT;
+    }
+
+    /// One was joined by a link or parent.
+    pub(super) fn joined_by_span(&mut self) {
+        self.by_span = self.by_span.saturating_add(1);
+    }
+
+    /// Whether it may know messages by nothing but their ids.
+    pub(super) fn goes_by_name(&self) -> bool {
+        self.by_name || self.by_span < BY_SPAN
     }
 
     /// The publication of one that was processed was heard, or was not though it should have been by now.
@@ -94,8 +124,42 @@ impl Stream {
         self.named >= NAMED && self.heard >= HEARD && self.looked_at >= LOOKED_AT
     }
 
-    pub(super) fn waited(&mut self, wait: Duration) {
-        self.longest = wait.max(self.longest.mul_f64(0.999));
+    /// One was done with so long after it was published.
+    pub(super) fn waited(&mut self, until_done: Duration) {
+        self.longest = until_done.max(self.longest.mul_f64(0.999));
+    }
+
+    /// One was not lost. That is known long before of others that they were, so it counts against a finding only once none
+    /// was found lost for a while.
+    pub(super) fn lost_none(&mut self, published_at: Place, view: &View<'_>, findings: &mut PlaceFindings) {
+        if view.now.since(self.last_lost) < LOST_LATELY {
+            self.lost.well_meanwhile();
+        } else {
+            self.lost.well(FindingKind::LostPublish, published_at, findings);
+        }
+    }
+
+    /// Whether several were processed that were published later than this one. Who could not publish does not always know
+    /// to which partition.
+    pub(super) fn has_overtaken(&self, publication: &Publication) -> bool {
+        match self.lanes.get(&publication.partition) {
+            Some(lane) => lane.has_overtaken(publication.at),
+            None if publication.failed && publication.partition.is_none() => {
+                self.lanes.values().any(|lane| lane.has_overtaken(publication.at))
+            }
+            None => false,
+        }
+    }
+
+    /// Whether anything came lately, so that there is something to judge.
+    pub(super) fn is_astir(&self, now: Timestamp) -> bool {
+        now.since(self.latest) < ASTIR || self.lanes.values().any(|lane| lane.pending() > 0)
+    }
+
+    /// From how many partitions it takes messages, where it tells.
+    fn partitions(&self) -> Option<usize> {
+        let moving = self.lanes.values().filter(|lane| lane.has_moved()).count();
+        (moving > 0 && !self.lanes.contains_key(&None)).then_some(moving)
     }
 
     /// Beyond this a message that was not processed is not just waiting.
@@ -103,10 +167,18 @@ impl Stream {
         3 * self.longest
     }
 
+    /// Time passed: did its service send metrics?
+    pub(super) fn count(&mut self, view: &View<'_>) {
+        let points = view.coverage[self.service].data_points;
+        if points != self.points {
+            (self.points, self.counted) = (points, view.now);
+        }
+    }
+
     /// Time passed: does it keep up?
     pub(super) fn keep_pace(&mut self, view: &View<'_>, findings: &mut PlaceFindings) {
         let kind = FindingKind::SlowConsumer;
-        match self.pace.judge() {
+        match self.pace.judge(self.partitions()) {
             Some(Turn::FallsBehind(behind)) => {
                 let (at, evidence) = (behind.onset, told(&behind));
                 let sign = Sign { kind, place: self.place, at, example: None, share: 1.0, evidence };
@@ -139,7 +211,7 @@ impl Stream {
             };
             let evidence = format!(
                 "{} messages{which} wait and none was processed for {} s, though `{}` is heard{again}",
-                lane.pending,
+                lane.pending(),
                 pause.as_secs(),
                 view.symbols.text(view.coverage[self.service].name),
             );
@@ -166,16 +238,15 @@ impl Stream {
 }
 
 fn told(behind: &Behind) -> String {
+    let Behind { wait, usual, took, usual_took, published, processed, .. } = behind;
+    let takes = usual_took.map_or_else(String::new, |usual| format!("; one takes {took:.2} s, usually {usual:.2} s"));
     let drain = behind.drain().map_or_else(
-        || "at these rates it never drains".to_owned(),
-        |drain| format!("at these rates it drains in {} s", drain.as_secs()),
+        || format!("{:.1} more each second, and at these rates it never drains", behind.growth().max(0.0)),
+        |drain| format!("and at these rates it drains in {} s", drain.as_secs()),
     );
     format!(
-        "messages wait {:.1} s, usually {:.1} s; {:.1} a second are published and {:.1} processed, about {:.0} wait, and {drain}",
-        behind.wait,
-        behind.usual,
-        behind.published,
-        behind.processed,
+        "messages wait {wait:.1} s, usually {usual:.1} s, and ever longer: {published:.1} a second are published and \
+         {processed:.1} processed{takes}; about {:.0} wait, {drain}",
         behind.backlog(),
     )
 }

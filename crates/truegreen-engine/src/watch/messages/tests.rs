@@ -2,7 +2,7 @@ use truegreen_model::flow::SpanKind;
 
 use super::*;
 use crate::coverage::Heard;
-use crate::finding::PlaceFindings;
+use crate::trace::SpanRef;
 use crate::trace::span::Outcome;
 use crate::watch::stage::{Act, Stage};
 
@@ -35,8 +35,20 @@ impl World {
     }
 
     fn show(&mut self, tree: &Tree) {
+        self.hear(tree);
+        self.settle(tree);
+    }
+
+    fn hear(&mut self, tree: &Tree) {
         let World { stage, clocks, messages, .. } = self;
-        stage.show(|view, findings: &mut PlaceFindings| messages.settled(tree, clocks, view, findings));
+        for span in &tree.spans {
+            stage.show(|view, findings| messages.heard((tree.trace, span), clocks, view, findings));
+        }
+    }
+
+    fn settle(&mut self, tree: &Tree) {
+        let World { stage, clocks, messages, .. } = self;
+        stage.show(|view, findings| messages.settled(tree, clocks, view, findings));
     }
 
     /// Lets time pass, second by second.
@@ -52,10 +64,10 @@ impl World {
                 let instance = self.stage.coverage.instance(service, 1, "1");
                 self.stage.coverage.hear(service, instance, &Heard::default(), self.stage.now);
                 // What it does besides.
-                instance.into_iter().for_each(|by| self.messages.heard(by, self.stage.now, self.stage.now));
+                instance.into_iter().for_each(|by| self.messages.reach.heard(by, self.stage.now, self.stage.now));
             }
-            let World { stage, messages, .. } = self;
-            stage.show(|view, findings| messages.tick(view, findings));
+            let World { stage, clocks, messages, .. } = self;
+            stage.show(|view, findings| messages.tick(LEAST_LAG, clocks, view, findings));
         }
     }
 
@@ -97,6 +109,11 @@ impl World {
 
     /// Stock takes a message, `after` so many milliseconds, and does this with it.
     fn process(&mut self, message: Option<SpanRef>, after: u64, own: Act, below: &[Act]) {
+        let tree = self.processing(message, after, own, below);
+        self.show(&tree);
+    }
+
+    fn processing(&mut self, message: Option<SpanRef>, after: u64, own: Act, below: &[Act]) -> Tree {
         let process =
             Act { id: 1, service: "stock", kind: SpanKind::Consumer, name: "process orders", texts: TAKEN, ..own };
         let mut acts = vec![Act { from: after, until: after + 20, ..process }];
@@ -106,7 +123,7 @@ impl World {
         }));
         let mut tree = self.stage.tree(&acts);
         tree.spans.iter_mut().filter(|span| span.span == 1).for_each(|span| span.links.extend(message));
-        self.show(&tree);
+        tree
     }
 
     fn update() -> Act {
@@ -155,7 +172,7 @@ fn a_message_that_is_never_processed_though_later_ones_are_is_lost() {
     let found = &world.stage.found()[0];
     assert_eq!((found.service.as_deref(), found.operation.as_deref()), (Some("shop"), Some("send orders")));
     assert!(found.evidence[0].contains("though several published after it were"), "{:?}", found.evidence);
-    world.orders(300);
+    world.orders(1_000);
     assert_eq!(world.found(), ["lost_publish resolved"]);
 }
 
@@ -446,5 +463,33 @@ fn messages_are_joined_by_parents_and_ids_and_in_either_order() {
     }
     world.pass(60);
     assert!(world.found().is_empty(), "{:?}", world.stage.found());
-    assert!(world.messages.streams[0].lanes.values().all(|lane| lane.pending == 0));
+    assert!(world.messages.streams[0].lanes.values().all(|lane| lane.pending() == 0));
+}
+
+#[test]
+fn messages_that_need_nothing_are_not_skipped_because_others_settle_later_than_they_did() {
+    let mut world = World::new();
+    let mut late: std::collections::VecDeque<Tree> = std::collections::VecDeque::new();
+    for n in 0..3_000_u64 {
+        let message = world.publish();
+        // One in fifteen needs no stock, and settles at once; others do after ten seconds, then after forty.
+        let is_digital = n % 15 == 3;
+        let below = if is_digital { &[][..] } else { &[World::update()][..] };
+        let tree = world.processing(Some(message), 5, Act::default(), below);
+        world.hear(&tree);
+        late.push_back(tree);
+        let settles_after = |tree: &Tree| match tree.spans.len() {
+            1 => 100,
+            _ if n < 1_500 => 100,
+            _ => 400,
+        };
+        let (due, waits) = late.drain(..).partition::<Vec<_>, _>(|tree| {
+            let age = world.stage.now.since(tree.spans[0].received);
+            age > Duration::from_millis(settles_after(tree) * 110)
+        });
+        late = waits.into();
+        due.iter().for_each(|tree| world.settle(tree));
+        world.pass(u64::from(n % 10 == 9));
+    }
+    assert!(world.found().is_empty(), "{:?}", world.stage.found());
 }

@@ -22,6 +22,8 @@ const MANY: usize = 20_000;
 const FEW: usize = 5_000;
 /// A processing whose publication does not come is forgotten.
 const EARLY: Duration = Duration::from_secs(180);
+/// Processings of one message that are remembered until its publication comes.
+const MAX_EARLY: usize = 8;
 /// At least one trace in so many (as a power of two) is followed.
 const LEAST_FOLLOWED: u32 = 16;
 
@@ -51,11 +53,15 @@ pub(super) struct Publication {
     pub(super) trace: TraceId,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
+    /// The end by the reference's clock, as far as it was known.
+    pub(super) at: Timestamp,
     pub(super) received: Timestamp,
     /// When it was last processed, or published, as received.
     pub(super) latest: Timestamp,
     pub(super) failed: bool,
     pub(super) error: Option<Symbol>,
+    /// Its trace has settled, so that what follows is known.
+    pub(super) is_settled: bool,
     /// It failed, and who wanted it published knows.
     pub(super) is_told: bool,
     /// Another publication of the same, tried before or after this one.
@@ -68,6 +74,8 @@ pub(super) struct Publication {
 pub(super) struct Taken {
     pub(super) stream: u16,
     pub(super) instance: InstanceId,
+    /// The span of the first that did.
+    pub(super) by: MessageId,
     pub(super) went_well: bool,
     /// That it was processed again was counted.
     pub(super) is_repeated: bool,
@@ -78,8 +86,11 @@ pub(super) struct Taken {
 pub(super) struct Processing {
     pub(super) stream: u16,
     pub(super) instance: InstanceId,
+    /// The span itself.
+    pub(super) by: MessageId,
     pub(super) trace: TraceId,
     pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
     pub(super) received: Timestamp,
     pub(super) went_well: bool,
 }
@@ -130,7 +141,7 @@ impl Window {
         if self.publications.get(&id).is_some() { Some(id) } else { self.named.get(&id).copied() }
     }
 
-    /// Enters a publication, to be looked at after `wait`; hands over who processed it before it was told. `None` where
+    /// Enters a publication, to be looked at when `due`; hands over who processed it before it was told. `None` where
     /// it is known.
     pub(super) fn publish(
         &mut self,
@@ -138,37 +149,43 @@ impl Window {
         publication: Publication,
         due: Timestamp,
     ) -> Option<SmallVec<[Processing; 1]>> {
-        if self.publications.get(&id).is_some() {
+        if !self.publications.insert(id, publication) {
             return None;
         }
-        self.publications.entry(id, || publication)?;
         self.look_again((id, name), due);
-        let mut early = self.early.remove(&id).map(|(_, early)| early).unwrap_or_default();
+        let mut early = SmallVec::new();
+        if !self.early.is_empty() {
+            let of_both = [Some(id), name].into_iter().flatten();
+            early.extend(of_both.filter_map(|id| self.early.remove(&id)).flat_map(|(_, early)| early));
+        }
         if let Some(name) = name {
-            self.named.entry(name, || id);
-            early.extend(self.early.remove(&name).map(|(_, early)| early).into_iter().flatten());
+            self.named.insert(name, id);
         }
         Some(early)
     }
 
-    /// It was processed, though its publication, which should come until `due`, is not known yet; true where it was
-    /// processed so before.
-    pub(super) fn wait(&mut self, id: MessageId, processing: Processing, due: Timestamp) -> bool {
-        let mut is_new = false;
-        let new = || {
-            is_new = true;
-            (processing.received, SmallVec::new())
-        };
+    /// It was processed, though its publication is not known yet; true where another span of the same consumer did so
+    /// before.
+    pub(super) fn wait(&mut self, id: MessageId, processing: Processing) -> bool {
+        let new = || (processing.received, SmallVec::new());
         let Some((since, waiting)) = self.early.entry(id, new) else { return false };
         *since = processing.received;
-        let is_again = waiting.iter().any(|known: &Processing| known.stream == processing.stream);
-        if waiting.len() < 8 {
+        let mut of_consumer = waiting.iter().filter(|known: &&Processing| known.stream == processing.stream);
+        let first = of_consumer.next().map(|first| first.by);
+        if first != Some(processing.by) && waiting.len() < MAX_EARLY {
             waiting.push(processing);
         }
-        if is_new {
+        first.is_some_and(|first| first != processing.by)
+    }
+
+    /// The same, once it is known that this is what it processes: its publication should come until `due`. True where no
+    /// other span of the same consumer processed it before.
+    pub(super) fn expect(&mut self, id: MessageId, processing: Processing, due: Timestamp) -> bool {
+        let is_again = self.wait(id, processing);
+        if !is_again {
             self.expected.push_back((due, id));
         }
-        is_again
+        !is_again
     }
 
     /// Who processed what should have been published by now as far as is known, and was not.

@@ -84,7 +84,7 @@ fn requests_that_wait_for_ever_are_found_while_others_end_and_resolve_when_all_d
     let evidence = &found[0].evidence[0];
     assert!(evidence.contains("`UPDATE labels` below it ended"), "{evidence}");
     assert!(evidence.contains("`INSERT returns`, which always follows, did not"), "{evidence}");
-    for _ in 0..100 {
+    for _ in 0..200 {
         scene.shows(&a_return());
         scene.second();
     }
@@ -286,4 +286,21 @@ fn pages_of_many_queries_and_long_jobs_are_no_loops() {
     let Scene { stage, kin, unfinished, .. } = &mut scene;
     stage.show(|view, findings| unfinished.goes_on(&tree, kin, view, findings));
     assert!(scene.kinds().is_empty(), "{:?}", scene.stage.found());
+}
+
+#[test]
+fn no_stall_is_claimed_where_spans_are_known_to_be_dropped() {
+    let mut scene = Scene::new();
+    for second in 0..60 {
+        scene.shows(&a_return());
+        if second >= 30 && second % 5 == 0 {
+            let tree = scene.shows(&without(a_return(), &[1, 2, 3, 6]));
+            let Scene { stage, drops, .. } = &mut scene;
+            let service = stage.operations[tree.spans[0].operation].service;
+            let mut doubts = Vec::new();
+            stage.show(|view, findings| drops.told(service, 3.0, "queue_full", view, findings, &mut doubts));
+        }
+        scene.second();
+    }
+    assert_eq!(scene.kinds(), ["exporter_drops"]);
 }

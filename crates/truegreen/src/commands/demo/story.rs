@@ -113,9 +113,10 @@ impl Story {
         let rejected: u64 = truth.rejected.values().sum();
         writeln!(
             out,
-            "  {} orders accepted: {} updated the stock, {rejected} refused with a reason, {} lost",
+            "  {} orders accepted: {} updated the stock, {} sent as a file, {rejected} refused with a reason, {} lost",
             truth.entered,
             truth.updated,
+            truth.sent,
             truth.lost.len()
         )?;
         let lost: BTreeSet<_> = truth.lost.iter().collect();

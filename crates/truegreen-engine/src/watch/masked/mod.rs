@@ -1,24 +1,37 @@
-//! Masked failures: a call fails or runs into its time-out, and who made it answers with success. Seldom that is a
-//! tolerated fallback, so each call is held against its own past.
+//! Masked failures: a call fails or runs into its time-out, and who made it answers with success. Often that is a
+//! tolerated fallback, so each call is held against its own past, and a small share of failures that is there from the
+//! first request on is taken for one: nothing tells them apart.
+//!
+//! Time-outs of calls that change something are no fallback. Who gave up on such a call does not know whether it was
+//! done, and says that it was; so hardly any are tolerated, from the first request on.
+
+mod cliff;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 use truegreen_model::finding::FindingKind;
 use truegreen_model::flow::SpanKind;
 
 use super::View;
+use super::kin::is_entry;
 use super::share::{Deviation, Share};
 use super::table::Table;
 use crate::finding::PlaceFindings;
 use crate::finding::place::Place;
-use crate::trace::operation::OperationId;
+use crate::trace::operation::{Operation, OperationId};
 use crate::trace::tree::{Parent, Tree};
+use cliff::Cliff;
 
 /// Masked failures tolerated where there were none.
 const TOLERATED: f64 = 0.004;
 /// A fallback that serves up to this share from the first request on is taken for a known one.
 const KNOWN_FALLBACK: f64 = 0.03;
+/// Swallowed time-outs of calls that change something: two in thirty are beyond it, and three in three hundred.
+const TOLERATED_CHANGES: f64 = 0.000_05;
+/// Verbs of calls that change something: of HTTP, and of statements.
+const CHANGES: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "INSERT", "UPDATE"];
 /// Who serves takes longer than who waits for it by so much at least: then nobody waited for the end.
 const OUTLIVES: f64 = 1.2;
 const OUTLIVES_BY: Duration = Duration::from_millis(50);
@@ -34,12 +47,14 @@ pub(crate) struct Masked {
 struct Call {
     failed: Share,
     timed_out: Share,
+    cliff: Cliff,
 }
 
-impl Default for Call {
-    fn default() -> Self {
-        let share = || Share::lenient(TOLERATED, KNOWN_FALLBACK);
-        Call { failed: share(), timed_out: share() }
+impl Call {
+    fn new(changes: bool) -> Call {
+        let lenient = || Share::lenient(TOLERATED, KNOWN_FALLBACK);
+        let timed_out = if changes { Share::new(TOLERATED_CHANGES) } else { lenient() };
+        Call { failed: lenient(), timed_out, cliff: Cliff::default() }
     }
 }
 
@@ -66,42 +81,69 @@ impl Masked {
             }
             let went = went(tree, index, view);
             let caller = &tree.spans[parent];
-            let is_masked = went != Went::Well
-                && !caller.failed()
-                && !is_made_good(tree, parent, index)
-                && answers_well(tree, parent);
-            let Some(call) = self.calls.entry((caller.operation, span.operation), Call::default) else { continue };
+            let new = || Call::new(changes(operation, view));
+            let Some(call) = self.calls.entry((caller.operation, span.operation), new) else { continue };
+            let is_masked = || !caller.failed() && !is_made_good(tree, parent, index) && answers_well(tree, parent);
+            let deviation = Deviation { at: span.start, trace: tree.trace };
+            let (share, kind, deviations) = match went {
+                // A call that failed and made its caller fail says nothing of fallbacks.
+                Went::Failed | Went::TimedOut if !is_masked() => continue,
+                Went::Failed => (&mut call.failed, FindingKind::MaskedFailure, smallvec![deviation]),
+                Went::TimedOut => (&mut call.timed_out, FindingKind::SwallowedTimeout, smallvec![deviation]),
+                Went::Well if is_unanswered(tree, index, view) && is_masked() => {
+                    let gave_up = call.cliff.unanswered(span.duration(), deviation);
+                    (&mut call.timed_out, FindingKind::SwallowedTimeout, gave_up)
+                }
+                Went::Well => {
+                    call.cliff.answered(span.duration());
+                    (&mut call.timed_out, FindingKind::SwallowedTimeout, SmallVec::<[Deviation; 3]>::new())
+                }
+            };
             let place = Place::operation(operation);
             let place = Place { peer: place.peer.or_else(|| server(tree, index, view)), ..place };
-            let shares = [
-                (&mut call.failed, FindingKind::MaskedFailure, Went::Failed),
-                (&mut call.timed_out, FindingKind::SwallowedTimeout, Went::TimedOut),
-            ];
-            for (share, kind, counts) in shares {
-                if !(is_masked && went == counts) {
-                    // A call that failed and made its caller fail says nothing of fallbacks.
-                    if went == Went::Well {
-                        share.well(kind, place, findings);
-                    }
-                    continue;
+            if went == Went::Well && deviations.is_empty() {
+                call.failed.well(FindingKind::MaskedFailure, place, findings);
+                call.timed_out.well(FindingKind::SwallowedTimeout, place, findings);
+            } else {
+                for deviation in deviations {
+                    share.deviated((kind, place), deviation, || evidence(tree, index, parent, view), view, findings);
                 }
-                let deviation = Deviation { at: span.start, trace: tree.trace };
-                let evidence = || {
-                    let caller = &view.operations[caller.operation];
-                    let error =
-                        span.error.map_or_else(String::new, |error| format!(" with `{}`", view.symbols.text(error)));
-                    format!(
-                        "`{}` of `{}` ended{error} after {:.3} s, and `{}` above it reported success",
-                        view.symbols.text(operation.name),
-                        view.symbols.text(operation.service_name),
-                        span.duration().as_secs_f64(),
-                        view.symbols.text(caller.name),
-                    )
-                };
-                share.deviated((kind, place), deviation, evidence, view, findings);
             }
         }
     }
+}
+
+/// Whether a call changes something, by its verb.
+fn changes(operation: &Operation, view: &View<'_>) -> bool {
+    let verb = view.symbols.text(operation.verb.unwrap_or(operation.name));
+    let verb = verb.split([' ', '/']).next().unwrap_or_default();
+    let is_call = matches!(operation.kind, SpanKind::Client | SpanKind::Producer);
+    is_call && CHANGES.iter().any(|changes| verb.eq_ignore_ascii_case(changes))
+}
+
+/// Whether a call to another service, for a request that somebody waits for, ended without any word of an answer.
+fn is_unanswered(tree: &Tree, call: usize, view: &View<'_>) -> bool {
+    let span = &tree.spans[call];
+    let operation = &view.operations[span.operation];
+    span.status == 0
+        && operation.kind == SpanKind::Client
+        && operation.system.is_none()
+        && tree.children(call).is_empty()
+        && changes(operation, view)
+        && tree.upwards(call).any(|above| is_entry(view.operations[tree.spans[above].operation].kind))
+}
+
+fn evidence(tree: &Tree, call: usize, caller: usize, view: &View<'_>) -> String {
+    let (span, caller) = (&tree.spans[call], &view.operations[tree.spans[caller].operation]);
+    let operation = &view.operations[span.operation];
+    let error = span.error.map_or_else(String::new, |error| format!(" with `{}`", view.symbols.text(error)));
+    format!(
+        "`{}` of `{}` ended{error} after {:.3} s, and `{}` above it reported success",
+        view.symbols.text(operation.name),
+        view.symbols.text(operation.service_name),
+        span.duration().as_secs_f64(),
+        view.symbols.text(caller.name),
+    )
 }
 
 fn went(tree: &Tree, call: usize, view: &View<'_>) -> Went {
@@ -252,6 +294,58 @@ mod tests {
             shown(&mut stage, &mut masked, &acts);
         }
         assert_eq!(kinds(&stage), ["swallowed_timeout"]);
+    }
+
+    #[test]
+    fn time_outs_of_a_call_that_changes_something_are_told_after_two_from_the_first_minute_on() {
+        let (mut stage, mut masked) = (Stage::new(), Masked::default());
+        let timed_out = Act { outcome: Outcome::Error, error: "timeout", ..Act::default() };
+        for n in 0..20 {
+            shown(&mut stage, &mut masked, &checkout(if n % 10 == 9 { timed_out } else { Act::default() }));
+        }
+        assert_eq!((kinds(&stage), stage.found()[0].count), (vec!["swallowed_timeout".to_owned()], 2));
+    }
+
+    #[test]
+    fn a_page_that_does_without_what_was_not_read_in_time_is_a_known_fallback() {
+        let (mut stage, mut masked) = (Stage::new(), Masked::default());
+        for n in 0..3_000 {
+            let timed_out = Act { outcome: Outcome::Error, error: "timeout", ..Act::default() };
+            let mut acts = checkout(if n % 40 == 39 { timed_out } else { Act::default() });
+            acts[1].name = "GET";
+            shown(&mut stage, &mut masked, &acts);
+        }
+        assert!(kinds(&stage).is_empty(), "{:?}", stage.found());
+    }
+
+    #[test]
+    fn calls_without_an_answer_that_all_end_at_one_duration_timed_out_though_nobody_says_so() {
+        let (mut stage, mut masked) = (Stage::new(), Masked::default());
+        for n in 0..40_u64 {
+            let mut acts = checkout(Act::default());
+            acts.truncate(2);
+            (acts[1].status, acts[1].until) = if n % 10 == 9 { (0, 1_001 + n % 3) } else { (201, 20 + n % 7) };
+            shown(&mut stage, &mut masked, &acts);
+        }
+        assert_eq!(kinds(&stage), ["swallowed_timeout"]);
+        assert!(stage.found()[0].evidence[0].contains("after 1.00"), "{:?}", stage.found()[0].evidence);
+    }
+
+    #[test]
+    fn slow_answers_and_long_polls_that_nobody_waits_for_are_no_time_outs() {
+        let (mut stage, mut masked) = (Stage::new(), Masked::default());
+        for n in 0..100_u64 {
+            let mut acts = checkout(Act::default());
+            acts.truncate(2);
+            (acts[1].status, acts[1].until) = (200, if n % 10 == 9 { 1_001 } else { 20 });
+            shown(&mut stage, &mut masked, &acts);
+            let mut acts = checkout(Act::default());
+            acts.truncate(2);
+            (acts[0].kind, acts[0].name) = (SpanKind::Internal, "poll for work");
+            acts[1].until = if n % 10 == 9 { 20_001 } else { 20 };
+            shown(&mut stage, &mut masked, &acts);
+        }
+        assert!(kinds(&stage).is_empty(), "{:?}", stage.found());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Health that lies: health checks of a service go on to pass while requests that it serves fail of its own doing. A
 //! request fails by its own word, or because something below it in the same service failed and was not made good: a
 //! database that refuses, an exception. What another service failed to answer is that one's health. Each operation is held
-//! against its own past, must mostly fail, and for long enough that checks which look deeper would have noticed.
+//! against its own past, must mostly fail, and for long enough that checks which look deeper would have noticed. So must
+//! journeys be lost at a step that the service owes, as the ledger finds them.
+
+mod passages;
 
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::finding::FindingKind;
 use truegreen_model::flow::SpanKind;
-use truegreen_model::observation::TraceId;
+use truegreen_model::observation::{Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use super::kin::is_entry;
@@ -21,6 +24,7 @@ use crate::finding::place::Place;
 use crate::finding::{PlaceFindings, Sign};
 use crate::trace::operation::{Operation, OperationId};
 use crate::trace::tree::{Parent, Tree};
+use passages::Passages;
 
 /// The failing share that is tolerated where nothing is known yet.
 const TOLERATED: f64 = 0.02;
@@ -57,6 +61,8 @@ const CHECKS: &[&str] = &[
 pub(super) struct Health {
     served: Table<OperationId, Served>,
     checks: Table<u32, Checks>,
+    /// By the name of the service.
+    passages: Table<Symbol, Passages>,
     names: CheckNames,
 }
 
@@ -101,7 +107,32 @@ struct Checks {
 
 impl Health {
     pub(super) fn overflowed(&self) -> u64 {
-        self.served.overflowed() + self.checks.overflowed()
+        self.served.overflowed() + self.checks.overflowed() + self.passages.overflowed()
+    }
+
+    /// A journey that this service had to pass on ended; `lost` is the key of one that was lost here.
+    pub(super) fn passed_on(&mut self, service: Symbol, lost: Option<&str>, now: Timestamp) {
+        if let Some(passages) = self.passages.entry(service, Passages::default) {
+            passages.ended(lost, now);
+        }
+    }
+
+    /// A health check passed: whether that is so, by what becomes of journeys.
+    fn look_at_passages(&mut self, checks: Checks, view: &View<'_>, findings: &mut PlaceFindings) {
+        let operation = &view.operations[checks.operation];
+        let Some(passages) = self.passages.get(&operation.service_name) else { return };
+        let (kind, place) = (FindingKind::LyingHealth, Place::operation(operation));
+        let Some((since, share, key)) = passages.lost(view.now) else {
+            return findings.went_well(kind, place, 1);
+        };
+        let is_noticeable = checks.passed >= since + NOTICES_WITHIN && checks.failed < since;
+        if !is_noticeable {
+            return;
+        }
+        let name = view.symbols.text(operation.service_name);
+        let evidence = format!("{:.0} % of the journeys that `{name}` has to pass on are lost there", 100.0 * share);
+        let sign = Sign { kind, place, at: since, example: Some(key.to_owned()), share, evidence };
+        findings.deviate(sign, view.now, view.symbols);
     }
 
     pub(super) fn settled(&mut self, tree: &Tree, view: &View<'_>, findings: &mut PlaceFindings) {
@@ -118,6 +149,8 @@ impl Health {
                 } else {
                     checks.passed = span.received;
                     checks.passes = checks.passes.saturating_add(1);
+                    let checks = *checks;
+                    self.look_at_passages(checks, view, findings);
                 }
                 continue;
             }
@@ -133,7 +166,11 @@ impl Health {
                     served.since = Timestamp(0);
                     served.surge.reset();
                 }
-                if served.since == Timestamp(0) {
+                let is_lost = |passages: &Passages| passages.lost(view.now).is_some();
+                if served.since == Timestamp(0)
+                    && findings.is_open(FindingKind::LyingHealth, place)
+                    && !self.passages.get(&operation.service_name).is_some_and(is_lost)
+                {
                     findings.went_well(FindingKind::LyingHealth, place, 1);
                 }
                 continue;
@@ -279,6 +316,25 @@ mod tests {
         assert!(found[0].evidence[0].contains("`INSERT payments` of `shop` ended with `readonly`"), "{found:?}");
         passes(&mut stage, &mut health, 60, &charge(Outcome::Unset), 200);
         assert_eq!(stage.found()[0].status, "resolved");
+    }
+
+    #[test]
+    fn checks_that_pass_while_journeys_are_lost_lie_and_those_that_fail_do_not() {
+        for (check, found) in [(200, 1), (503, 0)] {
+            let (mut stage, mut health) = (Stage::new(), Health::default());
+            let name = stage.symbols.intern(b"shop");
+            for second in 0..120 {
+                let is_lost = (60..90).contains(&second);
+                for _ in 0..10 {
+                    health.passed_on(name, is_lost.then_some("ord-1"), stage.now);
+                }
+                passes(&mut stage, &mut health, 1, &charge(Outcome::Unset), if is_lost { check } else { 200 });
+                if second == 89 {
+                    assert_eq!(stage.found().len(), found, "{:?}", stage.found());
+                }
+            }
+            assert!(stage.found().iter().all(|found| found.status == "resolved"), "{:?}", stage.found());
+        }
     }
 
     #[test]
