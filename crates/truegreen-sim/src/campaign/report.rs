@@ -104,7 +104,8 @@ impl Campaign {
     /// how long a sequential test takes is a matter of how much goes wrong.
     pub fn holds(&self) -> bool {
         let rows = self.rows();
-        let is_named = rows.iter().all(|row| row.found() == row.runs.len() && row.is_right() && row.false_findings() == 0);
+        let is_named =
+            rows.iter().all(|row| row.found() == row.runs.len() && row.is_right() && row.false_findings() == 0);
         let is_quick = self.median().is_none_or(|median| median <= QUICK);
         is_named && is_quick && self.false_in_controls() == 0 && self.broken.is_empty()
     }
