@@ -113,8 +113,9 @@ pub fn of(strike: &Strike) -> Expectation {
         Fault::StuckPartition => vec![(Kind::SlowConsumer, &["inventory"]), (Kind::DuplicateDelivery, &["inventory"])],
         Fault::StaleCache => vec![(Kind::SkippingConsumer, &["catalogue"])],
         Fault::LyingHealth => vec![(Kind::MaskedFailure, &["payments"])],
+        // Where it strikes every second order, a health check that passes tells no truth.
         Fault::LostPublish if !other => {
-            vec![(Kind::MaskedFailure, &["orders"]), (Kind::LostPublish, &["orders"])]
+            vec![(Kind::MaskedFailure, &["orders"]), (Kind::LostPublish, &["orders"]), (Kind::LyingHealth, &["orders"])]
         }
         Fault::BrokenContext | Fault::ExporterDrops => vec![(Kind::Unknown, all), (Kind::Silence, all)],
         _ => Vec::new(),

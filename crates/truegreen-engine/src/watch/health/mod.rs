@@ -4,6 +4,7 @@
 //! against its own past, must mostly fail, and for long enough that checks which look deeper would have noticed. So must
 //! journeys be lost at a step that the service owes, as the ledger finds them.
 
+mod failing;
 mod passages;
 
 use std::time::Duration;
@@ -16,7 +17,6 @@ use truegreen_model::observation::{Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use super::kin::is_entry;
-use super::surge::Surge;
 use super::table::Table;
 use super::{View, hex};
 use crate::coverage::ServiceId;
@@ -24,18 +24,12 @@ use crate::finding::place::Place;
 use crate::finding::{PlaceFindings, Sign};
 use crate::trace::operation::{Operation, OperationId};
 use crate::trace::tree::{Parent, Tree};
+use failing::Failing;
 use passages::Passages;
 
-/// The failing share that is tolerated where nothing is known yet.
-const TOLERATED: f64 = 0.02;
-/// The share from which on an operation mostly fails, over this many requests.
-const MOSTLY: f64 = 0.5;
-const RECENT: f64 = 10.0;
 /// Checks are given so long to notice, and must have passed so often meanwhile.
 const NOTICES_WITHIN: Duration = Duration::from_secs(15);
 const PASSES: u32 = 2;
-/// Without a failure for so long it no longer fails.
-const OVER: Duration = Duration::from_secs(60);
 /// What health checks are named, as the last part of a route, in lower case.
 const CHECKS: &[&str] = &[
     "health",
@@ -59,7 +53,7 @@ const CHECKS: &[&str] = &[
 /// Health checks, and what the services that they are of do.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Health {
-    served: Table<OperationId, Served>,
+    served: Table<OperationId, Failing>,
     checks: Table<u32, Checks>,
     /// By the name of the service.
     passages: Table<Symbol, Passages>,
@@ -83,16 +77,6 @@ impl CheckNames {
         }
         *self.by_operation[index].get_or_insert_with(|| is_check(&view.operations[id], view))
     }
-}
-
-/// One operation that a service serves.
-#[derive(Debug, Serialize, Deserialize)]
-struct Served {
-    surge: Surge,
-    recent: f64,
-    /// Since when it mostly fails, by our clock; 0 for not.
-    since: Timestamp,
-    latest: Timestamp,
 }
 
 /// The health checks of one service.
@@ -154,20 +138,16 @@ impl Health {
                 }
                 continue;
             }
-            let Some(served) = self.served.entry(span.operation, Served::default) else { continue };
+            let Some(served) = self.served.entry(span.operation, Failing::default) else { continue };
             let failure = own_failure(tree, index, operation.service, view);
-            served.surge.decide(failure.is_some());
-            served.recent += (f64::from(u8::from(failure.is_some())) - served.recent) / RECENT;
-            let mostly_fails = served.surge.is_raised() && served.recent >= MOSTLY;
+            let lasted = served.since(span.received);
+            let fails_as_most = served.decide(failure.is_some(), span.received);
+            let since = served.since(span.received);
             let Some(checks) = self.checks.get_mut(&operation.service.index()) else { continue };
             let place = Place::operation(&view.operations[checks.operation]);
-            let Some(failure) = failure.filter(|_| mostly_fails) else {
-                if served.recent < MOSTLY / 2.0 && served.since != Timestamp(0) {
-                    served.since = Timestamp(0);
-                    served.surge.reset();
-                }
+            let (Some(failure), Some(since)) = (failure.filter(|_| fails_as_most), since) else {
                 let is_lost = |passages: &Passages| passages.lost(view.now).is_some();
-                if served.since == Timestamp(0)
+                if since.is_none()
                     && findings.is_open(FindingKind::LyingHealth, place)
                     && !self.passages.get(&operation.service_name).is_some_and(is_lost)
                 {
@@ -175,14 +155,10 @@ impl Health {
                 }
                 continue;
             };
-            if served.since == Timestamp(0) || span.received > served.latest + OVER {
-                served.since = span.received;
+            if lasted.is_none() {
                 checks.passes = 0;
             }
-            served.latest = span.received;
-            let lies = checks.passes >= PASSES
-                && checks.passed >= served.since + NOTICES_WITHIN
-                && checks.failed < served.since;
+            let lies = checks.passes >= PASSES && checks.passed >= since + NOTICES_WITHIN && checks.failed < since;
             if lies {
                 let evidence = evidence(tree, index, failure, view);
                 let sign = Sign {
@@ -190,18 +166,12 @@ impl Health {
                     place,
                     at: span.start,
                     example: (tree.trace != TraceId(0)).then(|| hex(tree.trace)),
-                    share: served.recent,
+                    share: served.share(),
                     evidence,
                 };
                 findings.deviate(sign, view.now, view.symbols);
             }
         }
-    }
-}
-
-impl Default for Served {
-    fn default() -> Self {
-        Served { surge: Surge::new(TOLERATED), recent: 0.0, since: Timestamp(0), latest: Timestamp(0) }
     }
 }
 
@@ -353,6 +323,28 @@ mod tests {
         (acts[0].status, acts[1].name, acts[1].texts) = (502, "POST", [""; 5]);
         passes(&mut stage, &mut health, 60, &acts, 200);
         assert!(stage.found().is_empty());
+    }
+
+    #[test]
+    fn a_service_of_which_about_half_fails_is_said_once_to_be_unhealthy() {
+        let (mut stage, mut health) = (Stage::new(), Health::default());
+        passes(&mut stage, &mut health, 60, &charge(Outcome::Unset), 200);
+        // Six in a row and five good ones, as chance has it.
+        for _ in 0..40 {
+            for (outcome, requests) in [(Outcome::Error, 6), (Outcome::Unset, 5)] {
+                for _ in 0..requests {
+                    let tree = stage.tree(&charge(outcome));
+                    stage.show(|view, findings| health.settled(&tree, view, findings));
+                }
+            }
+            let check = Act { kind: SpanKind::Server, name: "GET /healthz", status: 200, ..Act::default() };
+            let tree = stage.tree(&[check]);
+            stage.show(|view, findings| health.settled(&tree, view, findings));
+            stage.now = stage.now + Duration::from_secs(1);
+        }
+        let found = stage.found();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_ne!(found[0].status, "resolved");
     }
 
     #[test]
