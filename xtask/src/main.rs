@@ -27,7 +27,7 @@ cargo xtask <command>
             --sim [--seeds N] [--from S] [--rates R,R..] [--fault F] [--control C] [--minutes M] [--few] [--tell]: simulated
             --live [FAULT..]: the real pipeline and server, each fault for half a minute
             --write: puts the tables into docs/campaign.md
-  mutants   breaks the engine in thirteen ways, one after another: the tests must catch each
+  mutants   breaks the engine in fifteen ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
 

@@ -61,14 +61,26 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         breaks: "lost telemetry is taken for loss",
         file: "coverage/proof.rs",
-        from: "if reporting && owing.iter().all(|id| self.delivers(*id, wait, limit)) {",
-        to: "if true {",
+        from: "Err(why) => Proof::Unprovable(why),",
+        to: "Err(_) => Proof::Proven,",
     },
     Mutant {
         breaks: "the step's signal need not have been delivered",
         file: "coverage/proof.rs",
-        from: "if reporting && owing.iter().all(|id| self.delivers(*id, wait, limit)) {",
-        to: "if reporting {",
+        from: "if is_shown && owing.iter().all(|id| self.delivers(*id, wait, limit)) {",
+        to: "if is_shown {",
+    },
+    Mutant {
+        breaks: "who is late with its telemetry proves a loss by being heard",
+        file: "coverage/proof.rs",
+        from: "if !reporting().all(|instance| instance.reach.is_past(wait, limit)) {",
+        to: "if false {",
+    },
+    Mutant {
+        breaks: "metrics prove a loss where spans broke off",
+        file: "coverage/proof.rs",
+        from: "let is_shown = reporting().all(|instance| !instance.reach.breaks_off(wait, limit));",
+        to: "let is_shown = true;",
     },
     Mutant {
         breaks: "a restart forgets a change",
@@ -79,8 +91,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         breaks: "a restart does not look at what was due",
         file: "ledger/shard/keeping.rs",
-        from: "case.timer = case.next_check;\n        self.timers.set(case.timer, index);\n        case.passages",
-        to: "case.passages",
+        from: "self.timers.set(case.timer, index);\n        for passage in",
+        to: "for passage in",
     },
     Mutant {
         breaks: "events of threads are out of order",
@@ -149,4 +161,18 @@ fn mirror(copy: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_finds_its_text() {
+        for mutant in MUTANTS {
+            let path = root().join("crates/truegreen-engine/src").join(mutant.file);
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(text.matches(mutant.from).count(), 1, "{}: `{}`", mutant.file, mutant.from);
+        }
+    }
 }
