@@ -14,14 +14,13 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
 
 use crate::accounts::{StepShare, health, seen_share, words};
-use crate::coverage::{Correction, Sampled};
+use crate::coverage::{Correction, HostOffset, Sampled};
 use crate::date::rfc3339;
 use crate::engine::Engine;
 use crate::ledger::case::{Case, Passage, Seen};
 use crate::matcher::key;
 use crate::matcher::lineage::Lineage;
 use crate::matcher::plan::Plan;
-use crate::watch::HostOffset;
 
 const REPORTING_WITHIN: Duration = Duration::from_secs(120);
 

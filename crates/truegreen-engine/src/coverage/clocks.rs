@@ -13,7 +13,6 @@ use truegreen_model::observation::InstanceId;
 use truegreen_model::time::Timestamp;
 
 use super::Coverage;
-use crate::watch::HostOffset;
 
 /// Clocks that are wrong by no more than this are left alone, in nanoseconds; nor is a correction changed for less.
 const TOLERATED: i64 = 250_000_000;
@@ -22,6 +21,17 @@ const SURE: i64 = 3;
 /// So long it may take until it is noticed that a clock was set.
 const NOTICED: Duration = Duration::from_secs(120);
 const MAX_CORRECTIONS: usize = 8;
+
+/// By how much an instance's clock is ahead of the reference.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct HostOffset {
+    pub(crate) instance: InstanceId,
+    /// In nanoseconds, negative where it is behind, and by how much that may be wrong.
+    pub(crate) offset: i64,
+    pub(crate) error: i64,
+    /// How much it gains on the reference, in millionths; `None` where it was not watched for long enough.
+    pub(crate) drift_ppm: Option<f64>,
+}
 
 /// From a tick on, by how much the clock of an instance is taken to be ahead of that of the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

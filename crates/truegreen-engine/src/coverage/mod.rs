@@ -21,12 +21,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use truegreen_model::flow::{FlowId, Signal};
-use truegreen_model::observation::{InstanceId, Symbol};
+use truegreen_model::flow::{FlowId, Signal, StepId};
+use truegreen_model::observation::{InstanceId, KeyHash, Symbol};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 
-pub(crate) use clocks::{Ahead, Correction};
+pub(crate) use clocks::{Ahead, Correction, HostOffset};
 pub(crate) use heard::Heard;
 pub(crate) use lag::FLOOR as LAG_FLOOR;
 pub(crate) use proof::{LIMIT_BEYOND_LAG, Proof, Wait};
@@ -39,7 +39,6 @@ use sampling::Sampling;
 use skew::Skew;
 use spells::Spells;
 
-use crate::ledger::event::CameDue;
 use crate::matcher::scopes::ScopeId;
 
 /// A silence longer than this ends a spell: what was sent meanwhile may be lost.
@@ -49,6 +48,16 @@ const MAX_INSTANCES: usize = 200_000;
 const MAX_GAPS: usize = 64;
 /// Far more than make a difference to a proof.
 const MAX_OWING: usize = 64;
+
+/// Whose step is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct CameDue {
+    pub(crate) flow: FlowId,
+    pub(crate) scope: ScopeId,
+    pub(crate) step: StepId,
+    pub(crate) key: KeyHash,
+    pub(crate) entered_at: Timestamp,
+}
 
 /// One service in one environment and namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

@@ -28,8 +28,7 @@ use truegreen_model::verdict::Why;
 
 use super::lag::FLOOR as LAG_FLOOR;
 use super::spells::Spell;
-use super::{Coverage, Instance, SILENCE, Service, ServiceId};
-use crate::ledger::event::CameDue;
+use super::{CameDue, Coverage, Instance, SILENCE, Service, ServiceId};
 use crate::matcher::scopes::ScopeId;
 
 /// Without a proof, so long after a deadline plus the export lag, nothing will prove it any more: whoever was silent

@@ -9,7 +9,7 @@ use truegreen_model::verdict::{Hop, Standing, Verdict};
 
 use super::case::Passage;
 use crate::counters::Counter;
-use crate::matcher::scopes::ScopeId;
+use crate::coverage::CameDue;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -58,16 +58,6 @@ impl Moved {
             _ => None,
         }
     }
-}
-
-/// Whose step is due.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct CameDue {
-    pub(crate) flow: FlowId,
-    pub(crate) scope: ScopeId,
-    pub(crate) step: StepId,
-    pub(crate) key: KeyHash,
-    pub(crate) entered_at: Timestamp,
 }
 
 /// One journey as the accounts see it.

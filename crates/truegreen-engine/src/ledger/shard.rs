@@ -15,13 +15,14 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Standing, Verdict};
 
 use super::case::{Case, Passage, Seen};
-use super::event::{CameDue, Event, Line, Moved};
+use super::event::{Event, Line, Moved};
 use super::judge::judge;
 use super::knowledge::{Learned, StepSums};
 use super::pack::{pack, unpack};
 use super::slots::{Packed, Slot, Slots};
 use super::stand::{Known, Passing, Stand};
 use crate::counters;
+use crate::coverage::CameDue;
 use crate::matcher::Matcher;
 use crate::matcher::key::KeyText;
 use crate::matcher::plan::Plan;

@@ -3,6 +3,7 @@
 
 pub(crate) mod assembly;
 pub(crate) mod operation;
+mod passing;
 pub(crate) mod span;
 pub(crate) mod tree;
 mod window;
@@ -16,7 +17,6 @@ use truegreen_model::observation::{Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 
 use crate::counters::{self, Counters};
-use crate::intake::digest::Passing;
 use crate::ledger::case::Seen;
 use crate::matcher::Matcher;
 use crate::matcher::key::KeyText;
@@ -24,6 +24,7 @@ use crate::matcher::names::NameId;
 use crate::matcher::plan::Plan;
 use crate::matcher::resource::Scope;
 use crate::timers::{Tick, Timers};
+pub(crate) use passing::Passing;
 use window::{Named, Several, Trace, Window};
 
 /// How long a record waits for ancestors and linked spans that may still be on their way, before the only key of its

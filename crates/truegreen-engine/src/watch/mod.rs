@@ -32,7 +32,7 @@ use truegreen_model::observation::{InstanceId, Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 
-use crate::coverage::{Coverage, ServiceId};
+use crate::coverage::{Coverage, HostOffset, ServiceId};
 use crate::finding::PlaceFindings;
 use crate::symbols::Symbols;
 use crate::timers::Tick;
@@ -55,7 +55,6 @@ use silence::Silence;
 use table::Table;
 use unfinished::Unfinished;
 
-pub(crate) use clocks::HostOffset;
 pub(crate) use level::LevelPoint;
 
 /// Detectors that act on time are asked so often.

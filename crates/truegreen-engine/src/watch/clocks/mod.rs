@@ -23,6 +23,7 @@ use truegreen_model::time::Timestamp;
 
 use super::View;
 use super::table::Table;
+use crate::coverage::HostOffset;
 use crate::finding::place::Place;
 use crate::finding::{PlaceFindings, Sign};
 use crate::trace::span::TracedSpan;
@@ -45,17 +46,6 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 const WELL_AFTER: Duration = Duration::from_secs(30);
 /// An instance that makes no calls any more says nothing of its clock.
 const GONE_AFTER: Duration = Duration::from_secs(900);
-
-/// By how much an instance's clock is ahead of the reference.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct HostOffset {
-    pub(crate) instance: InstanceId,
-    /// In nanoseconds, negative where it is behind, and by how much that may be wrong.
-    pub(crate) offset: i64,
-    pub(crate) error: i64,
-    /// How much it gains on the reference, in millionths; `None` where it was not watched for long enough.
-    pub(crate) drift_ppm: Option<f64>,
-}
 
 /// The clocks of all instances that call each other.
 #[derive(Debug, Default, Serialize, Deserialize)]
