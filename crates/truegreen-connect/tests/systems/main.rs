@@ -1,0 +1,22 @@
+//! Systems asked as they are: real sockets on loopback, and real servers, each started for its test.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in what its tests share too")]
+
+mod clock;
+mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "rabbitmq", feature = "redis"))]
+mod loopback;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "nats")]
+mod nats;
+mod peer;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
+#[cfg(feature = "redis")]
+mod redis;
+mod tls;
