@@ -61,6 +61,32 @@ counters! {
     NOT_A_COUNTER = "unread_counters" / "not_a_monotonic_sum";
     /// A point of such a counter without a number, or with one below zero.
     COUNTER_WITHOUT_VALUE = "unread_counters" / "no_value";
+    /// Questions that were not asked, since too many wait.
+    QUESTIONS_BOUND = "bounds_reached" / "questions";
+    /// Systems were asked whether an effect is there.
+    QUESTION_ASKED = "questions" / "asked";
+    /// Not asked, since the journey's key is not known: only a second name of it, or no text.
+    QUESTION_WITHOUT_KEY = "questions" / "without_key";
+    /// Asked so often that it is not asked again, and nobody could tell.
+    QUESTION_GIVEN_UP = "questions" / "given_up";
+    /// The effect is there.
+    ANSWER_THERE = "answers" / "there";
+    /// It is not there.
+    ANSWER_NOT_THERE = "answers" / "not_there";
+    /// It is not there on a replica that is behind, nobody knows how far.
+    ANSWER_OF_UNKNOWN_AGE = "answers" / "behind_unknown";
+    /// An answer about a journey, or under a contract, that is no longer there.
+    ANSWER_STALE = "answers" / "stale";
+    /// The system cannot be reached.
+    NO_ANSWER_UNREACHABLE = "answers" / "unreachable";
+    /// It did not answer in time.
+    NO_ANSWER_TIMED_OUT = "answers" / "timed_out";
+    /// It does not let us ask this.
+    NO_ANSWER_DENIED = "answers" / "denied";
+    /// It answered with an error.
+    NO_ANSWER_FAILED = "answers" / "failed";
+    /// The question is not one that may be asked.
+    NO_ANSWER_NOT_ASKED = "answers" / "not_asked";
     /// A second name that already named another journey.
     BIND_CONFLICT = "bind_conflicts" / "other_owner";
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use truegreen_model::confirmation::Question;
 use truegreen_model::flow::{Flow, FlowId};
 use truegreen_model::observation::KeyHash;
 use truegreen_model::time::Timestamp;
@@ -21,6 +22,7 @@ use crate::matcher::Matcher;
 use crate::matcher::plan::Plan;
 use crate::matcher::resource::{Resource, Resources};
 use crate::matcher::scopes::Scopes;
+use crate::questions::Questions;
 use crate::side_by_side::side_by_side;
 use crate::symbols::Symbols;
 use crate::timers::Tick;
@@ -102,9 +104,12 @@ pub struct Engine {
     pub(crate) assembly: Assembly,
     pub(crate) watch: Watch,
     pub(crate) findings: PlaceFindings,
+    pub(crate) questions: Questions,
+    /// Questions that are to be asked now.
+    pub(crate) asking: Vec<Question>,
     /// Of the traces that were being put together when what is restored was kept.
     pub(crate) outline: Outline,
-    events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Engine {
@@ -129,6 +134,8 @@ impl Engine {
             assembly: Assembly::new(options.max_assembled_spans),
             watch: Watch::default(),
             findings: PlaceFindings::default(),
+            questions: Questions::default(),
+            asking: Vec::new(),
             outline: Outline::default(),
             events: Vec::new(),
             matcher,
@@ -168,6 +175,7 @@ impl Engine {
                     }
                 }
                 Input::Contracts(flows) => self.revise(flows),
+                Input::Confirmed(confirmation) => self.confirm(confirmation),
                 Input::Resumed { .. } => self.accounts.missed(&self.matcher, None, &self.symbols, self.now),
                 Input::Tick => {}
             }
@@ -263,6 +271,7 @@ impl Engine {
             loop {
                 let next = self.ledger.next_timer().min(self.binder.next_timer()).min(self.doubts);
                 let next = next.min(self.letting_go).min(self.next_look()).min(self.accounts.next_look());
+                let next = next.min(self.questions.next_timer());
                 if next > last {
                     break;
                 }
@@ -290,6 +299,7 @@ impl Engine {
         if self.accounts.next_look() <= tick {
             self.accounts.look(&self.matcher, &self.coverage, &self.symbols, tick);
         }
+        self.ask(tick);
         if self.letting_go <= tick {
             self.let_go();
         }
@@ -351,7 +361,7 @@ impl Engine {
         self.account();
     }
 
-    fn account(&mut self) {
+    pub(crate) fn account(&mut self) {
         for event in self.events.drain(..) {
             match event {
                 Event::Moved(moved) => {
@@ -378,6 +388,13 @@ impl Engine {
                 }
                 Event::Unnamed(flow, names) => self.ledger.unname(flow, &names),
                 Event::Counted(counter) => self.counters.count(counter),
+                Event::Wanted(id, from) => {
+                    // On the next tick at the earliest: this one may be over.
+                    let next = Tick(Tick::at_or_before(self.now).0 + 1);
+                    if !self.questions.want(id, from.max(next)) {
+                        self.counters.count(counters::QUESTIONS_BOUND);
+                    }
+                }
             }
         }
     }
@@ -385,6 +402,7 @@ impl Engine {
     fn effects(&mut self) -> Vec<Effect> {
         let turns = self.accounts.findings.take_turns();
         let of_places = self.findings.take_turns();
+        let asking = std::mem::take(&mut self.asking).into_iter().map(Effect::Confirm);
         let effect = |turn: Turn| match turn {
             Turn::Opened(finding) => Effect::FindingOpened(self.finding_report(&finding)),
             Turn::Closed(finding) => Effect::FindingClosed(self.finding_report(&finding)),
@@ -393,7 +411,7 @@ impl Engine {
             finding::Turn::Opened(finding) => Effect::FindingOpened(finding.report(self.now, &self.symbols)),
             finding::Turn::Closed(finding) => Effect::FindingClosed(finding.report(self.now, &self.symbols)),
         };
-        turns.into_iter().map(effect).chain(of_places.into_iter().map(of_place)).collect()
+        turns.into_iter().map(effect).chain(of_places.into_iter().map(of_place)).chain(asking).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What goes into the engine, and what it asks to be done.
 
+use truegreen_model::confirmation::{Confirmation, Question};
 use truegreen_model::flow::Flow;
 use truegreen_model::report::FindingReport;
 use truegreen_model::time::Timestamp;
@@ -28,6 +29,8 @@ pub enum Input<'a> {
     /// From here on these contracts are in force, and no others, each known by its flow's name. Journeys that entered
     /// before stay with the version under which they entered; books and findings are of the name, and go on.
     Contracts(&'a [Flow]),
+    /// A system answered whether an effect is there, or cannot tell.
+    Confirmed(&'a Confirmation),
     /// Nothing but time passed. Not logged, since every input fires the timers first.
     Tick,
 }
@@ -48,4 +51,6 @@ pub enum Effect {
     FindingOpened(FindingReport),
     /// A finding was resolved, or withdrawn because every deviation was amended away.
     FindingClosed(FindingReport),
+    /// A system is to be asked. Whoever performs it answers each exactly once, by [`Input::Confirmed`].
+    Confirm(Question),
 }

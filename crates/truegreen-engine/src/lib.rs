@@ -13,10 +13,12 @@
 //! 7. `trace` again, for what no contract names: spans put together to traces; `watch`: detectors, each shown every trace;
 //!    `finding`: what they find, folded by place; `blind_spots`: where a failure could hide.
 //! 8. [`learn`]: flows read off healthy traffic, and who breaks them later. It stands beside the rest.
-//! 9. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
-//!    is kept across restarts.
+//! 9. `questions`, `asking`: what systems themselves are asked, and what they answer.
+//! 10. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
+//!     is kept across restarts.
 
 mod accounts;
+mod asking;
 mod blind_spots;
 mod counters;
 mod coverage;
@@ -29,6 +31,7 @@ mod intake;
 pub mod learn;
 mod ledger;
 mod matcher;
+mod questions;
 mod report;
 mod revision;
 mod side_by_side;

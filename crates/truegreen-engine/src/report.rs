@@ -7,8 +7,8 @@ use truegreen_model::books::Tally;
 use truegreen_model::finding::{Finding, Health};
 use truegreen_model::observation::{InstanceId, KeyHash, Role, Symbol, TraceId};
 use truegreen_model::report::{
-    ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, LeftReport, MinuteReport,
-    Report, SeenReport, ServiceReport,
+    AskedReport, ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, LeftReport,
+    MinuteReport, Report, SeenReport, ServiceReport,
 };
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
@@ -18,6 +18,7 @@ use crate::coverage::{Correction, HostOffset, Sampled};
 use crate::date::rfc3339;
 use crate::engine::Engine;
 use crate::ledger::case::{Case, Passage, Seen};
+use crate::ledger::confirmed::Confirmed;
 use crate::matcher::key;
 use crate::matcher::lineage::Lineage;
 use crate::matcher::plan::Plan;
@@ -240,6 +241,7 @@ impl Engine {
             sampling_ratio: seen_share(plan, &self.coverage, &self.symbols),
             left: self.left(plan),
             counters: self.accounts.agreements(plan, &self.symbols),
+            confirmed: books.confirmed,
         }
     }
 
@@ -282,6 +284,7 @@ impl Engine {
             reason,
             after: Some(plan.step_name(passage.hop.map_or(passage.after, |hop| hop.after)).to_owned()),
             entered_at: rfc3339(passage.entered_at),
+            confirmed: passage.confirmed && matches!(passage.standing, Standing::Ended(_)),
         }
     }
 
@@ -298,6 +301,7 @@ impl Engine {
             journey: self.journey_report(plan, case, passage),
             seen: seen.into_iter().map(|one| self.seen_report(plan, one)).collect(),
             owed: owed.into_iter().collect(),
+            asked: case.told.iter().filter_map(|told| asked_report(plan, told)).collect(),
         }
     }
 
@@ -332,6 +336,9 @@ impl Engine {
             Standing::Ended(Verdict::Rejected(reason)) => ("rejected", text(reason)),
             Standing::Ended(Verdict::DeadLettered(reason)) => ("dead_lettered", text(reason)),
             Standing::Ended(Verdict::Unaccounted(Loss::Vanished)) => ("unaccounted", Some("vanished".to_owned())),
+            Standing::Ended(Verdict::Unaccounted(Loss::EffectMissing)) => {
+                ("unaccounted", Some("effect_missing".to_owned()))
+            }
             Standing::Ended(Verdict::Unaccounted(Loss::FailedWithoutExit)) => {
                 ("unaccounted", Some("failed_without_exit".to_owned()))
             }
@@ -353,4 +360,14 @@ fn sampled_name(sampled: Sampled) -> &'static str {
         Sampled::Marked(_) => "marked",
         Sampled::Inferred(_) => "inferred",
     }
+}
+
+fn asked_report(plan: &Plan, told: &Confirmed) -> Option<AskedReport> {
+    let step = plan.flow.steps.get(usize::from(told.step.0))?;
+    Some(AskedReport {
+        step: step.name.clone(),
+        system: step.confirm.as_ref()?.system.clone(),
+        answer: told.told.name().to_owned(),
+        as_of: rfc3339(told.as_of),
+    })
 }

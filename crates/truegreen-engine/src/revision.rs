@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use truegreen_model::flow::{Flow, StepId};
 
+use crate::asking::system_of;
 use crate::counters;
 use crate::engine::{Engine, trace_window};
 use crate::matcher::Matcher;
@@ -80,6 +81,7 @@ impl Engine {
                 self.ledger.hand_over(*flow, current, &same_steps(old, self.matcher.plan(current)));
             }
             self.ledger.let_go(*flow);
+            self.questions.let_go(*flow, |id| system_of(&self.matcher, id));
             self.binder.let_go(*flow, &mut self.counters);
             self.coverage.let_go(*flow);
         }

@@ -9,6 +9,7 @@ use truegreen_model::observation::{KeyHash, TraceId};
 use truegreen_model::time::Timestamp;
 
 use crate::accounts::Accounts;
+use crate::asking::system_of;
 use crate::coverage::Coverage;
 use crate::engine::{Engine, Options, trace_window};
 use crate::finding::PlaceFindings;
@@ -17,6 +18,7 @@ use crate::matcher::Matcher;
 use crate::matcher::lineage::Lineage;
 use crate::matcher::revision::KeptContracts;
 use crate::matcher::scopes::Scopes;
+use crate::questions::{KeptQuestions, Questions};
 use crate::symbols::Symbols;
 use crate::timers::Tick;
 use crate::trace::assembly::Outline;
@@ -30,7 +32,7 @@ const NAME: u8 = b'n';
 const TRACE: u8 = b't';
 
 /// Changes whenever the bytes of a record mean something else.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// Who keeps records: is given each key, and its value or nothing where it is gone.
 pub type Keep<'k> = dyn FnMut(&[u8], Option<&[u8]>) + 'k;
@@ -71,6 +73,7 @@ struct WholeRef<'e> {
     sums: StepSums,
     accounts: &'e Accounts,
     watched: (&'e Operations, Outline, &'e Watch, &'e PlaceFindings),
+    questions: KeptQuestions,
     counters: Vec<(String, String, u64)>,
 }
 
@@ -89,6 +92,7 @@ struct Whole {
     sums: StepSums,
     accounts: Accounts,
     watched: (Operations, Outline, Watch, PlaceFindings),
+    questions: KeptQuestions,
     counters: Vec<(String, String, u64)>,
 }
 
@@ -131,6 +135,7 @@ impl Engine {
             sums: self.ledger.sums().without_waiting(),
             accounts: &self.accounts,
             watched: (&self.operations, self.assembly.outline(), &self.watch, &self.findings),
+            questions: self.questions.kept(),
             counters: self.counters.kept(),
         };
         // Plain data of known shape: writing it down into memory does not fail.
@@ -174,6 +179,7 @@ impl Engine {
         engine.outline = outline;
         engine.watch = watch;
         engine.findings = findings;
+        engine.questions = Questions::restore(whole.questions, |id| system_of(&engine.matcher, id));
         engine.counters.restore(&whole.counters);
         engine.ledger.restored(whole.sums, whole.now);
         if !engine.ledger.fit(&engine.matcher) {

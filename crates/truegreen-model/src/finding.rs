@@ -67,6 +67,8 @@ pub enum FindingKind {
     CounterMismatch,
     /// More journeys that end at a step than usual.
     Abandonment,
+    /// Journeys of which telemetry says that a step was done, and the system that should show its effect does not.
+    EffectMissing,
 }
 
 impl FindingKind {
@@ -102,6 +104,7 @@ impl FindingKind {
             FindingKind::ExporterDrops => "exporter_drops",
             FindingKind::CounterMismatch => "counter_mismatch",
             FindingKind::Abandonment => "abandonment",
+            FindingKind::EffectMissing => "effect_missing",
         }
     }
 

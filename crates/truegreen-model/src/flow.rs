@@ -102,6 +102,50 @@ pub struct Step {
     pub unless: Vec<Condition>,
     /// One observation is not enough: one per item, or so many.
     pub fan_out: Option<FanOut>,
+    /// Where its effect can be looked up.
+    pub confirm: Option<Confirm>,
+}
+
+/// Where the effect of a step can be looked up, by the journey's key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The system's name in the configuration.
+    pub system: String,
+    /// The question, with one parameter: the key.
+    pub ask: String,
+    /// What answer means that the effect is there.
+    pub expect: Expected,
+    /// Share (0 to 1) of the completed journeys that are asked for too. Unaccounted and unknown ones always are.
+    pub sample: f64,
+    /// The effect must be there so long after telemetry says that it is, or after the step is due.
+    pub after: Duration,
+}
+
+/// What answer means that an effect is there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Expected {
+    /// At least one row, or value.
+    Row,
+    /// None.
+    Nothing,
+    /// A row with all of these values, by column, compared as text.
+    Columns(BTreeMap<String, String>),
+}
+
+impl Expected {
+    /// Whether these rows, by column and `None` for NULL, are the answer that is meant.
+    pub fn is_met(&self, rows: &[BTreeMap<String, Option<String>>]) -> bool {
+        match self {
+            Expected::Row => !rows.is_empty(),
+            Expected::Nothing => rows.is_empty(),
+            Expected::Columns(columns) => {
+                let has = |row: &BTreeMap<String, Option<String>>, column: &String, value: &String| {
+                    row.get(column).and_then(Option::as_ref) == Some(value)
+                };
+                rows.iter().any(|row| columns.iter().all(|(column, value)| has(row, column, value)))
+            }
+        }
+    }
 }
 
 /// How many observations a step needs.

@@ -52,6 +52,26 @@ pub struct FlowReport {
     /// Services' own counters, as they stood against the books when they were last held against them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub counters: Vec<CounterAgreement>,
+    /// Of the books: what was decided by asking the systems themselves.
+    #[serde(skip_serializing_if = "ConfirmedReport::is_nothing", default)]
+    pub confirmed: ConfirmedReport,
+}
+
+/// Journeys whose verdict is owed to a system's own word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ConfirmedReport {
+    /// Completed or late: telemetry of a step is missing, and its effect was found.
+    pub completed: u64,
+    /// Unaccounted: the effect was looked for after its deadline, or after telemetry said that it is there, and was not
+    /// found.
+    pub unaccounted: u64,
+}
+
+impl ConfirmedReport {
+    /// Nothing was asked, or nothing followed from it.
+    pub fn is_nothing(&self) -> bool {
+        *self == ConfirmedReport::default()
+    }
 }
 
 /// A service's own counter and the books, over the same stretch of time, some minutes ago.
@@ -143,6 +163,9 @@ pub struct JourneyReport {
     pub after: Option<String>,
     /// RFC 3339.
     pub entered_at: String,
+    /// The verdict is owed to a system's own word, and not to telemetry alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub confirmed: bool,
 }
 
 /// One journey followed step by step, as the API shows it.
@@ -155,6 +178,22 @@ pub struct JourneyDetail {
     pub seen: Vec<SeenReport>,
     /// The steps it owes and has not shown, each with its deadline (RFC 3339).
     pub owed: BTreeMap<String, String>,
+    /// What systems answered when they were asked for its effects, by step.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub asked: Vec<AskedReport>,
+}
+
+/// What a system answered when it was asked for the effect of a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AskedReport {
+    /// Step.
+    pub step: String,
+    /// The system's name in the configuration.
+    pub system: String,
+    /// `there`, `not_there` or `cannot_tell`.
+    pub answer: String,
+    /// RFC 3339: as of when that is so.
+    pub as_of: String,
 }
 
 /// One observation of a journey.

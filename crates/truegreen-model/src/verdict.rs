@@ -41,6 +41,8 @@ pub enum Loss {
     Vanished,
     /// The last that was seen is a failed attempt, followed by neither success nor a lawful exit.
     FailedWithoutExit,
+    /// Telemetry says that a step was done, and the system that should show its effect was asked and does not.
+    EffectMissing,
 }
 
 /// Why a missing step proves nothing.

@@ -53,7 +53,7 @@ fn live(run: &mut Run, world: &World) -> Result<(), String> {
         run.through(&world.happenings, now.min(world.end))?;
         let standings = run.standings();
         for standing in standings.iter().filter(|standing| !before.contains(*standing)) {
-            let Standing { flow, key, verdict, reason, after, entered_at } = standing;
+            let Standing { flow, key, verdict, reason, after, entered_at, .. } = standing;
             let entered = offset(*entered_at);
             println!("{} engine: {flow} {key} entered {entered}: {verdict} {reason:?} after {after:?}", offset(now));
         }

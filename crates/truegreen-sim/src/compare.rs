@@ -65,7 +65,8 @@ pub fn differences(run: &Run, reference: &Reference, flows: &[Flow], now: Timest
 }
 
 fn agrees(journey: &Judged, standing: &Standing, flows: &[Flow], reference: &Reference, quiet: bool) -> bool {
-    if journey.entered_at != standing.entered_at {
+    let by_answers = (journey.confirmed, standing.confirmed);
+    if journey.entered_at != standing.entered_at || (quiet && by_answers.0 != by_answers.1) {
         return false;
     }
     let says = |ruling: &Ruling| {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truegreen_engine::{Effect, Engine, Input, Options, Request};
+use truegreen_model::confirmation::{Answer, Confirmation, Question};
 use truegreen_model::flow::Flow;
 use truegreen_model::report::Report;
 use truegreen_model::time::Timestamp;
@@ -30,7 +31,18 @@ pub struct Run {
     taken: usize,
     sequence: u64,
     now: Timestamp,
+    /// Who is asked, if anybody is.
+    systems: Option<Systems>,
+    /// Answers on their way, by when they come.
+    coming: BTreeMap<(Timestamp, usize), (Confirmation, String)>,
+    /// Every question that was asked, and when.
+    pub asked: Vec<(Timestamp, Question)>,
+    /// Every answer that came, when, and for which key.
+    pub answered: Vec<(Timestamp, Confirmation, String)>,
 }
+
+/// What systems answer to a question that is asked then, and how long they take.
+pub type Systems = Box<dyn FnMut(&Question, Timestamp) -> (Duration, Answer)>;
 
 /// What the engine keeps of itself may be asked for.
 fn options() -> Options {
@@ -52,6 +64,8 @@ pub struct Standing {
     pub reason: Option<String>,
     /// Last step seen.
     pub after: Option<String>,
+    /// Owed to what a system answered.
+    pub confirmed: bool,
 }
 
 impl Run {
@@ -65,7 +79,24 @@ impl Run {
             taken: 0,
             sequence: 0,
             now: EPOCH,
+            systems: None,
+            coming: BTreeMap::new(),
+            asked: Vec::new(),
+            answered: Vec::new(),
         }
+    }
+
+    /// The same, with systems that can be asked.
+    pub fn asking(mut self, systems: Systems) -> Run {
+        self.systems = Some(systems);
+        self
+    }
+
+    /// The same, to which these answers come, whoever asked for them.
+    pub fn told(mut self, answers: impl IntoIterator<Item = (Timestamp, Confirmation, String)>) -> Run {
+        let numbered = answers.into_iter().enumerate();
+        self.coming = numbered.map(|(n, (at, confirmation, key))| ((at, n), (confirmation, key))).collect();
+        self
     }
 
     /// What happens until `end`, from where it was left off, then time passes until then.
@@ -116,7 +147,9 @@ impl Run {
                 self.pass(*down_since)?;
                 self.now = self.now.max(at);
                 let down_since = *down_since;
-                self.apply(at, Input::Resumed { down_since })
+                self.apply(at, Input::Resumed { down_since })?;
+                self.ask_again();
+                Ok(())
             }
         }
     }
@@ -150,6 +183,36 @@ impl Run {
         for (sequence, at, body) in self.traces.iter().filter(|(sequence, ..)| *sequence >= from) {
             self.engine.recall(*at, Input::Traces(Request { sequence: *sequence, body }));
         }
+        self.ask_again();
+        Ok(())
+    }
+
+    /// Who was to answer is gone.
+    fn ask_again(&mut self) {
+        self.coming.clear();
+        for question in self.engine.unanswered() {
+            self.ask(self.now, question);
+        }
+    }
+
+    fn ask(&mut self, at: Timestamp, question: Question) {
+        if let Some(systems) = &mut self.systems {
+            let (takes, answer) = systems(&question, at);
+            let Question { id, flow, step, key, .. } = question.clone();
+            let confirmation = Confirmation { id, flow, step, asked_at: at, answer };
+            self.coming.insert((at + takes, self.asked.len()), (confirmation, key));
+        }
+        self.asked.push((at, question));
+    }
+
+    /// Takes the answers that come by then.
+    fn hear_answers(&mut self, until: Timestamp) -> Result<(), String> {
+        while let Some(first) = self.coming.first_entry().filter(|first| first.key().0 <= until) {
+            let at = first.key().0.max(self.now);
+            let (confirmation, key) = first.remove();
+            self.answered.push((at, confirmation.clone(), key));
+            self.apply(at, Input::Confirmed(&confirmation))?;
+        }
         Ok(())
     }
 
@@ -159,15 +222,22 @@ impl Run {
     /// As [`Run::through`].
     pub fn pass(&mut self, until: Timestamp) -> Result<(), String> {
         while self.now + TICK <= until {
-            self.now = self.now + TICK;
+            let next = self.now + TICK;
+            self.hear_answers(next)?;
+            self.now = next;
             self.apply(self.now, Input::Tick)?;
         }
-        Ok(())
+        self.hear_answers(until)
     }
 
     fn apply(&mut self, at: Timestamp, input: Input) -> Result<(), String> {
         let effects = self.engine.apply(at, input);
-        self.effects.extend(effects.into_iter().map(|effect| (at, effect)));
+        for effect in effects {
+            if let Effect::Confirm(question) = &effect {
+                self.ask(at, question.clone());
+            }
+            self.effects.push((at, effect));
+        }
         books_balance(&self.engine).map_err(|line| format!("INV-BOOKS-1 at {}: {line}", offset(at)))
     }
 
@@ -197,6 +267,7 @@ impl Run {
                 verdict: journey.verdict,
                 reason: journey.reason,
                 after: journey.after,
+                confirmed: journey.confirmed,
             })
             .collect();
         standings.sort();

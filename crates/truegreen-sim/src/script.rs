@@ -336,6 +336,7 @@ pub fn step(name: &str, service: &str, span: &str, within: u64, after: u8) -> St
         when: Vec::new(),
         unless: Vec::new(),
         fan_out: None,
+        confirm: None,
     }
 }
 

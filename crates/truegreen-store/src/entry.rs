@@ -19,19 +19,29 @@ pub enum Kind {
     Stopped,
     /// The contracts that are in force for what stands behind this.
     Contracts,
+    /// What systems answered when they were asked whether effects are there.
+    Confirmations,
 }
 
 impl Kind {
     /// Every kind, each once.
-    pub const ALL: [Kind; 7] =
-        [Kind::Traces, Kind::Logs, Kind::Metrics, Kind::Refused, Kind::Resumed, Kind::Stopped, Kind::Contracts];
+    pub const ALL: [Kind; 8] = [
+        Kind::Traces,
+        Kind::Logs,
+        Kind::Metrics,
+        Kind::Refused,
+        Kind::Resumed,
+        Kind::Stopped,
+        Kind::Contracts,
+        Kind::Confirmations,
+    ];
 
     /// Whether it is a note of our own rather than what a sender sent. Notes are small, and must be taken where requests
     /// no longer are: for them half of [`Options::min_free_bytes`](crate::Options::min_free_bytes) may be used.
     pub const fn is_note(self) -> bool {
         match self {
             Kind::Traces | Kind::Logs | Kind::Metrics => false,
-            Kind::Refused | Kind::Resumed | Kind::Stopped | Kind::Contracts => true,
+            Kind::Refused | Kind::Resumed | Kind::Stopped | Kind::Contracts | Kind::Confirmations => true,
         }
     }
 
@@ -45,6 +55,7 @@ impl Kind {
             Kind::Resumed => "resumed",
             Kind::Stopped => "stopped",
             Kind::Contracts => "contracts",
+            Kind::Confirmations => "confirmations",
         }
     }
 
@@ -59,6 +70,7 @@ impl Kind {
             Kind::Resumed => 5,
             Kind::Stopped => 6,
             Kind::Contracts => 7,
+            Kind::Confirmations => 8,
         }
     }
 

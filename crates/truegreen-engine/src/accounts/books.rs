@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use truegreen_model::books::Tally;
+use truegreen_model::report::ConfirmedReport;
 use truegreen_model::time::Minute;
+use truegreen_model::verdict::Verdict;
 
 use crate::ledger::event::Line;
 use crate::matcher::lineage::AccountId;
@@ -29,6 +31,8 @@ pub(crate) struct FlowBooks {
     pub(crate) duplicates: u64,
     pub(crate) orphans: u64,
     pub(crate) amended: u64,
+    /// What was decided by what systems answered.
+    pub(crate) confirmed: ConfirmedReport,
 }
 
 impl Books {
@@ -60,6 +64,11 @@ impl Books {
             books.total.enter(to.standing);
             books.minute(to.entered_at.minute()).enter(to.standing);
         }
+        for (line, by) in [(from, -1), (to, 1)] {
+            if let Some(count) = line.and_then(|line| books.confirmed_by(line)) {
+                *count = count.saturating_add_signed(by);
+            }
+        }
         let ended = from.and_then(Line::verdict);
         if ended.is_some() && ended != to.and_then(Line::verdict) {
             books.amended += 1;
@@ -69,6 +78,15 @@ impl Books {
 }
 
 impl FlowBooks {
+    /// Where a journey counts whose verdict is owed to what a system answered.
+    fn confirmed_by(&mut self, line: &Line) -> Option<&mut u64> {
+        match line.verdict().filter(|_| line.confirmed)? {
+            Verdict::Completed | Verdict::Late => Some(&mut self.confirmed.completed),
+            Verdict::Unaccounted(_) => Some(&mut self.confirmed.unaccounted),
+            _ => None,
+        }
+    }
+
     fn minute(&mut self, minute: Minute) -> &mut Tally {
         if self.folded_until.is_some_and(|until| minute <= until) {
             return &mut self.folded;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use truegreen_model::finding::{Finding, FindingStatus};
+use truegreen_model::finding::{Finding, FindingKind, FindingStatus};
 use truegreen_model::time::Timestamp;
 
 use super::books::FlowBooks;
@@ -41,7 +41,7 @@ pub(super) struct Case {
 impl Case {
     pub(super) fn new(finding: Finding, books: &FlowBooks) -> Self {
         // By the time the first deviation is known, later journeys have long completed: they tell how rare it is.
-        let completed_since_onset = books.completed_since(finding.onset.minute());
+        let completed_since_onset = completed_since(&finding, books);
         let latest_entry = finding.onset;
         Case { finding, share: 1.0, latest_entry, completed_since_onset, completed_since_last: 0 }
     }
@@ -53,7 +53,7 @@ impl Case {
         finding.last_seen = context.now;
         if line.entered_at < finding.onset {
             finding.onset = line.entered_at;
-            self.completed_since_onset = context.books.completed_since(finding.onset.minute());
+            self.completed_since_onset = completed_since(finding, context.books);
         }
         if finding.examples.len() < MAX_EXAMPLES {
             finding.examples.push(context.key.to_owned());
@@ -80,5 +80,14 @@ impl Case {
         let is_quiet = now >= self.finding.last_seen + QUIET_AFTER;
         let status = if is_quiet { FindingStatus::Quiet } else { FindingStatus::Open };
         Finding { status, ..self.finding.clone() }
+    }
+}
+
+/// How many fared well since the onset, as far as that is known of all of them.
+fn completed_since(finding: &Finding, books: &FlowBooks) -> u64 {
+    match finding.kind {
+        // Only some are asked for, and of the others nothing is known.
+        FindingKind::EffectMissing => 0,
+        _ => books.completed_since(finding.onset.minute()),
     }
 }

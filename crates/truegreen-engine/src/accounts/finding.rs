@@ -82,6 +82,9 @@ impl Findings {
                 self.deviate(context, folder, line);
             }
         }
+        if let Some(line) = to {
+            self.find_effects(context, line, from.map_or(0, |from| from.there));
+        }
         let (was, is) = (from.and_then(Line::verdict), to.and_then(Line::verdict));
         if was == is {
             return;
@@ -176,8 +179,10 @@ impl Findings {
         let mut resolved = Vec::new();
         let is_tried = self.trials[plan.account.0 as usize].is_some();
         // What is on trial, or held against a counter, is over by its own rules.
-        let is_apart =
-            |folder: &Folder| (is_tried && folder.is_of_loss()) || folder.kind == FindingKind::CounterMismatch;
+        let is_apart = |folder: &Folder| {
+            (is_tried && folder.is_of_loss())
+                || matches!(folder.kind, FindingKind::CounterMismatch | FindingKind::EffectMissing)
+        };
         let of_flow = |folder: &Folder| folder.account == plan.account && !is_apart(folder);
         for (folder, case) in self.open.iter_mut().filter(|(folder, _)| of_flow(folder)) {
             let took = folder.hop.is_none_or(|hop| owes(folder, hop));
@@ -192,6 +197,25 @@ impl Findings {
                 self.close(folder, FindingStatus::Resolved);
             }
         }
+    }
+
+    /// Effects were found where they belong. Only that counts for a finding about missing ones: what telemetry says of
+    /// other journeys is just what is in doubt.
+    fn find_effects(&mut self, context: &Context<'_>, line: &Line, before: u64) {
+        let news = line.there & !before;
+        if news == 0 || !matches!(line.verdict(), Some(Verdict::Completed | Verdict::Late)) {
+            return;
+        }
+        let Context { matcher, plan, .. } = context;
+        let is_about = |folder: &Folder| {
+            let step = folder.hop.and_then(|hop| matcher.same_step(folder.flow, hop.before, plan.id));
+            folder.account == plan.account
+                && folder.kind == FindingKind::EffectMissing
+                && step.is_some_and(|step| news & (1 << step.0) != 0)
+        };
+        let about = self.open.iter_mut().filter(|(folder, _)| is_about(folder));
+        let resolved: Vec<Folder> = about.filter_map(|(folder, case)| case.complete(line).then_some(*folder)).collect();
+        resolved.into_iter().for_each(|folder| self.close(folder, FindingStatus::Resolved));
     }
 
     pub(super) fn close(&mut self, folder: Folder, status: FindingStatus) {
@@ -256,6 +280,7 @@ pub(super) fn deviation(context: &Context<'_>, line: &Line) -> Option<Folder> {
     let (kind, hop) = match line.verdict()? {
         Verdict::Unaccounted(Loss::Vanished) => (FindingKind::Loss, line.hop),
         Verdict::Unaccounted(Loss::FailedWithoutExit) => (FindingKind::FailedWithoutExit, line.hop),
+        Verdict::Unaccounted(Loss::EffectMissing) => (FindingKind::EffectMissing, line.hop),
         Verdict::Unknown(Why::InstanceGone | Why::SignalSilent | Why::NeverSeen) => (FindingKind::Silence, line.hop),
         Verdict::Rejected(NO_REASON) | Verdict::DeadLettered(NO_REASON) => (FindingKind::NoReason, None),
         _ => return None,

@@ -35,6 +35,13 @@ pub(crate) fn title(plan: &Plan, finding: &Finding) -> String {
             [only] => only.clone(),
             [first, others @ ..] => format!("{first}; so it is with {} more", others.len()),
         },
+        FindingKind::EffectMissing => {
+            let step = owed_by(plan, finding);
+            let asked = finding.hop.and_then(|hop| plan.flow.steps.get(usize::from(hop.before.0)));
+            let system = asked.and_then(|step| step.confirm.as_ref()).map_or("its system", |asked| &asked.system);
+            let says = if n == 1 { "says" } else { "say" };
+            format!("{n} {one} of `{flow}` {says} that `{step}` was done, and `{system}` shows no effect of it")
+        }
         // The other kinds are found at places.
         kind => format!("{n} {one} of `{flow}`: {}", kind.name().replace('_', " ")),
     };

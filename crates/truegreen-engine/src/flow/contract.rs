@@ -99,6 +99,15 @@ pub(super) fn read(node: &Node, notes: &mut Notes<'_>) -> Contract {
         sampled: fields.get("sampled").map_or_else(BTreeMap::new, |node| sampled(node, notes)),
         reconcile: fields.get("reconcile").map_or_else(Vec::new, |node| reconcile(node, notes)),
     };
+    if let (Reentry::After(_), Some(node)) = (flow.reentry, fields.get("reentry"))
+        && let Some(step) = flow.steps.iter().find(|step| step.confirm.is_some())
+    {
+        notes.error_with(
+            &node.span,
+            format!("step {} is asked for by its key alone, and the same key may pass again", quoted(&step.name)),
+            "take out `confirm` or `reentry`: a row of the first passage says nothing about the second",
+        );
+    }
     let places = Places { flow: flow_span.clone(), steps: step_places, exits: exit_places };
     Contract { name: name.map(|name| (name, flow_span)), flow: (notes.errors() == errors).then_some((flow, places)) }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use truegreen_model::flow::{
-    Allowance, Condition, Exit, ExitOutcome, FanOut, Flow, Key, Limits, Pattern, ReasonSource, Reconcile, Reentry,
-    Signal, SpanKind, Step, StepId, Test, Text,
+    Allowance, Condition, Confirm, Exit, ExitOutcome, Expected, FanOut, Flow, Key, Limits, Pattern, ReasonSource,
+    Reconcile, Reentry, Signal, SpanKind, Step, StepId, Test, Text,
 };
 
 use super::duration;
@@ -95,6 +95,31 @@ fn owed(text: &mut String, flow: &Flow, index: usize, step: &Step) {
         let _ = write!(text, ", unless {}", conditions(&step.unless));
     }
     let _ = writeln!(text, ":\n     {}", alternatives(&step.any_of));
+    if let Some(confirm) = &step.confirm {
+        let _ = writeln!(text, "     {}", lookup(confirm));
+    }
+}
+
+/// Who is asked, what for, and of which journeys.
+fn lookup(confirm: &Confirm) -> String {
+    let expected = match &confirm.expect {
+        Expected::Row => "a row".to_owned(),
+        Expected::Nothing => "nothing".to_owned(),
+        Expected::Columns(columns) => {
+            let columns: Vec<String> = columns.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+            format!("a row with {}", joined(&columns, "and"))
+        }
+    };
+    let sampled = match confirm.sample {
+        0.0 => String::new(),
+        share => format!(", and of {} of those that completed", percent(share)),
+    };
+    format!(
+        "{} is asked of each journey that is missing{sampled}, {} later: {}\n     and must have {expected}",
+        confirm.system,
+        duration::format(confirm.after),
+        confirm.ask.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+    )
 }
 
 fn way_out(text: &mut String, exit: &Exit) {

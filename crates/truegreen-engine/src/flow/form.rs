@@ -47,7 +47,8 @@ fn tidy(value: &mut Value) {
 
 /// The fields that the walk takes, by the definition in the schema that must have the same; the first is its root.
 #[cfg(test)]
-pub(super) const FIELDS: [(&str, &[&[&str]]); 13] = {
+pub(super) const FIELDS: [(&str, &[&[&str]]); 14] = {
+    use super::confirm::CONFIRM;
     use super::contract::{BIND, CONTRACT, EXPECT, LIMITS, RECONCILE, REENTRY};
     use super::pattern::{ANY_OF, PATTERN, TEST};
     use super::step::{EXIT, FOR_EACH, REASON, START, STEP};
@@ -57,6 +58,7 @@ pub(super) const FIELDS: [(&str, &[&[&str]]); 13] = {
         ("Start", &[START, PATTERN, ANY_OF]),
         ("Step", &[STEP, PATTERN, ANY_OF]),
         ("ForEachItem", &[FOR_EACH]),
+        ("Confirm", &[CONFIRM]),
         ("Exit", &[EXIT, PATTERN, ANY_OF]),
         ("ReasonSource", &[REASON]),
         ("Pattern", &[PATTERN]),
@@ -163,6 +165,9 @@ struct Step {
     for_each: Option<ForEach>,
     /// Owed as many times as this integer attribute of an earlier step says.
     count_from: Option<String>,
+    /// Where its effect can be looked up. Asked for journeys that are unaccounted or unknown at this step or before it, and
+    /// for some of those that telemetry calls completed.
+    confirm: Option<Confirm>,
     /// In the stead of one inline pattern: several, of which any will do.
     #[schemars(length(min = 1, max = 64))]
     any_of: Option<Vec<Pattern>>,
@@ -188,6 +193,46 @@ struct ForEachItem {
     attribute: String,
     /// Read from the observations of this step: which item it is. Default: the same name.
     item: Option<String>,
+}
+
+/// Where the effect of a step can be looked up, by the journey's key. Not together with `reentry: {after: …}`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Confirm {
+    /// The system, by its name under `systems` of the configuration.
+    system: String,
+    /// A question that only reads, with one parameter, the key: `$1` in PostgreSQL, `?` in MySQL, `{key}` in a command of
+    /// Redis or a URL's path.
+    ask: String,
+    /// What answer means that the effect is there. Default: `row`.
+    #[schemars(extend("default" = "row"))]
+    expect: Option<Expected>,
+    /// Share of the completed journeys that are asked for too. Default: `1%`.
+    #[schemars(extend("default" = "1%"))]
+    sample: Option<Share>,
+    /// The effect must be there so long after telemetry says that it is, or after the step is due. Default: `5s`.
+    #[schemars(extend("default" = "5s"))]
+    after: Option<Duration>,
+}
+
+/// What answer means that the effect is there.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Expected {
+    /// Something, or nothing.
+    Word(ExpectedWord),
+    /// A row with all of these values, by column, compared as text.
+    Columns(BTreeMap<String, Scalar>),
+}
+
+/// Something, or nothing.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum ExpectedWord {
+    /// At least one row, or value.
+    Row,
+    /// None.
+    Nothing,
 }
 
 /// A lawful way out of the flow.
@@ -548,6 +593,8 @@ mod tests {
         assert_eq!(words("Kind"), known(super::super::pattern::KINDS.iter().map(|(word, _)| *word).collect()));
         let severities = super::super::pattern::SEVERITIES.iter().map(|(word, _)| *word);
         assert_eq!(words("SeverityName"), known(severities.collect()));
+        let expected = super::super::confirm::EXPECTED.iter().map(|(word, _)| *word);
+        assert_eq!(words("ExpectedWord"), known(expected.collect()));
         assert_eq!(words("Outcome"), known(super::super::step::OUTCOMES.iter().map(|(word, _)| *word).collect()));
     }
 

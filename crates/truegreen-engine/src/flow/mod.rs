@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use truegreen_model::flow::Flow;
 
+mod confirm;
 mod contract;
 mod describe;
 mod diagnostic;

@@ -8,6 +8,7 @@ use truegreen_model::flow::{
     Exit, ExitOutcome, FanOut, MAX_CONDITIONS, MAX_EXITS, MAX_STEPS, ReasonSource, Step, StepId,
 };
 
+use super::confirm;
 use super::diagnostic::{Notes, closest, quoted, quoted_list};
 use super::pattern::{self, ANY_OF, PATTERN};
 use super::tree::{Node, Value};
@@ -16,7 +17,8 @@ use super::value::{self, Fields};
 /// The fields of `start` beside its pattern.
 pub(super) const START: &[&str] = &["name"];
 /// The fields of a step beside its pattern.
-pub(super) const STEP: &[&str] = &["name", "after", "within", "optional", "when", "unless", "for_each", "count_from"];
+pub(super) const STEP: &[&str] =
+    &["name", "after", "within", "optional", "when", "unless", "for_each", "count_from", "confirm"];
 /// The fields of `for_each` where it is a mapping.
 pub(super) const FOR_EACH: &[&str] = &["attribute", "item"];
 /// The fields of an exit beside its pattern.
@@ -73,6 +75,7 @@ pub(super) fn start(node: &Node, names: &mut Names, notes: &mut Notes<'_>) -> Op
         when: Vec::new(),
         unless: Vec::new(),
         fan_out: None,
+        confirm: None,
     };
     Some((step, span))
 }
@@ -144,6 +147,7 @@ fn step(
         when: conditions("when", notes),
         unless: conditions("unless", notes),
         fan_out: fan_out(fields, &owner, notes),
+        confirm: fields.get("confirm").and_then(|node| confirm::read(node, &owner, notes)),
         any_of: pattern::alternatives(fields, &owner, notes),
         // Only an optional step gets here without one, and what is not owed is never due.
         within: within.unwrap_or(Duration::ZERO),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use truegreen_model::flow::{
-    Allowance, Condition, ExitOutcome, FanOut, Flow, Key, MAX_CONDITIONS, MAX_EXITS, MAX_STEPS, ReasonSource, Reentry,
-    Signal, SpanKind, StepId, Test, Text,
+    Allowance, Condition, ExitOutcome, Expected, FanOut, Flow, Key, MAX_CONDITIONS, MAX_EXITS, MAX_STEPS, ReasonSource,
+    Reentry, Signal, SpanKind, StepId, Test, Text,
 };
 
 use super::*;
@@ -552,3 +552,40 @@ exits:
   - name: published
     log: inventory.event.rejected
 ";
+
+#[test]
+fn an_effect_can_be_looked_up_and_mistakes_point_at_their_line() {
+    let contract = |confirm: &str| {
+        let text = "flow: orders\nkey: order.id\nstart: {span: place, service: shop}\nwithin: 10s\nsteps:\n  \
+                    - {name: stored, span: store, service: depot}\n    # -\n";
+        text.replace("service: depot}", &format!("service: depot, confirm: {confirm}}}"))
+    };
+    let confirmed = |text: &str| flow(&contract(text)).steps[1].confirm.clone().unwrap();
+    let short = confirmed("{system: db, ask: SELECT 1 FROM moves WHERE id = $1}");
+    assert_eq!((short.system.as_str(), short.expect, short.sample), ("db", Expected::Row, 0.01));
+    assert_eq!((short.ask.as_str(), short.after), ("SELECT 1 FROM moves WHERE id = $1", Duration::from_secs(5)));
+    let full = "{system: db, ask: GET {key}, expect: {state: shipped, n: 3}, sample: 10%, after: 1m}";
+    let full = confirmed(&full.replace("GET {key}", "'GET {key}'"));
+    let columns = [("n", "3"), ("state", "shipped")].map(|(column, value)| (column.to_owned(), value.to_owned()));
+    assert_eq!(full.expect, Expected::Columns(columns.into()));
+    assert_eq!((full.sample, full.after), (0.1, Duration::from_secs(60)));
+
+    let wrong = |confirm: &str| {
+        let sources = [source(&contract(confirm))];
+        rendered(&compile(&sources).unwrap_err(), &sources)
+    };
+    for (confirm, said) in [
+        ("{ask: SELECT 1}", "`confirm` of step `stored` has no `system`"),
+        ("{system: db}", "has no `ask`"),
+        ("{system: db, ask: q, expect: rows}", "did you mean `row`?"),
+        ("{system: db, ask: q, expect: {}}", "`expect` names no column"),
+        ("{system: db, ask: q, sampled: 1%}", "did you mean `sample`?"),
+    ] {
+        let found = wrong(confirm);
+        assert!(found.contains(said) && found.contains("order.yaml:6"), "{found}");
+    }
+    let twice = contract("{system: db, ask: q}") + "reentry: {after: 1h}\n";
+    let sources = [source(&twice)];
+    let found = rendered(&compile(&sources).unwrap_err(), &sources);
+    assert!(found.contains("the same key may pass again"), "{found}");
+}

@@ -128,5 +128,6 @@ fn journey(model: &Model, flow: &LearnedFlow, case: &Case, standing: &Standing) 
         reason,
         after: after.map(|after| model.vocabulary.full_name(after)),
         entered_at: rfc3339(case.entered_at()),
+        confirmed: false,
     }
 }

@@ -7,6 +7,7 @@ use truegreen_model::observation::{Conditions, Evidence, Identity, InstanceId, K
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Standing};
 
+use super::confirmed::Confirmations;
 use crate::matcher::plan::Plan;
 use crate::matcher::scopes::ScopeId;
 use crate::timers::Tick;
@@ -39,6 +40,8 @@ pub(crate) struct Case {
     pub(crate) passages: SmallVec<[Passage; 1]>,
     /// Other names of this journey, to be forgotten with it.
     pub(crate) aliases: Vec<KeyHash>,
+    /// What systems answered about it.
+    pub(crate) told: Confirmations,
     /// When its passages want to be looked at again.
     pub(crate) next_check: Tick,
     /// The earliest timer that is set for it.
@@ -58,6 +61,10 @@ pub(crate) struct Passage {
     pub(crate) owed: u64,
     /// Further starts of the same passage.
     pub(crate) duplicates: u64,
+    /// How it ended is owed to what a system answered.
+    pub(crate) confirmed: bool,
+    /// Bit n: the effect of step n was found.
+    pub(crate) there: u64,
 }
 
 impl Case {
@@ -69,6 +76,7 @@ impl Case {
             seen: Vec::new(),
             passages: SmallVec::new(),
             aliases: Vec::new(),
+            told: Confirmations::default(),
             next_check: Tick::NEVER,
             timer: Tick::NEVER,
         }

@@ -2,6 +2,7 @@
 //! accounts act on them, in one order.
 
 use serde::{Deserialize, Serialize};
+use truegreen_model::confirmation::QuestionId;
 use truegreen_model::flow::{FlowId, StepId};
 use truegreen_model::observation::{KeyHash, Symbol};
 use truegreen_model::time::Timestamp;
@@ -10,6 +11,7 @@ use truegreen_model::verdict::{Hop, Standing, Verdict};
 use super::case::Passage;
 use crate::counters::Counter;
 use crate::coverage::CameDue;
+use crate::timers::Tick;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) enum Event {
     /// These second names are forgotten with their journey.
     Unnamed(FlowId, Vec<KeyHash>),
     Counted(Counter),
+    /// The effect of this step is worth asking for, from then on.
+    Wanted(QuestionId, Tick),
 }
 
 /// From one line of the books to another; `None` on either side: it enters, or was merged into another.
@@ -69,16 +73,32 @@ pub(crate) struct Line {
     pub(crate) hop: Option<Hop>,
     /// Bit n: step n is owed.
     pub(crate) owed: u64,
+    /// The verdict is owed to what a system answered.
+    pub(crate) confirmed: bool,
+    /// Bit n: the effect of step n was found.
+    pub(crate) there: u64,
 }
 
 impl Line {
     /// As long as it is open, the accounts look at nothing but its entry.
     pub(super) fn of(passage: &Passage) -> Line {
         match passage.standing {
-            Standing::Open { .. } => {
-                Line { entered_at: passage.entered_at, standing: Standing::Open { due: false }, hop: None, owed: 0 }
-            }
-            standing => Line { entered_at: passage.entered_at, standing, hop: passage.hop, owed: passage.owed },
+            Standing::Open { .. } => Line {
+                entered_at: passage.entered_at,
+                standing: Standing::Open { due: false },
+                hop: None,
+                owed: 0,
+                confirmed: false,
+                there: 0,
+            },
+            standing => Line {
+                entered_at: passage.entered_at,
+                standing,
+                hop: passage.hop,
+                owed: passage.owed,
+                confirmed: passage.confirmed,
+                there: passage.there,
+            },
         }
     }
 

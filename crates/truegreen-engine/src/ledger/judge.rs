@@ -1,5 +1,12 @@
-//! Judging one passage: a pure function of the set of its observations and the contract (INV-SET-1). Whether a
-//! missing step proves anything is asked of coverage afterwards.
+//! Judging one passage: a pure function of the set of its observations, of what systems answered about it, and of the
+//! contract (INV-SET-1). Whether a missing step proves anything is asked of coverage afterwards.
+//!
+//! What was answered about a step, where it was asked for:
+//!
+//! - Its effect is there: it was done, whatever telemetry says, and so was all that comes before it. When is not known,
+//!   so that alone is never late. This weighs more than any answer that it is not there.
+//! - Its effect is not there, as of `after` or more since telemetry says that it was done; or since it was due, where
+//!   telemetry says nothing: the journey is unaccounted, save where it left lawfully. An earlier answer says nothing.
 
 use std::time::Duration;
 
@@ -10,6 +17,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Verdict};
 
 use super::case::Seen;
+use super::confirmed::{Confirmations, Told};
 use crate::matcher::plan::{FanOutPlan, Plan};
 use crate::symbols::NO_REASON;
 
@@ -26,6 +34,8 @@ pub(crate) struct Judgement {
     /// Bit n: step n is owed.
     pub(crate) owed: u64,
     pub(crate) outcome: Outcome,
+    /// It is owed to what a system answered.
+    pub(crate) confirmed: bool,
 }
 
 /// Ended by what was seen, or missing a step.
@@ -35,6 +45,8 @@ pub(crate) enum Outcome {
     /// Complete, with a step by so much past its deadline: late, unless a clock that is off explains it.
     Overdue(Duration),
     Missing(Missing),
+    /// Missing, by the word of the system that should show it.
+    Absent(Missing),
 }
 
 /// The step that decides over an unfinished passage: of all that are owed, the one that is due first.
@@ -47,30 +59,125 @@ pub(crate) struct Missing {
     pub(crate) loss: Loss,
 }
 
-/// Judges the observations of one passage; `None` if its start is not among them.
-pub(crate) fn judge(plan: &Plan, seen: &[&Seen]) -> Option<Judgement> {
-    let starts = seen.iter().filter(|one| one.role == Role::Step(StepId::START));
-    let entered_at = starts.map(|start| start.at).min()?;
-    let owed = owed(plan, seen);
-    let fulfilled = fulfilled(plan, seen, entered_at);
-    let satisfied = satisfied(plan, &fulfilled);
-    let deadlines = deadlines(plan, &fulfilled, owed);
-    let is_owed = |step: usize| owed & (1 << step) != 0;
-    let after = last_seen(&fulfilled);
+/// A step whose effect is worth asking for, from then on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) step: StepId,
+    pub(crate) from: Timestamp,
+}
 
-    let missing = (1..plan.steps.len()).filter(|step| is_owed(*step) && !satisfied[*step]);
-    let outcome = match missing.min_by_key(|step| deadlines[*step]) {
-        None => completed(plan, &fulfilled, &deadlines, owed),
-        Some(step) => match exit(plan, seen) {
-            Some(verdict) => Outcome::Ended(verdict),
-            None => Outcome::Missing(Missing {
-                hop: Hop { after: nearest_before(plan, &satisfied, step), before: StepId(step as u8) },
-                deadline: deadlines[step],
-                loss: loss(seen, step),
-            }),
-        },
+/// How far a passage came.
+struct Course {
+    entered_at: Timestamp,
+    owed: u64,
+    fulfilled: PerStep<Option<Timestamp>>,
+    /// By what was seen alone, where more was answered.
+    shown: Option<PerStep<bool>>,
+    /// By what was seen or answered.
+    satisfied: PerStep<bool>,
+    deadlines: PerStep<Timestamp>,
+}
+
+/// Judges the observations of one passage; `None` if its start is not among them.
+pub(crate) fn judge(plan: &Plan, seen: &[&Seen], told: &Confirmations) -> Option<Judgement> {
+    let course = Course::of(plan, seen, told)?;
+    let Course { entered_at, owed, fulfilled, satisfied, deadlines, .. } = &course;
+    let owed_steps = || (1..plan.steps.len()).filter(|step| course.owes(*step));
+    let missing = owed_steps().filter(|step| !satisfied[*step]).min_by_key(|step| deadlines[*step]);
+    let absent = |step: &usize| !told.is_empty() && course.is_absent(plan, *step, told);
+    // What is said to be done and is not weighs more than what is just missing.
+    let absent = owed_steps().filter(absent).min_by_key(|step| (!satisfied[*step], *step));
+
+    let said_to_be_done = |step: Option<usize>| step.is_some_and(|step| satisfied[step]);
+    let lacks = |step: usize, loss: Loss| Missing {
+        hop: Hop { after: nearest_before(plan, satisfied, step), before: StepId(step as u8) },
+        deadline: deadlines[step],
+        loss,
     };
-    Some(Judgement { entered_at, after, owed, outcome })
+    let unless_it_left = |outcome: Outcome| exit(plan, seen).map_or(outcome, Outcome::Ended);
+    let outcome = match (absent, missing) {
+        (None, None) => completed(plan, fulfilled, deadlines, *owed),
+        (None, Some(step)) => unless_it_left(Outcome::Missing(lacks(step, loss(seen, step)))),
+        (Some(_), Some(step)) if !said_to_be_done(absent) => {
+            unless_it_left(Outcome::Absent(lacks(step, loss(seen, step))))
+        }
+        (Some(step), _) => unless_it_left(Outcome::Absent(lacks(step, Loss::EffectMissing))),
+    };
+    let confirmed = match (&course.shown, outcome) {
+        (_, Outcome::Absent(_)) => true,
+        (Some(shown), Outcome::Overdue(_) | Outcome::Ended(Verdict::Completed)) => {
+            owed_steps().any(|step| !shown[step])
+        }
+        _ => false,
+    };
+    Some(Judgement { entered_at: *entered_at, after: last_seen(fulfilled), owed: *owed, outcome, confirmed })
+}
+
+/// Which effects are worth asking for, of a passage that ended so.
+pub(crate) fn wanted(
+    plan: &Plan,
+    seen: &[&Seen],
+    told: &Confirmations,
+    verdict: Verdict,
+    is_sampled: impl Fn(StepId, f64) -> bool,
+) -> SmallVec<[Wanted; 2]> {
+    let Some(course) = Course::of(plan, seen, told) else { return SmallVec::new() };
+    let wants = |index: usize| -> Option<Wanted> {
+        let confirm = plan.flow.steps[index].confirm.as_ref()?;
+        let step = StepId(index as u8);
+        let is_answered = told.get(step, Told::There).is_some()
+            || told.get(step, Told::CannotTell).is_some()
+            || course.is_absent(plan, index, told);
+        if is_answered || !course.owes(index) {
+            return None;
+        }
+        let is_asked = match verdict {
+            Verdict::Unaccounted(_) | Verdict::Unknown(_) => !course.satisfied[index],
+            // It was called missing before.
+            Verdict::Completed | Verdict::Late => {
+                told.get(step, Told::NotThere).is_some() || is_sampled(step, confirm.sample)
+            }
+            Verdict::Rejected(_) | Verdict::DeadLettered(_) => false,
+        };
+        is_asked.then(|| Wanted { step, from: course.basis(index) + confirm.after })
+    };
+    (1..plan.steps.len()).filter_map(wants).collect()
+}
+
+impl Course {
+    fn of(plan: &Plan, seen: &[&Seen], told: &Confirmations) -> Option<Course> {
+        let starts = seen.iter().filter(|one| one.role == Role::Step(StepId::START));
+        let entered_at = starts.map(|start| start.at).min()?;
+        let owed = owed(plan, seen);
+        let fulfilled = fulfilled(plan, seen, entered_at);
+        let seen_done = satisfied(plan, fulfilled.iter().map(Option::is_some).collect());
+        let (satisfied, shown) = match told.there() {
+            0 => (seen_done, None),
+            there => {
+                let is_done = |(index, at): (usize, &Option<Timestamp>)| at.is_some() || there & (1 << index) != 0;
+                (satisfied(plan, fulfilled.iter().enumerate().map(is_done).collect()), Some(seen_done))
+            }
+        };
+        let deadlines = deadlines(plan, &fulfilled, owed);
+        Some(Course { entered_at, owed, fulfilled, shown, satisfied, deadlines })
+    }
+
+    fn owes(&self, step: usize) -> bool {
+        self.owed & (1 << step) != 0
+    }
+
+    /// Since when the effect should be there.
+    fn basis(&self, step: usize) -> Timestamp {
+        self.fulfilled[step].unwrap_or(self.deadlines[step])
+    }
+
+    /// Whether the effect was looked for when it had to be there, and was not.
+    fn is_absent(&self, plan: &Plan, index: usize, told: &Confirmations) -> bool {
+        let Some(confirm) = &plan.flow.steps[index].confirm else { return false };
+        let step = StepId(index as u8);
+        told.get(step, Told::There).is_none()
+            && told.get(step, Told::NotThere).is_some_and(|as_of| as_of >= self.basis(index) + confirm.after)
+    }
 }
 
 /// Which steps this passage owes, by its merged attributes: of two observations that differ, the later one counts.
@@ -145,9 +252,9 @@ fn fanned_out(fan_out: FanOutPlan, seen: &[&Seen], step: StepId) -> Option<Times
     }
 }
 
-/// A step is satisfied if it was fulfilled, or if one that comes after it was: then its telemetry was lost.
-fn satisfied(plan: &Plan, fulfilled: &[Option<Timestamp>]) -> PerStep<bool> {
-    let mut satisfied: PerStep<bool> = fulfilled.iter().map(Option::is_some).collect();
+/// A step is satisfied if it was done, or if one that comes after it was: then its telemetry was lost.
+fn satisfied(plan: &Plan, done: PerStep<bool>) -> PerStep<bool> {
+    let mut satisfied = done;
     for index in (1..plan.steps.len()).rev() {
         if satisfied[index] {
             satisfied[plan.steps[index].after] = true;

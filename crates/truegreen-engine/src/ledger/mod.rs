@@ -3,6 +3,7 @@
 //! may run on as many threads as there are, and always come to the same: events in one order, for the accounts.
 
 pub(crate) mod case;
+pub(crate) mod confirmed;
 pub(crate) mod event;
 pub(crate) mod judge;
 mod knowledge;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use truegreen_model::confirmation::QuestionId;
 use truegreen_model::flow::FlowId;
 use truegreen_model::observation::KeyHash;
 use truegreen_model::time::Timestamp;
@@ -24,13 +26,16 @@ use truegreen_model::time::Timestamp;
 use crate::coverage::Coverage;
 use crate::engine::Options;
 use crate::matcher::Matcher;
+use crate::matcher::plan::Plan;
+use crate::matcher::scopes::ScopeId;
 use crate::side_by_side::side_by_side;
 use crate::timers::Tick;
 use case::Case;
+use confirmed::Confirmed;
 use event::Event;
 pub(crate) use knowledge::{Learned, StepSums};
 pub(crate) use shard::Arrival;
-use shard::{House, Shard};
+use shard::{House, Shard, wants};
 use stand::Known;
 
 /// Fixed, so that nothing depends on the number of cores.
@@ -157,6 +162,31 @@ impl Ledger {
         self.shards[shard_of(owner)].adopt((flow, owner), case, now, &house, events);
     }
 
+    /// A system answered about a journey; false where it is not in memory any more.
+    pub(crate) fn tell(
+        &mut self,
+        id: QuestionId,
+        told: Confirmed,
+        now: Timestamp,
+        matcher: &Matcher,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let owner = self.owner(id.flow, id.key);
+        self.shards[shard_of(owner)].tell((id.flow, owner), told, now, matcher, events)
+    }
+
+    /// Whose effect is worth asking for, and from when on; `None` where it is not.
+    pub(crate) fn wanted(&self, id: QuestionId, plan: &Plan) -> Option<WantedOf> {
+        let owner = self.owner(id.flow, id.key);
+        self.read(id.flow, owner, |case| {
+            let groups = case.split(plan);
+            let of_passages = groups.iter().zip(&case.passages);
+            let mut wants = of_passages.flat_map(|(group, passage)| wants(plan, owner, case, group, passage));
+            let one = wants.find(|wanted| wanted.step == id.step)?;
+            Some(WantedOf { from: Tick::at_or_after(one.from), owner, text: case.text.clone(), scope: case.scope })
+        })?
+    }
+
     /// The first tick on which something may have to be looked at.
     pub(crate) fn next_timer(&self) -> Tick {
         let unclaimed = self.unclaimed.front().map_or(Tick::NEVER, |unclaimed| unclaimed.until);
@@ -271,6 +301,14 @@ impl Ledger {
         self.shards.iter().for_each(|shard| sums.add(&shard.sums));
         sums
     }
+}
+
+/// A journey whose effect is worth asking for.
+pub(crate) struct WantedOf {
+    pub(crate) from: Tick,
+    pub(crate) owner: KeyHash,
+    pub(crate) text: String,
+    pub(crate) scope: ScopeId,
 }
 
 /// One thing of the ledger that outlives a restart; nothing in it where it is gone.

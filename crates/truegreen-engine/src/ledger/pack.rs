@@ -7,6 +7,7 @@ use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Standing, Verdict, Why};
 
 use super::case::{Case, Passage, Seen};
+use super::confirmed::{Confirmed, Told};
 use crate::matcher::scopes::ScopeId;
 use crate::timers::Tick;
 
@@ -30,6 +31,8 @@ const NEVER: u8 = 0;
 const USUAL: u8 = 1;
 const TOLD: u8 = 2;
 const WAYS: u8 = 3;
+/// Beside how the ticks are told: some system was asked about the case, and answers follow.
+const TOLD_ABOUT: u8 = 1 << 7;
 
 /// Writes the case behind what `out` holds.
 pub(super) fn pack(case: &Case, out: &mut Vec<u8>) {
@@ -53,9 +56,14 @@ pub(super) fn pack(case: &Case, out: &mut Vec<u8>) {
     }
     let usual = usual_check(case);
     let ways = [way(case.next_check, usual), way(case.timer, case.next_check)];
-    out.0.push(ways[0] * WAYS + ways[1]);
+    let is_marked = |passage: &Passage| passage.confirmed || passage.there != 0;
+    let is_told = !case.told.is_empty() || case.passages.iter().any(is_marked);
+    out.0.push((ways[0] * WAYS + ways[1]) | flag(is_told, TOLD_ABOUT));
     out.tick(ways[0], case.next_check, usual);
     out.tick(ways[1], case.timer, case.next_check);
+    if is_told {
+        out.answers(case, first);
+    }
 }
 
 /// Reads a case back into `case`; `None` where the bytes are not what [`pack`] writes.
@@ -80,9 +88,14 @@ pub(super) fn unpack(bytes: &[u8], case: &mut Case) -> Option<()> {
     for _ in 0..from.varint()? {
         case.passages.push(from.passage(first)?);
     }
-    let ways = from.byte().filter(|ways| *ways < WAYS * WAYS)?;
+    let told = from.byte()?;
+    let ways = Some(told & !TOLD_ABOUT).filter(|ways| *ways < WAYS * WAYS)?;
     case.next_check = from.tick(ways / WAYS, usual_check(case))?;
     case.timer = from.tick(ways % WAYS, case.next_check)?;
+    case.told.clear();
+    if told & TOLD_ABOUT != 0 {
+        from.answers(case, first)?;
+    }
     from.0.is_empty().then_some(())
 }
 
@@ -226,6 +239,21 @@ impl Writer<'_> {
     }
 }
 
+impl Writer<'_> {
+    /// What was answered, and what that makes of each passage.
+    fn answers(&mut self, case: &Case, first: Timestamp) {
+        self.varint(case.told.iter().count() as u64);
+        for one in case.told.iter() {
+            self.0.extend([one.step.0, one.told as u8]);
+            self.difference(one.as_of.0, first.0);
+        }
+        for passage in &case.passages {
+            self.0.push(u8::from(passage.confirmed));
+            self.varint(passage.there);
+        }
+    }
+}
+
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
@@ -307,6 +335,19 @@ impl<'b> Reader<'b> {
         Some(Seen { role, identity, at, attempt: has(ATTEMPT), instance, trace, conditions, shares, evidence })
     }
 
+    fn answers(&mut self, case: &mut Case, first: Timestamp) -> Option<()> {
+        for _ in 0..self.varint()? {
+            let step = StepId(self.byte()?);
+            let told = *Told::ALL.get(usize::from(self.byte()?))?;
+            case.told.add(Confirmed { step, told, as_of: Timestamp(self.difference(first.0)?) });
+        }
+        for passage in &mut case.passages {
+            passage.confirmed = self.byte()? != 0;
+            passage.there = self.varint()?;
+        }
+        Some(())
+    }
+
     fn share(&mut self) -> Option<Share> {
         Some(match self.byte()? {
             0 => Share::Expected(StepId(self.byte()?), u64::from_le_bytes(self.array()?)),
@@ -336,13 +377,16 @@ impl<'b> Reader<'b> {
         };
         let owed = self.varint()?;
         let duplicates = if code & DUPLICATES == 0 { 0 } else { self.varint()? };
-        Some(Passage { entered_at, standing, hop, deadline, after, owed, duplicates })
+        // What was answered stands behind all of them.
+        Some(Passage { entered_at, standing, hop, deadline, after, owed, duplicates, confirmed: false, there: 0 })
     }
 }
 
 const REJECTED: u8 = 4;
 const DEAD_LETTERED: u8 = 5;
 const UNKNOWN: u8 = 8;
+const EFFECT_MISSING: u8 = 15;
+const _: () = assert!(UNKNOWN as usize + Why::ALL.len() <= EFFECT_MISSING as usize, "four bits tell them apart");
 
 fn standing_code(standing: Standing) -> (u8, Option<Symbol>) {
     match standing {
@@ -354,6 +398,7 @@ fn standing_code(standing: Standing) -> (u8, Option<Symbol>) {
         Standing::Ended(Verdict::DeadLettered(reason)) => (DEAD_LETTERED, Some(reason)),
         Standing::Ended(Verdict::Unaccounted(Loss::Vanished)) => (6, None),
         Standing::Ended(Verdict::Unaccounted(Loss::FailedWithoutExit)) => (7, None),
+        Standing::Ended(Verdict::Unaccounted(Loss::EffectMissing)) => (EFFECT_MISSING, None),
         Standing::Ended(Verdict::Unknown(why)) => {
             (UNKNOWN + Why::ALL.iter().position(|one| *one == why).unwrap_or(0) as u8, None)
         }
@@ -374,6 +419,7 @@ fn standing(code: u8, reason: Option<Symbol>) -> Option<Standing> {
         DEAD_LETTERED => Standing::Ended(Verdict::DeadLettered(reason?)),
         6 => Standing::Ended(Verdict::Unaccounted(Loss::Vanished)),
         7 => Standing::Ended(Verdict::Unaccounted(Loss::FailedWithoutExit)),
+        EFFECT_MISSING => Standing::Ended(Verdict::Unaccounted(Loss::EffectMissing)),
         _ => Standing::Ended(Verdict::Unknown(*Why::ALL.get(usize::from(code.checked_sub(UNKNOWN)?))?)),
     })
 }
@@ -383,6 +429,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ledger::confirmed::Confirmations;
 
     fn seen() -> impl Strategy<Value = Seen> {
         let role = prop_oneof![
@@ -415,11 +462,12 @@ mod tests {
     }
 
     fn passage() -> impl Strategy<Value = Passage> {
-        let standing = (0..13_u8, any::<u32>())
+        let standing = (0..16_u8, any::<u32>())
             .prop_filter_map("a standing", |(code, reason)| standing(code, Some(Symbol(reason))));
         let hop = any::<Option<(u8, u8)>>();
-        (any::<u64>(), standing, hop, any::<u64>(), any::<u8>(), any::<u64>(), any::<u64>()).prop_map(
-            |(entered_at, standing, hop, deadline, after, owed, duplicates)| Passage {
+        let told = prop_oneof![Just((false, 0)), any::<(bool, u64)>()];
+        (any::<u64>(), standing, hop, any::<u64>(), any::<u8>(), any::<u64>(), any::<u64>(), told).prop_map(
+            |(entered_at, standing, hop, deadline, after, owed, duplicates, (confirmed, there))| Passage {
                 entered_at: Timestamp(entered_at),
                 standing,
                 hop: hop.map(|(after, before)| Hop { after: StepId(after), before: StepId(before) }),
@@ -427,8 +475,20 @@ mod tests {
                 after: StepId(after),
                 owed,
                 duplicates,
+                confirmed,
+                there,
             },
         )
+    }
+
+    fn told() -> impl Strategy<Value = Confirmations> {
+        prop::collection::vec((0..64_u8, 0..3_usize, any::<u64>()), 0..3).prop_map(|all| {
+            let mut told = Confirmations::default();
+            for (step, kind, as_of) in all {
+                told.add(Confirmed { step: StepId(step), told: Told::ALL[kind], as_of: Timestamp(as_of) });
+            }
+            told
+        })
     }
 
     fn case() -> impl Strategy<Value = Case> {
@@ -439,13 +499,15 @@ mod tests {
             prop::collection::vec(passage(), 0..3),
             prop::collection::vec(any::<u128>(), 0..2),
             [any::<u64>(), any::<u64>()],
+            told(),
         )
-            .prop_map(|(text, scope, seen, passages, aliases, [check, timer])| Case {
+            .prop_map(|(text, scope, seen, passages, aliases, [check, timer], told)| Case {
                 text,
                 scope: ScopeId(scope),
                 seen,
                 passages: passages.into(),
                 aliases: aliases.into_iter().map(KeyHash).collect(),
+                told,
                 next_check: Tick(check),
                 timer: Tick(timer),
             })

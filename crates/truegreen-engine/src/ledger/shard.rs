@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
+use truegreen_model::confirmation::QuestionId;
 use truegreen_model::flow::{FlowId, StepId};
 use truegreen_model::observation::{KeyHash, Role, Symbol, TraceId};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Standing, Verdict};
 
 use super::case::{Case, Passage, Seen};
+use super::confirmed::Confirmed;
 use super::event::{Event, Line, Moved};
-use super::judge::judge;
+use super::judge::{Wanted, judge, wanted};
 use super::knowledge::{Learned, StepSums};
 use super::pack::{pack, unpack};
 use super::slots::{Packed, Slot, Slots};
@@ -24,7 +26,7 @@ use super::stand::{Known, Passing, Stand};
 use crate::counters;
 use crate::coverage::CameDue;
 use crate::matcher::Matcher;
-use crate::matcher::key::KeyText;
+use crate::matcher::key::{KeyText, mix};
 use crate::matcher::plan::Plan;
 use crate::matcher::scopes::ScopeId;
 use crate::timers::{Tick, Timers};
@@ -145,6 +147,9 @@ impl Shard {
             None => case.begin(merged.text.as_bytes(), merged.scope),
         }
         case.aliases.extend(merged.aliases);
+        for told in merged.told.iter() {
+            case.told.add(*told);
+        }
         for one in merged.seen {
             if !case.seen.iter().any(|known| known.identity == one.identity) {
                 case.seen.push(one);
@@ -234,6 +239,24 @@ impl Shard {
         }
     }
 
+    /// A system answered about a case; false where there is no such case.
+    pub(super) fn tell(
+        &mut self,
+        (flow, key): (FlowId, KeyHash),
+        told: Confirmed,
+        now: Timestamp,
+        matcher: &Matcher,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let Some(index) = self.find(flow, key) else { return false };
+        let mut case = Case::empty();
+        self.open_case(index, &mut case);
+        if case.told.add(told) {
+            self.judge_anew(index, &mut case, &When::Arrival(now), matcher, events);
+        }
+        true
+    }
+
     /// Hands a case to `read`.
     pub(super) fn read<R>(&self, flow: FlowId, key: KeyHash, read: impl FnOnce(&Case) -> R) -> Option<R> {
         let index = self.find(flow, key)?;
@@ -317,9 +340,10 @@ impl Shard {
         let mut next_check = Tick::NEVER;
         let mut after: SmallVec<[Passage; 1]> = SmallVec::new();
         for group in case.split(plan) {
-            let Some(judgement) = judge(plan, &group) else { continue };
+            let Some(judgement) = judge(plan, &group, &case.told) else { continue };
             let earlier = before.get(after.len());
-            let passing = Passing { plan, scope: case.scope, group: &group, judgement: &judgement, earlier };
+            let there = case.told.there();
+            let passing = Passing { plan, scope: case.scope, group: &group, judgement: &judgement, earlier, there };
             let Stand { passage, check, came_due } = match when {
                 When::Arrival(now) => passing.on_arrival(*now),
                 When::Tick(tick, known) => passing.on_tick(*tick, known),
@@ -336,6 +360,11 @@ impl Shard {
             }
             if matches!(passage.standing, Standing::Ended(_)) && earlier.is_none_or(is_open) {
                 self.compare_traces(flow, &group);
+            }
+            if plan.is_confirmed {
+                for Wanted { step, from } in wants(plan, key, case, &group, &passage) {
+                    events.push(Event::Wanted(QuestionId { flow, key, step }, Tick::at_or_after(from)));
+                }
             }
             next_check = next_check.min(check);
             self.enter(flow, &passage);
@@ -390,6 +419,23 @@ impl Shard {
             }
         }
     }
+}
+
+/// The effects of a passage that are worth asking for as it stands.
+pub(super) fn wants(
+    plan: &Plan,
+    key: KeyHash,
+    case: &Case,
+    group: &[&Seen],
+    passage: &Passage,
+) -> SmallVec<[Wanted; 2]> {
+    let Standing::Ended(verdict) = passage.standing else { return SmallVec::new() };
+    // By the key alone, so that it does not matter when and how often it is looked at.
+    let is_sampled = |step: StepId, share: f64| {
+        let drawn = mix(key.0 as u64, u64::from(step.0) + 1);
+        (drawn as f64) < share * 2.0_f64.powi(64)
+    };
+    wanted(plan, group, &case.told, verdict, is_sampled)
 }
 
 fn is_open(passage: &Passage) -> bool {

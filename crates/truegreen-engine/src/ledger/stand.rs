@@ -27,6 +27,8 @@ pub(super) struct Passing<'p> {
     pub(super) judgement: &'p Judgement,
     /// How it stood before.
     pub(super) earlier: Option<&'p Passage>,
+    /// Bit n: the effect of step n was found.
+    pub(super) there: u64,
 }
 
 /// What is known beside the passage on a tick.
@@ -52,6 +54,7 @@ impl Passing<'_> {
         let next_tick = Tick::at_or_after(now);
         let missing = match self.judgement.outcome {
             Outcome::Ended(verdict) => return self.ended(verdict),
+            Outcome::Absent(missing) => return self.absent(&missing),
             Outcome::Overdue(_) => return Stand::new(self.undecided(), next_tick),
             Outcome::Missing(missing) => missing,
         };
@@ -76,6 +79,7 @@ impl Passing<'_> {
             Outcome::Ended(verdict) => return self.ended(verdict),
             Outcome::Overdue(past) if past > self.skew(known) => return self.ended(Verdict::Late),
             Outcome::Overdue(_) => return self.ended(Verdict::Completed),
+            Outcome::Absent(missing) => return self.absent(&missing),
             Outcome::Missing(missing) => missing,
         };
         let deadline = Tick::at_or_after(missing.deadline + self.clock_doubt(known));
@@ -111,6 +115,11 @@ impl Passing<'_> {
         Stand::new(passage, Tick::NEVER)
     }
 
+    /// Who should show it says so, and no coverage is needed for that.
+    fn absent(&self, missing: &Missing) -> Stand {
+        Stand::new(self.waiting(missing, Standing::Ended(Verdict::Unaccounted(missing.loss))), Tick::NEVER)
+    }
+
     fn waiting(&self, missing: &Missing, standing: Standing) -> Passage {
         Passage { hop: Some(missing.hop), deadline: missing.deadline, ..self.passage(standing) }
     }
@@ -120,7 +129,8 @@ impl Passing<'_> {
         let fresh = self.passage(Standing::Open { due: false });
         match self.earlier {
             Some(earlier) => {
-                Passage { standing: earlier.standing, hop: earlier.hop, deadline: earlier.deadline, ..fresh }
+                let Passage { standing, hop, deadline, confirmed, .. } = *earlier;
+                Passage { standing, hop, deadline, confirmed, ..fresh }
             }
             None => fresh,
         }
@@ -136,12 +146,16 @@ impl Passing<'_> {
             after: self.judgement.after,
             owed: self.judgement.owed,
             duplicates: starts.saturating_sub(1) as u64,
+            confirmed: self.judgement.confirmed,
+            there: self.there,
         }
     }
 
-    /// How it stood, if it waited for the same step until the same time.
+    /// How it stood, if it waited for the same step until the same time. What only an answer had decided, and no answer
+    /// does any more, is decided anew.
     fn earlier_wait(&self, missing: &Missing) -> Option<&Passage> {
-        self.earlier.filter(|earlier| (earlier.hop, earlier.deadline) == (Some(missing.hop), missing.deadline))
+        let is_same = |earlier: &&Passage| (earlier.hop, earlier.deadline) == (Some(missing.hop), missing.deadline);
+        self.earlier.filter(|earlier| is_same(earlier) && !earlier.confirmed)
     }
 
     fn was_found_missing(&self) -> bool {

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     /// Whose books it keeps.
     pub(crate) account: AccountId,
     pub(crate) flow: Flow,
+    /// Some step's effect can be looked up.
+    pub(crate) is_confirmed: bool,
     /// Another version of the same contract may have the journey that a record is of.
     pub(crate) has_rivals: bool,
     /// The key's names, the first present counting; empty where the key is the trace id.
@@ -102,9 +104,11 @@ impl Plan {
         let sampled = declared.map(|(service, _)| symbols.intern(service.as_bytes())).collect();
         let holds_absent = conditions.iter().enumerate().map(absent).sum();
         let has_rivals = false;
+        let is_confirmed = flow.steps.iter().any(|step| step.confirm.is_some());
         Plan {
             id,
             account,
+            is_confirmed,
             has_rivals,
             key_names,
             bind_names,
@@ -143,6 +147,7 @@ impl Plan {
         Plan {
             id,
             account: AccountId::NONE,
+            is_confirmed: false,
             has_rivals: false,
             key_names: Vec::new(),
             bind_names: Vec::new(),

@@ -184,7 +184,7 @@ impl<'a> Coverage<'a> {
                 self.sampled.entry(service).or_insert(at);
             }
             Fact::Corrected(correction) => self.corrections.push(correction),
-            Fact::Lagged { .. } => {}
+            Fact::Lagged { .. } | Fact::Answered(_) => {}
         }
     }
 

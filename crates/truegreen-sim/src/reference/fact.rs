@@ -35,6 +35,8 @@ pub enum Fact {
     },
     /// A step or exit was seen.
     Seen(Sighting),
+    /// A system was asked whether the effect of a step is there, and knew.
+    Answered(Answered),
     /// A request was refused.
     Refused {
         /// `service.name`.
@@ -79,6 +81,21 @@ pub struct Sighting {
     pub instance: String,
     /// Attributes of the record and its resource, as texts.
     pub attributes: BTreeMap<String, Vec<String>>,
+}
+
+/// What a system knew of the effect of one step, for one key.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answered {
+    /// Index of the flow.
+    pub flow: usize,
+    /// The key's text.
+    pub key: String,
+    /// Of which step.
+    pub step: StepId,
+    /// Whether it is there.
+    pub is_there: bool,
+    /// As of when.
+    pub as_of: Timestamp,
 }
 
 /// What a sighting is of.

@@ -16,13 +16,14 @@ pub mod ruling;
 #[cfg(test)]
 mod tests;
 
-use truegreen_model::flow::Flow;
+use truegreen_model::confirmation::{Answer, Confirmation};
+use truegreen_model::flow::{Flow, StepId};
 use truegreen_model::time::Timestamp;
 
 use crate::telemetry::Happening;
 use clock::Correction;
 use coverage::Coverage;
-use fact::Fact;
+use fact::{Answered, Fact};
 use passage::Passage;
 use ruling::Judged;
 
@@ -48,6 +49,25 @@ impl Reference {
     pub fn of_clocks(flows: Vec<Flow>, happenings: &[(Timestamp, Happening)], corrections: &[Correction]) -> Reference {
         let facts = reading::facts(&flows, happenings, corrections);
         Reference { flows, facts }
+    }
+
+    /// The same, where systems answered too, each at its time.
+    pub fn with_answers(mut self, answers: &[(Timestamp, Confirmation, String)]) -> Reference {
+        for (at, confirmation, key) in answers {
+            let of = self.flows.iter().position(|flow| flow.name == confirmation.flow);
+            let step = |flow: usize| self.flows[flow].steps.iter().position(|step| step.name == confirmation.step);
+            let Some((flow, step)) = of.and_then(|flow| Some((flow, step(flow)?))) else { continue };
+            let (is_there, as_of) = match confirmation.answer {
+                Answer::There => (true, confirmation.asked_at),
+                // A replica tells of the past.
+                Answer::NotThere { behind: Some(behind) } => (false, confirmation.asked_at - behind),
+                Answer::NotThere { behind: None } | Answer::CannotTell(_) => continue,
+            };
+            let step = StepId(u8::try_from(step).unwrap_or_default());
+            self.facts.push((*at, Fact::Answered(Answered { flow, key: key.clone(), step, is_there, as_of })));
+        }
+        self.facts.sort_by_key(|(at, _)| *at);
+        self
     }
 
     /// All that is known, in order of receipt.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use truegreen_model::flow::{Condition, FanOut, Flow, Reentry, StepId, Test};
 use truegreen_model::time::Timestamp;
 
-use super::fact::{Fact, Role, Sighting};
+use super::fact::{Answered, Fact, Role, Sighting};
 
 /// What is known of one key: by identity, with the time since when.
 type ByIdentity<'a> = BTreeMap<&'a str, (Timestamp, &'a Sighting)>;
@@ -28,6 +28,8 @@ pub struct Passage<'a> {
     pub key_changed_at: Timestamp,
     /// Its sightings, each identity once, with the time since when it is known.
     pub seen: Vec<(Timestamp, &'a Sighting)>,
+    /// What systems knew of its effects.
+    pub answers: Vec<&'a Answered>,
 }
 
 impl<'a> Passage<'a> {
@@ -43,13 +45,40 @@ impl<'a> Passage<'a> {
                     .or_insert((*received_at, sighting));
             }
         }
-        by_key
+        let mut passages: Vec<Passage<'a>> = by_key
             .into_iter()
             .flat_map(|((flow_index, scope, key), seen)| {
                 let seen = seen.into_values().collect();
                 passages_of_key(&flows[flow_index], flow_index, scope, key, seen)
             })
-            .collect()
+            .collect();
+        for (_, fact) in facts {
+            if let Fact::Answered(answer) = fact {
+                let of = |passage: &&mut Passage<'a>| (passage.flow_index, passage.key) == (answer.flow, &answer.key);
+                passages.iter_mut().filter(of).for_each(|passage| passage.answers.push(answer));
+            }
+        }
+        passages
+    }
+
+    /// Whether the effect of a step was ever found: then it was done.
+    pub fn is_found(&self, step: StepId) -> bool {
+        self.answers.iter().any(|answer| answer.step == step && answer.is_there)
+    }
+
+    /// Whether the effect of a step that is owed was never found, and was looked for when it had to be there: `after` it
+    /// was said to be done, or else `after` it was due.
+    pub fn is_denied(&self, step: StepId) -> bool {
+        let Some(confirm) = &self.flow.steps[usize::from(step.0)].confirm else { return false };
+        let had_to_be = self.fulfilled(step).unwrap_or_else(|| self.deadline(step)) + confirm.after;
+        self.owed(step)
+            && !self.is_found(step)
+            && self.answers.iter().any(|answer| answer.step == step && !answer.is_there && answer.as_of >= had_to_be)
+    }
+
+    /// Whether telemetry alone shows that the step was done.
+    pub fn is_shown(&self, step: StepId) -> bool {
+        self.fulfilled(step).is_some() || self.followers(step).any(|follower| self.is_shown(follower))
     }
 
     /// Since when it is known that it entered.
@@ -109,9 +138,12 @@ impl<'a> Passage<'a> {
             .collect()
     }
 
-    /// Fulfilled, or a step that comes after it is: that it was not seen then proves lost telemetry, not loss.
+    /// Fulfilled, or its effect was found, or either is so of a step that comes after it: that it was not seen then proves
+    /// lost telemetry, not loss.
     pub fn satisfied(&self, step: StepId) -> bool {
-        self.fulfilled(step).is_some() || self.followers(step).any(|follower| self.satisfied(follower))
+        self.fulfilled(step).is_some()
+            || self.is_found(step)
+            || self.followers(step).any(|follower| self.satisfied(follower))
     }
 
     fn followers(&self, step: StepId) -> impl Iterator<Item = StepId> {
@@ -215,7 +247,16 @@ fn passages_of_key<'a>(
     }
     let mut passages: Vec<Passage> = entries
         .iter()
-        .map(|&entered_at| Passage { flow, flow_index, scope, key, key_changed_at, entered_at, seen: Vec::new() })
+        .map(|&entered_at| Passage {
+            flow,
+            flow_index,
+            scope,
+            key,
+            key_changed_at,
+            entered_at,
+            seen: Vec::new(),
+            answers: Vec::new(),
+        })
         .collect();
     for (received_at, sighting) in seen {
         let index = entries.iter().rposition(|&entered_at| entered_at <= sighting.at).unwrap_or(0);

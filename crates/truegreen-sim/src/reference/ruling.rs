@@ -28,6 +28,8 @@ pub enum Ruling {
         /// The last that was seen is a failed attempt.
         failed_attempt: bool,
     },
+    /// A step is said to be done, and the system that should show its effect does not.
+    EffectMissing,
     /// A step is missing, and it might not have been seen.
     Unknown(Why),
 }
@@ -43,6 +45,7 @@ impl Ruling {
             Ruling::DeadLettered(reason) => ("dead_lettered", Some(reason.clone())),
             Ruling::Unaccounted { failed_attempt: false } => ("unaccounted", Some("vanished".into())),
             Ruling::Unaccounted { failed_attempt: true } => ("unaccounted", Some("failed_without_exit".into())),
+            Ruling::EffectMissing => ("unaccounted", Some("effect_missing".into())),
             Ruling::Unknown(why) => ("unknown", Some(why.name().into())),
         }
     }
@@ -52,6 +55,7 @@ impl Ruling {
         match self {
             Ruling::Unaccounted { failed_attempt: true } => Some(Loss::FailedWithoutExit),
             Ruling::Unaccounted { failed_attempt: false } => Some(Loss::Vanished),
+            Ruling::EffectMissing => Some(Loss::EffectMissing),
             _ => None,
         }
     }
@@ -76,20 +80,40 @@ pub struct Judged {
     pub judged_at: Timestamp,
     /// When each of its sightings was received.
     pub received: Vec<Timestamp>,
+    /// Without what systems answered it would not be so.
+    pub confirmed: bool,
 }
 
-/// Completed or late, else dead-lettered, else rejected, else what the missing step means, else open.
+/// Completed or late, else dead-lettered, else rejected, else what the missing step means, else open. A step of which the
+/// system that should show its effect says that it is not there is missing, whatever telemetry says.
 pub fn judge(passage: &Passage, coverage: &Coverage, now: Timestamp) -> Judged {
     let missing = passage.missing();
-    let decisive = missing.first();
+    let denied: Vec<StepId> = steps(passage.flow).filter(|step| passage.is_denied(*step)).collect();
+    let contradicted = denied.iter().copied().find(|step| passage.satisfied(*step));
+    let decisive = match contradicted {
+        Some(step) => Some((passage.deadline(step), step)),
+        None => missing.first().copied(),
+    };
     let (ruling, or_else) = match decisive {
         None => (completed(passage, coverage.doubt(passage)), Vec::new()),
-        Some(&(deadline, step)) => match exit(passage) {
+        Some((deadline, step)) => match exit(passage) {
             Some(ruling) => (ruling, Vec::new()),
+            None if contradicted.is_some() => (Ruling::EffectMissing, Vec::new()),
+            None if !denied.is_empty() => {
+                (Ruling::Unaccounted { failed_attempt: attempted(passage, step) }, Vec::new())
+            }
             None => on_missing(passage, step, deadline, coverage, now),
         },
     };
-    let gone_without_exit = matches!(ruling, Ruling::Open | Ruling::Unaccounted { .. } | Ruling::Unknown(_));
+    let gone_without_exit =
+        matches!(ruling, Ruling::Open | Ruling::Unaccounted { .. } | Ruling::EffectMissing | Ruling::Unknown(_));
+    let confirmed = match ruling {
+        Ruling::Completed | Ruling::Late => {
+            steps(passage.flow).any(|step| passage.owed(step) && !passage.is_shown(step))
+        }
+        Ruling::Unaccounted { .. } | Ruling::EffectMissing => !denied.is_empty(),
+        _ => false,
+    };
     Judged {
         flow: passage.flow.name.clone(),
         key: passage.key.to_owned(),
@@ -98,9 +122,10 @@ pub fn judge(passage: &Passage, coverage: &Coverage, now: Timestamp) -> Judged {
         or_else,
         hop: decisive
             .filter(|_| gone_without_exit)
-            .map(|&(_, before)| Hop { after: passage.last_before(before), before }),
+            .map(|(_, before)| Hop { after: passage.last_before(before), before }),
         judged_at: now,
         received: passage.seen.iter().map(|(received_at, _)| *received_at).collect(),
+        confirmed,
     }
 }
 
@@ -133,6 +158,10 @@ fn exit(passage: &Passage) -> Option<Ruling> {
         .or_else(|| earliest(ExitOutcome::Rejected).map(Ruling::Rejected))
 }
 
+fn attempted(passage: &Passage, step: StepId) -> bool {
+    passage.of_step(step).any(|sighting| sighting.attempt)
+}
+
 fn on_missing(
     passage: &Passage,
     step: StepId,
@@ -141,7 +170,7 @@ fn on_missing(
     now: Timestamp,
 ) -> (Ruling, Vec<Ruling>) {
     let wait = Wait { passage, step, deadline: deadline + coverage.doubt(passage) };
-    let failed_attempt = passage.of_step(step).any(|sighting| sighting.attempt);
+    let failed_attempt = attempted(passage, step);
     let mut rulings = Leeway::all().map(|leeway| match coverage.judge(wait, now, leeway) {
         None => Ruling::Open,
         Some(Meaning::Missing) => Ruling::Unaccounted { failed_attempt },

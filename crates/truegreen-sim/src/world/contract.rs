@@ -103,6 +103,7 @@ fn step(rng: &mut Rng, index: usize, service: &str, slowest: u64) -> Step {
             1 if index > 0 => Some(FanOut::CountFrom { attribute: "order.parts".into() }),
             _ => None,
         },
+        confirm: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Worlds from a seed: services, contracts, journeys, and one kind of trouble.
 
+pub mod asked;
 pub mod contract;
 pub mod fleet;
 pub mod journey;

@@ -4,6 +4,7 @@
 
 mod binding;
 mod clocks;
+mod confirmations;
 mod durability;
 mod properties;
 mod reach;

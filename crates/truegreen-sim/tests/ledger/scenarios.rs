@@ -85,7 +85,7 @@ fn standing_findings(run: &Run, kind: &str) -> Vec<FindingReport> {
 fn findings_ever_opened(run: &Run) -> Vec<&FindingReport> {
     let opened = run.effects.iter().filter_map(|(_, effect)| match effect {
         Effect::FindingOpened(finding) => Some(finding),
-        Effect::FindingClosed(_) => None,
+        Effect::FindingClosed(_) | Effect::Confirm(_) => None,
     });
     opened.collect()
 }
