@@ -15,7 +15,7 @@ const FEW_ROUNDS: &str = "20";
 
 /// Kills the server under load.
 pub(crate) fn crash(arguments: &[String]) -> Result<ExitCode> {
-    build_server()?;
+    build_server(false)?;
     let mut cargo = Command::new("cargo");
     cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "crash", "--", "--server"]).arg(server());
     cargo.args(["--commit", &commit()]).args(arguments);
@@ -23,9 +23,11 @@ pub(crate) fn crash(arguments: &[String]) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn build_server() -> Result<()> {
+/// With the clients of all systems, or with none.
+fn build_server(full: bool) -> Result<()> {
     let mut build = Command::new("cargo");
     build.args(["build", "--quiet", "--package", "truegreen", "--bin", "truegreen"]);
+    build.args(full.then_some("--features=full"));
     if !build.current_dir(root()).status().context("cannot start cargo")?.success() {
         bail!("the server does not build");
     }
@@ -94,7 +96,8 @@ pub(crate) fn faults(arguments: &[String]) -> Result<ExitCode> {
         let names: Vec<&str> = if is_mix { LIVE_FEW.to_vec() } else { rest };
         let (table, summary, all) = live::run(&names, LIVE_SECONDS)?;
         show(&format!("{table}\n{summary}"));
-        if has("--write") {
+        // Its table is of the demo's own parts.
+        if has("--write") && !has("--parts") {
             write("live", &format!("{table}\n{summary}, at {}\n", commit()))?;
         }
         holds &= all;

@@ -13,8 +13,22 @@ const MAY_KNOW: &[(&str, &[&str], &[&str])] = &[
     ("truegreen-otlp", &[], &[]),
     ("truegreen-engine", &["truegreen-model", "truegreen-otlp"], &[]),
     ("truegreen-store", &["truegreen-model"], &[]),
-    ("truegreen-demo", &["truegreen-model"], &[]),
-    ("truegreen", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen-store", "truegreen-demo"], &[]),
+    ("truegreen-connect", &["truegreen-model"], &["truegreen-fixture"]),
+    ("truegreen-demo", &["truegreen-model", "truegreen-connect"], &["truegreen-fixture"]),
+    (
+        "truegreen",
+        &[
+            "truegreen-model",
+            "truegreen-otlp",
+            "truegreen-engine",
+            "truegreen-store",
+            "truegreen-connect",
+            "truegreen-demo",
+        ],
+        &["truegreen-fixture"],
+    ),
+    // Real servers for tests: no part of the product knows how to start one.
+    ("truegreen-fixture", &[], &[]),
     ("truegreen-sim", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen-store"], &[]),
     // Beside the server, so that neither it nor the simulation carries a sender of load.
     ("truegreen-load", &["truegreen-model", "truegreen-otlp", "truegreen-engine", "truegreen"], &[]),

@@ -11,8 +11,8 @@ use crate::Error;
 use crate::config::ServiceConfig;
 use crate::http::Ready;
 
-/// How long a service may take to say its port.
-const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a service may take to say its port: longer than a group of consumers may take to come together.
+const START_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long a service may take to flush and end before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a service's output an error shows.
@@ -45,6 +45,7 @@ impl Service {
         for (variable, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
             command.env_remove(variable);
         }
+        config.parts.tell(&mut command);
         // A group of its own: Ctrl-C is for the orchestrator, which then stops its services in order.
         #[cfg(unix)]
         command.process_group(0);
@@ -132,6 +133,7 @@ mod tests {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/".into(),
+            parts: crate::Parts::default(),
         };
         let [_, orders, ..] = Plan { setup: &setup, run: "1", run_dir }.services();
         orders

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::parts::{Parts, Site};
 
 /// One service process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +17,11 @@ pub(crate) struct ServiceConfig {
     pub(crate) export: Export,
     /// Holds the databases and the truth files of this run.
     pub(crate) run_dir: PathBuf,
+    /// What is this run's only: part of the names of its queues, schemas and keys.
+    pub(crate) run: String,
+    /// In the environment, not in the file: addresses carry passwords.
+    #[serde(skip)]
+    pub(crate) parts: Parts,
     /// `service.instance.id`.
     pub(crate) instance: String,
     /// `service.version`.
@@ -184,9 +190,20 @@ pub(crate) const INVENTORY: &str = "inventory";
 pub(crate) const SERVICES: [&str; 4] = [STOREFRONT, ORDERS, PAYMENTS, INVENTORY];
 
 impl ServiceConfig {
+    /// With the parts that the environment tells.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), line: source.line(), source })
+        let config: ServiceConfig = serde_json::from_str(&text).map_err(|source| Error::Json {
+            path: path.to_owned(),
+            line: source.line(),
+            source,
+        })?;
+        Ok(ServiceConfig { parts: Parts::from_environment()?, ..config })
+    }
+
+    /// Where this run keeps its things.
+    pub(crate) fn site(&self) -> Site {
+        Site { run_dir: self.run_dir.clone(), run: self.run.clone(), parts: self.parts.clone() }
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {

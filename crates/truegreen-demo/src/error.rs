@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use truegreen_connect::Address;
+
 /// Why the demo could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,28 @@ pub enum Error {
         action: &'static str,
         /// What SQLite said.
         source: rusqlite::Error,
+    },
+    /// A broker, a database or a cache that the demo was told to run on.
+    #[error("cannot {action} at {part}: {why}")]
+    Part {
+        /// Its address, without a secret.
+        part: String,
+        /// `connect`, `claim a message`, ...
+        action: &'static str,
+        /// What it said, without a secret.
+        why: String,
+        /// Its own number for that.
+        code: Option<String>,
+        /// As written in `error.type`.
+        kind: &'static str,
+    },
+    /// The address of a part is not one that the demo can run on.
+    #[error("{which}: {why}")]
+    Address {
+        /// `broker`, `database` or `cache`.
+        which: &'static str,
+        /// What is wrong with it, and how to mend it.
+        why: String,
     },
     /// The HTTP server or the relay of a service.
     #[error("{what} on 127.0.0.1: {source}")]
@@ -123,18 +147,27 @@ impl Error {
                 "readonly"
             }
             Error::Database { .. } => "database",
+            Error::Part { kind, .. } => kind,
             Error::MessageTooLarge { .. } => "message_too_large",
             Error::Unconfirmed => "timeout",
             _ => "_OTHER",
         }
     }
 
-    /// SQLite's own number for it.
-    pub(crate) fn sqlite_code(&self) -> Option<i32> {
+    /// The database's own number for it.
+    pub(crate) fn database_code(&self) -> Option<String> {
         match self {
-            Error::Database { source, .. } => source.sqlite_error().map(|error| error.extended_code),
+            Error::Database { source, .. } => source.sqlite_error().map(|error| error.extended_code.to_string()),
+            Error::Part { code, .. } => code.clone(),
             _ => None,
         }
+    }
+
+    pub(crate) fn not_built(which: &'static str, address: &Address) -> Error {
+        let why = format!(
+            "no client for {address} is built into this program\nhint: `cargo install --features full`, or a released binary"
+        );
+        Error::Address { which, why }
     }
 
     pub(crate) fn database(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {

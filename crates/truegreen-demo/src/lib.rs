@@ -3,7 +3,7 @@
 //! storefront -> orders (HTTP) -> durable queue -> inventory -> database. Beside it, orders has each order paid by
 //! payments and takes returns; the storefront shows prices from a cache, which inventory's changes keep right. Each
 //! service is a process of its own that sends its telemetry through the official OpenTelemetry SDK over OTLP/gRPC;
-//! database and queue are one SQLite file.
+//! database and queue are one SQLite file, or real [`parts`].
 //! It is not a simulation: the orders are placed over HTTP, the rows are written, and what each service *really* did
 //! stands in its own truth file, which no part of Truegreen reads.
 //!
@@ -15,6 +15,7 @@
 pub mod fault;
 pub mod load;
 pub mod monitoring;
+pub mod parts;
 pub mod pipeline;
 pub mod truth;
 
@@ -46,6 +47,7 @@ pub use error::Error;
 pub use fault::Fault;
 pub use load::{LoadSummary, Progress};
 pub use monitoring::{OrdinaryMonitoring, ServiceHealth};
+pub use parts::Parts;
 pub use pipeline::{Pipeline, Setup};
 pub use service::serve_role;
 pub use truth::Truth;

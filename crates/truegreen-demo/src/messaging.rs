@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
-use rusqlite::Connection;
 
 use crate::Error;
 use crate::http::blocking;
-use crate::queue::{self, Delivery, Publication, Topic};
+use crate::queue::{Delivery, Named, Publication, Sent, Topic};
 use crate::service::Stop;
 use crate::telemetry::{Telemetry, inject};
 
 /// The header that says which order a message is about.
 pub(crate) const ORDER_HEADER: &str = "order-id";
+/// `messaging.system` of a log, whose messages are known by partition and offset.
+pub(crate) const KAFKA: &str = "kafka";
 /// How long a consumer waits when there is nothing to do, or the database would not let it.
 const IDLE: Duration = Duration::from_millis(50);
 
@@ -32,41 +33,64 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: bool,
 }
 
-fn attributes(topic: Topic, partition: u8, operation_type: &'static str, name: &'static str) -> Vec<KeyValue> {
-    vec![
-        KeyValue::new("messaging.system", "sqlite"),
-        KeyValue::new("messaging.destination.name", topic.name),
+fn attributes(
+    named: &Named,
+    topic: Topic,
+    partition: u8,
+    operation_type: &'static str,
+    name: &'static str,
+) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("messaging.system", named.system),
+        KeyValue::new("messaging.destination.name", named.of(topic)),
         KeyValue::new("messaging.destination.partition.id", partition.to_string()),
         KeyValue::new("messaging.operation.type", operation_type),
         KeyValue::new("messaging.operation.name", name),
-    ]
+    ];
+    if named.run.is_some() {
+        // The conventions have spans named by this where the name itself is of one run only.
+        attributes.push(KeyValue::new("messaging.destination.template", topic.name));
+    }
+    attributes
 }
 
-/// Sends `message` by `send`, which returns the id that the broker confirms, within a producer's span.
+/// What a message is called, where its broker counts instead of naming.
+fn message(named: &Named, id: &str) -> Vec<KeyValue> {
+    let mut attributes = vec![KeyValue::new("messaging.message.id", id.to_owned())];
+    if named.system == KAFKA
+        && let Some(offset) = id.rsplit('-').next().and_then(|offset| offset.parse::<i64>().ok())
+    {
+        attributes.push(KeyValue::new("messaging.kafka.offset", offset));
+    }
+    attributes
+}
+
+/// Sends `outgoing` by `send`, which returns what the broker confirms, within a producer's span.
 pub(crate) fn publish(
     telemetry: &Telemetry,
-    message: &Outgoing<'_>,
+    named: &Named,
+    outgoing: &Outgoing<'_>,
     parent: &Context,
-    send: impl FnOnce(&Publication<'_>) -> Result<i64, Error>,
-) -> Result<i64, Error> {
-    let Outgoing { topic, partition, key, body, .. } = *message;
-    let mut about = attributes(topic, partition, "send", "publish");
-    if message.about_order {
+    send: impl FnOnce(&Publication<'_>) -> Result<Sent, Error>,
+) -> Result<Sent, Error> {
+    let Outgoing { topic, partition, key, body, .. } = *outgoing;
+    let mut about = attributes(named, topic, partition, "send", "publish");
+    if outgoing.about_order {
         about.push(KeyValue::new("order.id", key.to_owned()));
     }
     let context = telemetry.span(format!("publish {}", topic.name), SpanKind::Producer, about, parent);
     let mut headers = HashMap::new();
-    if message.headers {
+    if outgoing.headers {
         headers = inject(&context);
-        if message.about_order {
+        if outgoing.about_order {
             headers.insert(ORDER_HEADER.to_owned(), key.to_owned());
         }
     }
     let sent = send(&Publication { topic, partition, key, headers: &headers, body });
-    let mut labels = vec![KeyValue::new("messaging.destination.name", topic.name)];
+    let mut labels = vec![KeyValue::new("messaging.destination.name", named.of(topic))];
     match &sent {
-        Ok(id) => {
-            context.span().set_attribute(KeyValue::new("messaging.message.id", id.to_string()));
+        Ok(sent) => {
+            context.span().set_attributes(message(named, &sent.id));
             telemetry.end(&context);
         }
         Err(error) => {
@@ -81,22 +105,37 @@ pub(crate) fn publish(
 /// Work on one message, within its consumer's span.
 pub(crate) struct Processing {
     pub(crate) context: Context,
+    named: Named,
     topic: Topic,
     partition: u8,
     message: String,
-    group: &'static str,
+    group: String,
     started: Instant,
 }
 
 impl Processing {
-    pub(crate) fn begin(telemetry: &Telemetry, topic: Topic, group: &'static str, delivery: &Delivery) -> Processing {
-        let message = delivery.id.to_string();
-        let mut about = attributes(topic, delivery.partition, "process", "process");
-        about.push(KeyValue::new("messaging.consumer.group.name", group));
-        about.push(KeyValue::new("messaging.message.id", message.clone()));
+    pub(crate) fn begin(
+        telemetry: &Telemetry,
+        named: &Named,
+        topic: Topic,
+        group: &'static str,
+        delivery: &Delivery,
+    ) -> Processing {
+        let mut about = attributes(named, topic, delivery.partition, "process", "process");
+        let group = named.group(group);
+        about.push(KeyValue::new("messaging.consumer.group.name", group.clone()));
+        about.extend(message(named, &delivery.id));
         let name = format!("process {}", topic.name);
         let context = telemetry.linked_span(name, SpanKind::Consumer, about, &delivery.headers);
-        Processing { context, topic, partition: delivery.partition, message, group, started: Instant::now() }
+        Processing {
+            context,
+            named: named.clone(),
+            topic,
+            partition: delivery.partition,
+            message: delivery.id.clone(),
+            group,
+            started: Instant::now(),
+        }
     }
 
     /// Acknowledges the message by `settle`.
@@ -105,9 +144,9 @@ impl Processing {
         telemetry: &Telemetry,
         settle: impl FnOnce() -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        let mut about = attributes(self.topic, self.partition, "settle", "ack");
-        about.push(KeyValue::new("messaging.consumer.group.name", self.group));
-        about.push(KeyValue::new("messaging.message.id", self.message.clone()));
+        let mut about = attributes(&self.named, self.topic, self.partition, "settle", "ack");
+        about.push(KeyValue::new("messaging.consumer.group.name", self.group.clone()));
+        about.extend(message(&self.named, &self.message));
         let context = telemetry.span(format!("ack {}", self.topic.name), SpanKind::Client, about, &self.context);
         let settled = settle();
         match &settled {
@@ -120,9 +159,9 @@ impl Processing {
     /// Ends the span; with an error if there was one.
     pub(crate) fn end<T>(self, telemetry: &Telemetry, handled: &Result<T, Error>) {
         let mut labels = vec![
-            KeyValue::new("messaging.destination.name", self.topic.name),
+            KeyValue::new("messaging.destination.name", self.named.of(self.topic)),
             KeyValue::new("messaging.destination.partition.id", self.partition.to_string()),
-            KeyValue::new("messaging.consumer.group.name", self.group),
+            KeyValue::new("messaging.consumer.group.name", self.group.clone()),
         ];
         match handled {
             Ok(_) => telemetry.end(&self.context),
@@ -134,11 +173,6 @@ impl Processing {
         telemetry.instruments.consumed_messages.add(1, &labels);
         telemetry.instruments.process_duration.record(self.started.elapsed().as_secs_f64(), &labels);
     }
-}
-
-/// Claims the next message of a topic with one partition.
-pub(crate) fn claim_only(connection: &Connection, topic: Topic, now_ms: i64) -> Result<Option<Delivery>, Error> {
-    queue::claim(connection, topic, 0, now_ms, queue::LEASE)
 }
 
 /// What a consumer did in one turn.

@@ -1,6 +1,5 @@
 //! Payments: checks who is asking, has the card's issuer agree, and writes the payment down.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,18 +10,18 @@ use axum::{Extension, Json, Router};
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::{SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
-use rusqlite::{Connection, params};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::Error;
 use crate::config::{PAYMENTS, Payments, ServiceConfig};
+use crate::database::{Ledger, Named};
 use crate::event::GIFT_CARD;
 use crate::http::{self, Health, blocking};
 use crate::service::Stop;
 use crate::telemetry::{Event, Telemetry};
 use crate::token::Token;
 use crate::truth::{Deed, TruthFile};
-use crate::{Error, database};
 
 #[derive(Deserialize)]
 struct Request {
@@ -33,14 +32,14 @@ struct Request {
 struct Till {
     telemetry: Telemetry,
     truth: TruthFile,
-    ledger: Mutex<Ledger>,
+    named: Named,
+    books: Mutex<Books>,
     settings: Payments,
 }
 
 /// Where payments are written down.
-struct Ledger {
-    path: PathBuf,
-    connection: Connection,
+struct Books {
+    ledger: Box<dyn Ledger>,
     written: u64,
 }
 
@@ -50,15 +49,18 @@ pub(crate) async fn serve(
     telemetry: &Telemetry,
     stop: Stop,
 ) -> Result<(), Error> {
-    http::serve(routes(config, own, telemetry)?, telemetry, stop).await
+    let (config, own, theirs) = (config.clone(), own.clone(), telemetry.clone());
+    let routes = blocking(move || routes(&config, &own, &theirs)).await??;
+    http::serve(routes, telemetry, stop).await
 }
 
 pub(crate) fn routes(config: &ServiceConfig, own: &Payments, telemetry: &Telemetry) -> Result<Router, Error> {
-    let path = database::payments_path_in(&config.run_dir);
+    let ledger = config.site().ledger()?;
     let till = Till {
         telemetry: telemetry.clone(),
         truth: TruthFile::open(&config.run_dir, PAYMENTS)?,
-        ledger: Mutex::new(Ledger { connection: database::create_payments(&path)?, path, written: 0 }),
+        named: ledger.named(),
+        books: Mutex::new(Books { ledger, written: 0 }),
         settings: own.clone(),
     };
     Ok(Router::new().route("/payments", post(pay)).route("/healthz", get(health)).with_state(Arc::new(till)))
@@ -102,8 +104,8 @@ async fn pay(
 async fn health(State(till): State<Arc<Till>>) -> Result<Json<Health>, StatusCode> {
     let tries_to_write = till.settings.health_tries_to_write;
     let answered = blocking(move || {
-        let mut ledger = till.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.answers(tries_to_write)
+        let mut books = till.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.answer(tries_to_write)
     });
     answered
         .await
@@ -123,10 +125,10 @@ impl Till {
     }
 
     fn write_down(&self, request: &Request, context: &Context) -> Result<(), Error> {
-        let span = self.telemetry.query("payments", "INSERT", "payments", context);
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = ledger.write(request, self.settings.fails_over_after);
-        drop(ledger);
+        let span = self.telemetry.query(&self.named, "INSERT", "payments", context);
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = books.write(request, self.settings.fails_over_after);
+        drop(books);
         self.telemetry.end_write(&span, written.as_ref().map(|rows| *rows));
         match written {
             Ok(_) => {
@@ -142,32 +144,23 @@ impl Till {
     }
 }
 
-impl Ledger {
+impl Books {
     /// Returns the rows written.
     fn write(&mut self, request: &Request, fails_over_after: Option<u64>) -> Result<u64, Error> {
         if fails_over_after == Some(self.written) {
             // The server that took over is a replica.
-            self.connection = database::open_replica(&self.path)?;
+            self.ledger.fail_over()?;
         }
-        let rows = self
-            .connection
-            .execute(
-                "INSERT OR IGNORE INTO payments (order_id, method, paid_ms) VALUES (?1, ?2, ?3)",
-                params![request.order_id, request.method, database::now_ms()],
-            )
-            .map_err(Error::database("write a payment"))?;
+        let rows = self.ledger.write(&request.order_id, &request.method)?;
         self.written += 1;
-        Ok(rows as u64)
+        Ok(rows)
     }
 
-    fn answers(&mut self, tries_to_write: bool) -> Result<(), Error> {
+    fn answer(&mut self, tries_to_write: bool) -> Result<(), Error> {
         if tries_to_write {
-            let transaction = database::begin(&mut self.connection)?;
-            transaction
-                .execute("DELETE FROM payments WHERE order_id = ''", [])
-                .map_err(Error::database("try to write"))?;
+            self.ledger.try_to_write()?;
         }
-        self.connection.query_row("SELECT 1", [], |_| Ok(())).map_err(Error::database("read"))
+        self.ledger.read()
     }
 }
 

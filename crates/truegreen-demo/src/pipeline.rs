@@ -10,10 +10,11 @@ use crate::child::Service;
 use crate::config::SERVICES;
 use crate::load::{self, Customers, Load, LoadSummary, Mix, Progress};
 use crate::monitoring::{self, OrdinaryMonitoring, Poller};
+use crate::parts::{Parts, Site};
 use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::truth::Truth;
-use crate::{Error, Fault, database, http};
+use crate::{Error, Fault, http};
 
 /// How long a started service may take to answer its health check.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(15);
@@ -43,12 +44,14 @@ pub struct Setup {
     pub load_for: Duration,
     /// The program whose `demo-service` subcommand runs [`crate::serve_role`].
     pub exe: PathBuf,
+    /// The real parts it runs on.
+    pub parts: Parts,
 }
 
 /// The running pipeline. Dropping it without [`Pipeline::stop`] makes the services end by themselves.
 pub struct Pipeline {
     setup: Setup,
-    run_dir: PathBuf,
+    site: Site,
     /// storefront, orders, payments, inventory.
     services: [Service; 4],
     poller: Poller,
@@ -70,24 +73,25 @@ impl Pipeline {
         let run_dir = setup.data_dir.join(format!("run-{run}"));
         std::fs::create_dir_all(&run_dir).map_err(Error::file("create", &run_dir))?;
         let run_dir = run_dir.canonicalize().map_err(Error::file("find", &run_dir))?;
-        drop(database::create(&database::path_in(&run_dir))?);
-
-        let [storefront, orders, payments, inventory] = Plan { setup: &setup, run: &run, run_dir: &run_dir }.services();
-        let (storefront, orders, payments, inventory) = tokio::try_join!(
-            Service::start(&setup.exe, &storefront),
-            Service::start(&setup.exe, &orders),
-            Service::start(&setup.exe, &payments),
-            Service::start(&setup.exe, &inventory),
-        )?;
-        let services = [storefront, orders, payments, inventory];
-        let addresses = services.iter().map(|service| (service.name, service.url()));
-        Peers::write(&run_dir, &addresses.collect::<BTreeMap<_, _>>())?;
-        for service in &services {
-            wait_until_healthy(service).await?;
+        let site = Site { run_dir, run, parts: setup.parts.clone() };
+        let preparing = site.clone();
+        let prepared = http::blocking(move || preparing.create()).await.and_then(|prepared| prepared);
+        let started = match prepared {
+            Ok(()) => start_services(&setup, &site).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(services) => {
+                let poller = Poller::start(services.iter().map(|service| (service.name, service.url(), service.pid)));
+                let customers = Arc::new(Customers::default());
+                Ok(Pipeline { site, services, poller, customers, placed_before: 0, setup })
+            }
+            Err(error) => {
+                // Why it did not start is what counts, not what may have been left behind.
+                let _removed = http::blocking(move || site.remove()).await;
+                Err(error)
+            }
         }
-        let poller = Poller::start(services.iter().map(|service| (service.name, service.url(), service.pid)));
-        let customers = Arc::new(Customers::default());
-        Ok(Pipeline { run_dir, services, poller, customers, placed_before: 0, setup })
     }
 
     /// Places orders at the rate and for the time of the set-up, and tells `progress` about four times a second.
@@ -145,15 +149,18 @@ impl Pipeline {
         }
     }
 
-    /// Has every service send what telemetry it still holds and end; one that does not within 5 seconds is killed.
+    /// Has every service send what telemetry it still holds and end; one that does not within 5 seconds is killed. Then
+    /// removes what this run made on real parts.
     ///
     /// # Errors
-    /// A service had ended before, failed, or had to be killed.
+    /// A service had ended before, failed, or had to be killed; or a part does not let go of what was made there.
     pub async fn stop(self) -> Result<(), Error> {
         drop(self.poller);
         let [storefront, orders, payments, inventory] = self.services.map(Service::stop);
         let (storefront, orders, payments, inventory) = tokio::join!(storefront, orders, payments, inventory);
-        storefront.and(orders).and(payments).and(inventory)
+        let site = self.site;
+        let removed = http::blocking(move || site.remove()).await.and_then(|removed| removed);
+        storefront.and(orders).and(payments).and(inventory).and(removed)
     }
 
     /// What the services really did so far.
@@ -161,12 +168,12 @@ impl Pipeline {
     /// # Errors
     /// A truth file does not read.
     pub fn truth(&self) -> Result<Truth, Error> {
-        Truth::read(&self.run_dir, &SERVICES)
+        Truth::read(&self.site.run_dir, &SERVICES)
     }
 
     /// Where this run's database, truth files and the services' output are.
     pub fn run_dir(&self) -> &Path {
-        &self.run_dir
+        &self.site.run_dir
     }
 
     /// The process ids of the services, by name: storefront, orders, payments, inventory.
@@ -183,6 +190,23 @@ impl Pipeline {
         let [.., inventory] = &self.services;
         inventory
     }
+}
+
+async fn start_services(setup: &Setup, site: &Site) -> Result<[Service; 4], Error> {
+    let [storefront, orders, payments, inventory] = Plan { setup, run: &site.run, run_dir: &site.run_dir }.services();
+    let (storefront, orders, payments, inventory) = tokio::try_join!(
+        Service::start(&setup.exe, &storefront),
+        Service::start(&setup.exe, &orders),
+        Service::start(&setup.exe, &payments),
+        Service::start(&setup.exe, &inventory),
+    )?;
+    let services = [storefront, orders, payments, inventory];
+    let addresses = services.iter().map(|service| (service.name, service.url()));
+    Peers::write(&site.run_dir, &addresses.collect::<BTreeMap<_, _>>())?;
+    for service in &services {
+        wait_until_healthy(service).await?;
+    }
+    Ok(services)
 }
 
 async fn wait_until_healthy(service: &Service) -> Result<(), Error> {
@@ -207,7 +231,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Pipeline, Setup};
-    use crate::{Error, Fault};
+    use crate::{Error, Fault, Parts};
 
     /// Guarantee: a set-up that makes no sense is refused before anything is written or started.
     #[tokio::test]
@@ -222,6 +246,7 @@ mod tests {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/no/such/program".into(),
+            parts: Parts::default(),
         };
         let refused = Pipeline::start(setup.clone()).await.err().unwrap();
         assert!(matches!(refused, Error::NothingToFix(Fault::AllRejected)), "{refused}");

@@ -169,6 +169,8 @@ impl Plan<'_> {
             otlp_endpoint: self.setup.otlp_endpoint.clone(),
             export: Export { span_queue: ROOMY_QUEUE, road: Road::Direct },
             run_dir: self.run_dir.to_owned(),
+            run: self.run.to_owned(),
+            parts: self.setup.parts.clone(),
             instance: format!("{}-{}", role.name(), self.run),
             version: version.to_owned(),
             clock_ahead_ms: 0,
@@ -202,6 +204,7 @@ mod tests {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/".into(),
+            parts: crate::Parts::default(),
         };
         let plan = Plan { setup: &setup, run: "0", run_dir: Path::new("/") };
         plan.services().map(|config| serde_json::to_value(config).unwrap()).into()

@@ -86,6 +86,7 @@ impl Scene {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/".into(),
+            parts: crate::Parts::default(),
         };
         Plan { setup: &setup, run: "1", run_dir: self.dir.path() }.services()
     }

@@ -1,4 +1,7 @@
-//! `cargo xtask campaign --live`: the real pipeline, each fault once for about half a minute, with the real server.
+//! `cargo xtask campaign --live`: the real pipeline, each fault once for about half a minute, with the real server. With
+//! `--parts`, on a real broker, database and cache.
+
+mod parts;
 
 use std::fmt::Write;
 use std::process::Command;
@@ -9,6 +12,7 @@ use serde_json::Value;
 
 use super::{build_server, server};
 use crate::{root, say};
+use parts::Parts;
 
 /// Each fault of the demo, what it may be called, and by which service or step.
 const FAULTS: &[(&str, &[&str], &[&str])] = &[
@@ -52,12 +56,14 @@ struct Row {
 
 /// Runs these faults, or all of them; the table, a summary, and whether all were found as they are.
 pub(super) fn run(names: &[&str], seconds: u32) -> Result<(String, String, bool)> {
-    build_server()?;
+    let (wanted, names) = parts::asked_for(names)?;
+    build_server(wanted.is_some())?;
+    let parts = wanted.map(Parts::start).transpose()?;
     let mut rows = Vec::new();
     let started = Instant::now();
     for (fault, kinds, places) in FAULTS.iter().filter(|(fault, ..)| names.is_empty() || names.contains(fault)) {
         say(&format!("live: {fault}"));
-        rows.push(judge(fault, kinds, places, &demo(fault, seconds)?));
+        rows.push(judge(fault, kinds, places, &demo(fault, seconds, parts.as_ref())?));
     }
     if rows.is_empty() {
         bail!("no such fault\nhint: one of {}", FAULTS.iter().map(|(fault, ..)| *fault).collect::<Vec<_>>().join(", "));
@@ -66,20 +72,20 @@ pub(super) fn run(names: &[&str], seconds: u32) -> Result<(String, String, bool)
     let right = rows.iter().filter(|row| row.holds).count();
     let faults = rows.iter().filter(|row| row.fault != "none").count();
     let summary = format!(
-        "campaign --live: {found} of {faults} faults found, {right} of {} runs as required; {} s",
+        "campaign --live{}: {found} of {faults} faults found, {right} of {} runs as required; {} s",
+        parts.as_ref().map(|parts| format!(" --parts {}", parts.names())).unwrap_or_default(),
         rows.len(),
         started.elapsed().as_secs()
     );
     Ok((table(&rows), summary, right == rows.len()))
 }
 
-fn demo(fault: &str, seconds: u32) -> Result<Value> {
+fn demo(fault: &str, seconds: u32, parts: Option<&Parts>) -> Result<Value> {
     let lasts = format!("{seconds}s");
-    let output = Command::new(server())
-        .args(["demo", "--json", "--fault", fault, "--for", &lasts])
-        .current_dir(root())
-        .output()
-        .context("cannot start the server")?;
+    let mut demo = Command::new(server());
+    demo.args(["demo", "--json", "--fault", fault, "--for", &lasts]);
+    demo.args(parts.map(Parts::flags).unwrap_or_default());
+    let output = demo.current_dir(root()).output().context("cannot start the server")?;
     if !output.status.success() {
         bail!("demo --fault {fault}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

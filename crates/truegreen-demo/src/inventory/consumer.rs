@@ -5,24 +5,27 @@ use std::time::Duration;
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::{Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
-use rusqlite::{Connection, params};
 
 use super::buffer::Buffer;
+use crate::Error;
 use crate::config::{INVENTORY, Inventory, TakenOncePer, Unusable};
+use crate::database::{self, Shop};
 use crate::event::{StockEvent, StockLine, Unfit};
 use crate::messaging::{ORDER_HEADER, Processing, Turn};
-use crate::queue::{self, Delivery, LEASE, STOCK_EVENTS};
+use crate::queue::{self, Delivery, Queue, STOCK_EVENTS};
 use crate::relay::Fuse;
 use crate::telemetry::{Event, Telemetry};
 use crate::truth::{Deed, TruthFile};
-use crate::{Error, database};
 
 /// How long a partition rests after a message was put back.
 const REST_MS: i64 = 250;
 
 /// Inventory's consumer.
 pub(super) struct Consumer {
-    pub(super) database: Connection,
+    database: Box<dyn Shop>,
+    queue: Box<dyn Queue>,
+    database_named: database::Named,
+    queue_named: queue::Named,
     telemetry: Telemetry,
     truth: TruthFile,
     settings: Inventory,
@@ -71,7 +74,8 @@ struct Taken {
 
 impl Consumer {
     pub(super) fn new(
-        database: Connection,
+        database: Box<dyn Shop>,
+        queue: Box<dyn Queue>,
         telemetry: &Telemetry,
         truth: TruthFile,
         settings: Inventory,
@@ -79,7 +83,10 @@ impl Consumer {
     ) -> Consumer {
         Consumer {
             buffer: Buffer::of(settings.acknowledging, telemetry.clock.now_ms()),
+            database_named: database.named(),
+            queue_named: queue.named(),
             database,
+            queue,
             telemetry: telemetry.clone(),
             truth,
             settings,
@@ -113,7 +120,7 @@ impl Consumer {
         let now_ms = self.telemetry.clock.now_ms();
         self.flush(now_ms)?;
         let Some(delivery) = self.claim(now_ms)? else { return Ok(Handled::Nothing) };
-        let processing = Processing::begin(&self.telemetry, STOCK_EVENTS, INVENTORY, &delivery);
+        let processing = Processing::begin(&self.telemetry, &self.queue_named, STOCK_EVENTS, INVENTORY, &delivery);
         let handled = self.process(&delivery, &processing);
         if matches!(handled, Ok(Handled::Updated | Handled::Skipped | Handled::Rejected(_))) {
             processing.context.span().set_status(Status::Ok);
@@ -129,7 +136,7 @@ impl Consumer {
             if self.resting_until_ms[usize::from(partition)] > now_ms {
                 continue;
             }
-            if let Some(delivery) = queue::claim(&self.database, STOCK_EVENTS, partition, now_ms, LEASE)? {
+            if let Some(delivery) = self.queue.claim(STOCK_EVENTS, partition, now_ms)? {
                 self.next_partition = (partition + 1) % STOCK_EVENTS.partitions;
                 return Ok(Some(delivery));
             }
@@ -156,7 +163,7 @@ impl Consumer {
             }
             // The fault: it will never be otherwise, and all that comes after it in its partition waits.
             (Err(_), Unusable::PutBack) => {
-                queue::put_back(&self.database, delivery)?;
+                self.queue.put_back(STOCK_EVENTS, delivery)?;
                 let until_ms = self.telemetry.clock.now_ms().saturating_add(REST_MS);
                 self.resting_until_ms[usize::from(delivery.partition)] = until_ms;
                 Ok(Handled::PutBack)
@@ -204,8 +211,8 @@ impl Consumer {
     }
 
     fn take(&mut self, taking: &Taking) -> Result<(), Error> {
-        let span = self.telemetry.query("shop", "UPDATE", "stock", &taking.context);
-        let taken = take(&mut self.database, taking);
+        let span = self.telemetry.query(&self.database_named, "UPDATE", "stock", &taking.context);
+        let taken = take(&mut *self.database, taking);
         self.telemetry.end_write(&span, taken.as_ref().map(|taken| taken.rows));
         let taken = taken?;
         let order = taking.order.clone();
@@ -220,8 +227,8 @@ impl Consumer {
         Ok(())
     }
 
-    fn acknowledge(&self, delivery: &Delivery, processing: &Processing) -> Result<(), Error> {
-        processing.acknowledge(&self.telemetry, || queue::acknowledge(&self.database, delivery))
+    fn acknowledge(&mut self, delivery: &Delivery, processing: &Processing) -> Result<(), Error> {
+        processing.acknowledge(&self.telemetry, || self.queue.acknowledge(STOCK_EVENTS, delivery))
     }
 
     fn refuse(
@@ -232,7 +239,7 @@ impl Consumer {
         processing: &Processing,
     ) -> Result<Handled, Error> {
         let reason = unfit.reason();
-        processing.acknowledge(&self.telemetry, || put_aside(&mut self.database, delivery, reason))?;
+        processing.acknowledge(&self.telemetry, || self.queue.put_aside(STOCK_EVENTS, delivery, reason))?;
         self.truth.record(&Deed::Rejected { order: delivery.key.clone(), reason: reason.to_owned() })?;
         processing.context.span().set_attributes([
             KeyValue::new("order.id", delivery.key.clone()),
@@ -256,39 +263,17 @@ impl Consumer {
 
 /// Takes it out of the stock in one transaction; what was already taken is left alone, since a message can be delivered
 /// twice.
-fn take(database: &mut Connection, taking: &Taking) -> Result<Taken, Error> {
-    let transaction = database::begin(database)?;
+fn take(database: &mut dyn Shop, taking: &Taking) -> Result<Taken, Error> {
+    let mut unit = database.begin()?;
     let mut taken = Taken { new_lines: 0, rows: 0 };
     for line in &taking.lines {
-        let noted = transaction
-            .execute(
-                "INSERT OR IGNORE INTO movements (taken_for, sku, quantity) VALUES (?1, ?2, ?3)",
-                params![taking.identity, line.sku, line.quantity],
-            )
-            .map_err(Error::database("note a movement"))?;
-        if noted == 1 {
+        if unit.note_movement(&taking.identity, &line.sku, line.quantity)? == 1 {
             taken.new_lines += 1;
-            taken.rows += transaction
-                .execute("UPDATE stock SET quantity = quantity - ?2 WHERE sku = ?1", params![line.sku, line.quantity])
-                .map_err(Error::database("update the stock"))? as u64;
+            taken.rows += unit.take_stock(&line.sku, line.quantity)?;
         }
     }
-    transaction.commit().map_err(Error::database("commit the stock"))?;
+    unit.commit()?;
     Ok(taken)
-}
-
-/// Moves a message to the dead letters and acknowledges it, both or neither.
-fn put_aside(database: &mut Connection, delivery: &Delivery, reason: &str) -> Result<bool, Error> {
-    let transaction = database::begin(database)?;
-    transaction
-        .execute(
-            "INSERT OR REPLACE INTO dead_letters (message_id, order_id, reason, body) VALUES (?1, ?2, ?3, ?4)",
-            params![delivery.id, delivery.key, reason, delivery.body],
-        )
-        .map_err(Error::database("write a dead letter"))?;
-    let acknowledged = queue::acknowledge(&transaction, delivery)?;
-    transaction.commit().map_err(Error::database("commit a dead letter"))?;
-    Ok(acknowledged)
 }
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, KeyValue};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Store;
+use crate::Error;
+use crate::database::{self, UnitOfWork};
 use crate::http::{Health, blocking};
 use crate::messaging::{self, Outgoing};
 use crate::product::{NewPrice, Product, StockChange};
-use crate::queue::{self, STOCK_CHANGES, STOCK_EVENTS};
+use crate::queue::{STOCK_CHANGES, STOCK_EVENTS};
 use crate::truth::Deed;
-use crate::{Error, database};
 
 pub(super) async fn show(
     State(store): State<Arc<Store>>,
@@ -37,7 +37,7 @@ pub(super) async fn reprice(
 /// It passes whether or not anything is consumed: like most health checks, it asks whether the process can do its
 /// work, and not whether it does.
 pub(super) async fn health(State(store): State<Arc<Store>>) -> Result<Json<Health>, StatusCode> {
-    Health::of(blocking(move || queue::depth(&store.database(), STOCK_EVENTS)).await.and_then(|depth| depth))
+    Health::of(blocking(move || store.queue().depth(STOCK_EVENTS)).await.and_then(|depth| depth))
 }
 
 fn answer(product: Result<Option<Product>, Error>) -> Result<Json<Product>, StatusCode> {
@@ -50,31 +50,21 @@ fn answer(product: Result<Option<Product>, Error>) -> Result<Json<Product>, Stat
 
 impl Store {
     fn find(&self, sku: &str, context: &Context) -> Result<Option<Product>, Error> {
-        let span = self.telemetry.query("shop", "SELECT", "products", context);
-        let found = self
-            .database()
-            .query_row("SELECT price_cents, version FROM products WHERE sku = ?1", [sku], |row| {
-                Ok(Product {
-                    sku: sku.to_owned(),
-                    price_cents: row.get(0)?,
-                    version: row.get::<_, i64>(1)?.unsigned_abs(),
-                })
-            })
-            .optional()
-            .map_err(Error::database("look for a product"));
+        let span = self.telemetry.query(&self.named, "SELECT", "products", context);
+        let found = self.database().product(sku);
         self.telemetry.end_read(&span, found.as_ref().map(|product| u64::from(product.is_some())));
         found
     }
 
-    /// The new price and the event that tells of it, both or neither.
+    /// The new price and the event that tells of it: the event first, so that no new price stays untold.
     fn change(&self, sku: &str, price: NewPrice, context: &Context) -> Result<Option<Product>, Error> {
         let mut database = self.database();
-        let transaction = database::begin(&mut database)?;
-        let changed = self.update(&transaction, sku, price, context)?;
+        let mut unit = database.begin()?;
+        let changed = self.update(&mut *unit, sku, price, context)?;
         if let Some(product) = &changed {
-            self.tell(&transaction, product, context)?;
+            self.tell(&*unit, product, context)?;
         }
-        transaction.commit().map_err(Error::database("commit a price"))?;
+        unit.commit()?;
         if let Some(product) = &changed {
             let deed = Deed::Repriced { sku: product.sku.clone(), version: product.version, at_ms: database::now_ms() };
             self.truth.record(&deed)?;
@@ -84,32 +74,21 @@ impl Store {
 
     fn update(
         &self,
-        connection: &Connection,
+        unit: &mut dyn UnitOfWork,
         sku: &str,
         price: NewPrice,
         context: &Context,
     ) -> Result<Option<Product>, Error> {
-        let span = self.telemetry.query("shop", "UPDATE", "products", context);
+        let span = self.telemetry.query(&self.named, "UPDATE", "products", context);
         // Opted in for this table: which row it is says nothing of a customer.
         span.span().set_attribute(KeyValue::new("db.query.parameter.sku", sku.to_owned()));
-        let changed = connection
-            .query_row(
-                "UPDATE products SET price_cents = ?2, version = version + 1 WHERE sku = ?1 RETURNING version",
-                params![sku, price.price_cents],
-                |row| row.get::<_, i64>(0),
-            )
-            .optional()
-            .map_err(Error::database("change a price"));
+        let changed = unit.reprice(sku, price.price_cents);
         self.telemetry.end_write(&span, changed.as_ref().map(|version| u64::from(version.is_some())));
-        let product = |version: i64| Product {
-            sku: sku.to_owned(),
-            price_cents: price.price_cents,
-            version: version.unsigned_abs(),
-        };
+        let product = |version| Product { sku: sku.to_owned(), price_cents: price.price_cents, version };
         changed.map(|version| version.map(product))
     }
 
-    fn tell(&self, connection: &Connection, product: &Product, context: &Context) -> Result<(), Error> {
+    fn tell(&self, unit: &dyn UnitOfWork, product: &Product, context: &Context) -> Result<(), Error> {
         let change = StockChange {
             event_type: self.price_event_type.clone(),
             sku: product.sku.clone(),
@@ -124,6 +103,9 @@ impl Store {
             about_order: false,
             headers: true,
         };
-        messaging::publish(&self.telemetry, &message, context, |it| queue::publish(connection, it)).map(drop)
+        messaging::publish(&self.telemetry, &self.queue_named, &message, context, |it| {
+            self.queue().publish(Some(unit), it)
+        })
+        .map(drop)
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::routes;
 use crate::Fault;
-use crate::queue::{self, LEASE, STOCK_CHANGES};
+use crate::queue::{LEASE, STOCK_CHANGES, in_database};
 use crate::scene::{NOW_MS, Scene, ask, attribute};
 
 /// Guarantee: the new price is there and the event that tells of it, or neither.
@@ -20,9 +20,9 @@ async fn a_new_price_is_written_and_told() {
     assert_eq!(put(format!("{url}/stock/sku-1001")).await, 200);
     assert_eq!(put(format!("{url}/stock/sku-9999")).await, 404);
     assert_eq!(scene.number("SELECT price_cents FROM products WHERE sku = 'sku-1001'"), 42);
-    let told = queue::claim(&scene.database, STOCK_CHANGES, 0, NOW_MS, LEASE).unwrap().unwrap();
+    let told = in_database::claim(&scene.database, STOCK_CHANGES, 0, NOW_MS, LEASE).unwrap().unwrap();
     assert_eq!(told.body, r#"{"event_type":"repriced","sku":"sku-1001","version":2}"#);
-    assert!(queue::claim(&scene.database, STOCK_CHANGES, 0, NOW_MS, LEASE).unwrap().is_none());
+    assert!(in_database::claim(&scene.database, STOCK_CHANGES, 0, NOW_MS, LEASE).unwrap().is_none());
     let updates = scene.spans("UPDATE products");
     let said = |name| updates.iter().map(|span| attribute(span, name).unwrap()).collect::<Vec<_>>();
     assert_eq!(said("db.response.affected_rows"), ["1", "0"]);

@@ -1,4 +1,4 @@
-//! Orders: has an order paid, writes it down and publishes the event that inventory needs, in the same transaction if
+//! Orders: has an order paid, writes it down and publishes the event that inventory needs before that is committed, if
 //! all is well; what is sent as a file needs no event. And takes returns.
 
 mod payment;
@@ -12,14 +12,14 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use opentelemetry::Context;
-use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::config::{ORDERS, Orders, ServiceConfig};
+use crate::database::{Shop, UnitOfWork};
 use crate::event::{NewOrder, SkuWriting};
 use crate::http::{self, Health, blocking};
-use crate::queue::{self, STOCK_EVENTS};
+use crate::queue::{Queue, STOCK_EVENTS};
 use crate::service::Stop;
 use crate::telemetry::Telemetry;
 use crate::truth::{Deed, TruthFile};
@@ -31,7 +31,10 @@ use returns::ReturnsDesk;
 struct Desk {
     telemetry: Telemetry,
     truth: Arc<TruthFile>,
-    database: Arc<Mutex<Connection>>,
+    named: database::Named,
+    database: Arc<Mutex<Box<dyn Shop>>>,
+    /// Locked after the database, where both are.
+    queue: Mutex<Box<dyn Queue>>,
     cashier: Cashier,
     publisher: Publisher,
     publishes_detached: bool,
@@ -51,7 +54,8 @@ pub(crate) async fn serve(
     telemetry: &Telemetry,
     stop: Stop,
 ) -> Result<(), Error> {
-    let desk = Arc::new(Desk::open(config, own, telemetry)?);
+    let (config, own, theirs) = (config.clone(), own.clone(), telemetry.clone());
+    let desk = Arc::new(blocking(move || Desk::open(&config, &own, &theirs)).await??);
     let routes = Router::new()
         .route("/orders", post(place))
         .route("/returns", post(returns::register))
@@ -81,39 +85,55 @@ async fn place(
 }
 
 async fn health(State(desk): State<Arc<Desk>>) -> Result<Json<Health>, StatusCode> {
-    Health::of(blocking(move || queue::depth(&desk.database(), STOCK_EVENTS)).await.and_then(|depth| depth))
+    Health::of(blocking(move || desk.queue().depth(STOCK_EVENTS)).await.and_then(|depth| depth))
 }
 
 impl Desk {
     fn open(config: &ServiceConfig, own: &Orders, telemetry: &Telemetry) -> Result<Desk, Error> {
-        let database = Arc::new(Mutex::new(database::open(&database::path_in(&config.run_dir))?));
+        let site = config.site();
+        let shop = site.shop()?;
+        let queue = site.queue()?;
+        let named = shop.named();
+        let database = Arc::new(Mutex::new(shop));
         let truth = Arc::new(TruthFile::open(&config.run_dir, ORDERS)?);
         let writing = SkuWriting { of_bundles: own.bundles_carry_sku, gifts_in_capitals: own.gift_skus_in_capitals };
         Ok(Desk {
             telemetry: telemetry.clone(),
             cashier: Cashier::new(telemetry, &config.run_dir, own),
-            publisher: Publisher::new(telemetry, writing, own.publishing.clone()),
+            publisher: Publisher::new(telemetry, queue.named(), writing, own.publishing.clone()),
             publishes_detached: own.publishing.detached,
-            returns: ReturnsDesk::new(telemetry, Arc::clone(&database), Arc::clone(&truth), own.returns.clone()),
+            returns: ReturnsDesk::new(
+                telemetry,
+                named.clone(),
+                Arc::clone(&database),
+                Arc::clone(&truth),
+                own.returns.clone(),
+            ),
+            named,
             database,
+            queue: Mutex::new(queue),
             truth,
         })
     }
 
-    fn database(&self) -> MutexGuard<'_, Connection> {
+    fn database(&self) -> MutexGuard<'_, Box<dyn Shop>> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Box<dyn Queue>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Blocks; inside a tokio runtime, which what is detached runs on.
     fn accept(self: &Arc<Self>, order: &NewOrder, context: &Context) -> Result<Accepted, Error> {
         let payment = self.cashier.charge(order, context)?;
         let mut database = self.database();
-        let transaction = database::begin(&mut database)?;
-        self.insert(&transaction, order, context)?;
+        let mut unit = database.begin()?;
+        self.insert(&mut *unit, order, context)?;
         if order.needs_stock() && !self.publishes_detached {
-            self.publisher.publish(&transaction, order, context)?;
+            self.publisher.publish(&mut **self.queue(), Some(&*unit), order, context)?;
         }
-        transaction.commit().map_err(Error::database("commit an order"))?;
+        unit.commit()?;
         drop(database);
         if payment == Payment::Pending {
             self.truth.record(&Deed::Unpaid { order: order.order_id.clone() })?;
@@ -131,19 +151,14 @@ impl Desk {
         let desk = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             // The fault: nobody waits for this, and nobody looks at what came of it.
-            let _published = desk.publisher.publish(&desk.database(), &order, &context);
+            let _published = desk.publisher.publish(&mut **desk.queue(), None, &order, &context);
         })
     }
 
-    fn insert(&self, connection: &Connection, order: &NewOrder, context: &Context) -> Result<(), Error> {
-        let span = self.telemetry.query("shop", "INSERT", "orders", context);
-        let inserted = connection
-            .execute(
-                "INSERT INTO orders (id, kind, channel, placed_ms) VALUES (?1, ?2, ?3, ?4)",
-                params![order.order_id, order.kind, order.channel, self.telemetry.clock.now_ms()],
-            )
-            .map_err(Error::database("insert an order"));
-        self.telemetry.end_write(&span, inserted.as_ref().map(|rows| *rows as u64));
+    fn insert(&self, unit: &mut dyn UnitOfWork, order: &NewOrder, context: &Context) -> Result<(), Error> {
+        let span = self.telemetry.query(&self.named, "INSERT", "orders", context);
+        let inserted = unit.insert_order(order, self.telemetry.clock.now_ms());
+        self.telemetry.end_write(&span, inserted.as_ref().map(|rows| *rows));
         inserted.map(drop)
     }
 }

@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context, KeyValue};
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -16,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::Desk;
 use crate::Error;
 use crate::config::Returns;
+use crate::database::{Named, Shop};
 use crate::event::{BUNDLE, FREIGHT, PARCEL};
 use crate::http::blocking;
 use crate::telemetry::Telemetry;
@@ -45,7 +45,8 @@ pub(super) enum Returned {
 
 pub(super) struct ReturnsDesk {
     telemetry: Telemetry,
-    database: Arc<Mutex<Connection>>,
+    named: Named,
+    database: Arc<Mutex<Box<dyn Shop>>>,
     truth: Arc<TruthFile>,
     settings: Returns,
     parcel_crew: Semaphore,
@@ -71,12 +72,14 @@ pub(super) async fn register(
 impl ReturnsDesk {
     pub(super) fn new(
         telemetry: &Telemetry,
-        database: Arc<Mutex<Connection>>,
+        named: Named,
+        database: Arc<Mutex<Box<dyn Shop>>>,
         truth: Arc<TruthFile>,
         settings: Returns,
     ) -> ReturnsDesk {
         ReturnsDesk {
             telemetry: telemetry.clone(),
+            named,
             database,
             truth,
             parcel_crew: Semaphore::new(PARCEL_CREW),
@@ -105,16 +108,9 @@ impl ReturnsDesk {
     }
 
     async fn kind_of(&self, order: &str, context: &Context) -> Result<Option<String>, Error> {
-        let span = self.telemetry.query("shop", "SELECT", "orders", context);
+        let span = self.telemetry.query(&self.named, "SELECT", "orders", context);
         let order = order.to_owned();
-        let found = self
-            .on_database(move |database| {
-                database
-                    .query_row("SELECT kind FROM orders WHERE id = ?1", [order], |row| row.get::<_, String>(0))
-                    .optional()
-                    .map_err(Error::database("look for an order"))
-            })
-            .await;
+        let found = self.on_database(move |database| database.kind_of(&order)).await;
         self.telemetry.end_read(&span, found.as_ref().map(|kind| u64::from(kind.is_some())));
         found
     }
@@ -136,19 +132,8 @@ impl ReturnsDesk {
     }
 
     async fn next_label(&self, carrier: String, context: &Context) -> Result<Option<i64>, Error> {
-        let span = self.telemetry.query("shop", "UPDATE", "labels", context);
-        let label = self
-            .on_database(move |database| {
-                database
-                    .query_row(
-                        "UPDATE labels SET next = next + 1 WHERE carrier = ?1 AND next <= last RETURNING next - 1",
-                        [carrier],
-                        |row| row.get::<_, i64>(0),
-                    )
-                    .optional()
-                    .map_err(Error::database("take a label"))
-            })
-            .await;
+        let span = self.telemetry.query(&self.named, "UPDATE", "labels", context);
+        let label = self.on_database(move |database| database.next_label(&carrier)).await;
         self.telemetry.end_write(&span, label.as_ref().map(|label| u64::from(label.is_some())));
         label
     }
@@ -177,27 +162,18 @@ impl ReturnsDesk {
     }
 
     async fn note(&self, order: &str, carrier: &'static str, label: i64, context: &Context) -> Result<(), Error> {
-        let span = self.telemetry.query("shop", "INSERT", "returns", context);
+        let span = self.telemetry.query(&self.named, "INSERT", "returns", context);
         let order = order.to_owned();
-        let noted = self
-            .on_database(move |database| {
-                database
-                    .execute(
-                        "INSERT INTO returns (order_id, carrier, label) VALUES (?1, ?2, ?3)",
-                        params![order, carrier, label],
-                    )
-                    .map_err(Error::database("note a return"))
-            })
-            .await;
-        self.telemetry.end_write(&span, noted.as_ref().map(|rows| *rows as u64));
+        let noted = self.on_database(move |database| database.note_return(&order, carrier, label)).await;
+        self.telemetry.end_write(&span, noted.as_ref().map(|rows| *rows));
         noted.map(drop)
     }
 
     async fn on_database<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut dyn Shop) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let database = Arc::clone(&self.database);
-        blocking(move || work(&database.lock().unwrap_or_else(PoisonError::into_inner))).await?
+        blocking(move || work(&mut **database.lock().unwrap_or_else(PoisonError::into_inner))).await?
     }
 }

@@ -7,7 +7,7 @@ use super::payment::Payment;
 use super::returns::Returned;
 use super::{Accepted, Desk};
 use crate::event::{BUNDLE, DIGITAL, GIFT, NewOrder};
-use crate::queue::{self, LEASE, STOCK_EVENTS};
+use crate::queue::{LEASE, STOCK_EVENTS, in_database};
 use crate::scene::{NOW_MS, Scene, attribute, order};
 use crate::{Error, Fault, http, payments};
 use opentelemetry::Context;
@@ -44,7 +44,9 @@ impl Open {
     fn published(&self) -> Vec<(String, usize)> {
         let mut found = Vec::new();
         for partition in 0..STOCK_EVENTS.partitions {
-            while let Some(it) = queue::claim(&self.scene.database, STOCK_EVENTS, partition, NOW_MS, LEASE).unwrap() {
+            while let Some(it) =
+                in_database::claim(&self.scene.database, STOCK_EVENTS, partition, NOW_MS, LEASE).unwrap()
+            {
                 found.push((it.key, it.headers.len()));
             }
         }

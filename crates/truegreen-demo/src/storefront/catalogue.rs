@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::logs::Severity;
-use rusqlite::Connection;
 
 use super::cache::Cache;
 use crate::config::{INVENTORY, STOREFRONT};
 use crate::http::{Answer, Client};
-use crate::messaging::{self, Processing, Turn};
+use crate::messaging::{Processing, Turn};
 use crate::peers::Peers;
 use crate::product::{Product, REPRICED, StockChange};
-use crate::queue::{self, STOCK_CHANGES};
+use crate::queue::{Named, Queue, STOCK_CHANGES};
 use crate::telemetry::{Event, Telemetry};
 use crate::truth::{Deed, TruthFile};
 use crate::{Error, database};
@@ -55,7 +54,8 @@ impl Catalogue {
 
 /// Follows what changes.
 pub(super) struct Changes {
-    pub(super) database: Connection,
+    pub(super) queue: Box<dyn Queue>,
+    pub(super) queue_named: Named,
     pub(super) telemetry: Telemetry,
     pub(super) cache: Arc<Cache>,
     pub(super) evicts_on_unknown: bool,
@@ -72,25 +72,26 @@ impl Changes {
 
     /// Whether there was a message.
     pub(super) fn handle_next(&mut self) -> Result<bool, Error> {
-        let claimed = messaging::claim_only(&self.database, STOCK_CHANGES, self.telemetry.clock.now_ms())?;
+        // Its topic has one partition.
+        let claimed = self.queue.claim(STOCK_CHANGES, 0, self.telemetry.clock.now_ms())?;
         let Some(delivery) = claimed else { return Ok(false) };
-        let processing = Processing::begin(&self.telemetry, STOCK_CHANGES, STOREFRONT, &delivery);
+        let processing = Processing::begin(&self.telemetry, &self.queue_named, STOCK_CHANGES, STOREFRONT, &delivery);
         let handled = serde_json::from_str::<StockChange>(&delivery.body)
             .map_err(|source| Error::Encode { what: "a stock change", source })
             .and_then(|change| {
-                self.apply(&change, &processing.context);
-                processing.acknowledge(&self.telemetry, || queue::acknowledge(&self.database, &delivery))
+                self.apply(&change, &processing.context)?;
+                processing.acknowledge(&self.telemetry, || self.queue.acknowledge(STOCK_CHANGES, &delivery))
             });
         processing.end(&self.telemetry, &handled);
         handled.map(|()| true)
     }
 
-    fn apply(&self, change: &StockChange, context: &Context) {
+    fn apply(&self, change: &StockChange, context: &Context) -> Result<(), Error> {
         match change.event_type.as_str() {
-            REPRICED => self.cache.remove(&change.sku, change.version, context),
+            REPRICED => self.cache.remove(&change.sku, change.version, context)?,
             unknown if self.evicts_on_unknown => {
                 // Whatever it means, the entry may be wrong now.
-                self.cache.remove(&change.sku, change.version, context);
+                self.cache.remove(&change.sku, change.version, context)?;
                 let event = Event {
                     name: "storefront.change.unknown",
                     severity: Severity::Warn,
@@ -102,5 +103,6 @@ impl Changes {
             // Not for us, as far as we know.
             _ => {}
         }
+        Ok(())
     }
 }

@@ -15,18 +15,22 @@ use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, KeyValue};
 use serde_json::{Value, json};
 
+use crate::Error;
 use crate::config::{ORDERS, STOREFRONT, ServiceConfig, Storefront};
 use crate::event::NewOrder;
 use crate::http::{self, Answer, Client, Health, blocking};
 use crate::messaging;
 use crate::peers::Peers;
 use crate::product::Product;
+use crate::queue::STOCK_CHANGES;
 use crate::service::Stop;
 use crate::telemetry::Telemetry;
 use crate::truth::{Deed, TruthFile};
-use crate::{Error, database};
-use cache::Cache;
+pub(crate) use cache::Cache;
 use catalogue::{Catalogue, Changes};
+
+#[cfg(feature = "redis")]
+pub(crate) use cache::redis::empty as empty_cache;
 
 const ORDERS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -46,9 +50,16 @@ pub(crate) async fn serve(
     telemetry: &Telemetry,
     stop: Stop,
 ) -> Result<(), Error> {
-    let cache = Arc::new(Cache::new(telemetry));
+    let (site, theirs) = (config.site(), telemetry.clone());
+    let opened = blocking(move || {
+        let mut queue = site.queue()?;
+        queue.join(STOCK_CHANGES)?;
+        Ok::<_, Error>((Arc::new(Cache::open(&theirs, &site)?), queue))
+    });
+    let (cache, queue) = opened.await??;
     let changes = Changes {
-        database: database::open(&database::path_in(&config.run_dir))?,
+        queue_named: queue.named(),
+        queue,
         telemetry: telemetry.clone(),
         cache: Arc::clone(&cache),
         evicts_on_unknown: own.evicts_on_unknown_change,

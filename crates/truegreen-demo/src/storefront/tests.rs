@@ -13,7 +13,7 @@ use super::{Cache, Catalogue, Changes};
 use crate::peers::Peers;
 use crate::scene::{Scene, ask, attribute, post as ask_by_post};
 use crate::truth::TruthFile;
-use crate::{Fault, database, http, inventory};
+use crate::{Fault, http, inventory};
 
 struct Shown {
     scene: Scene,
@@ -32,7 +32,8 @@ async fn shown(fault: Fault, fixed: bool) -> Shown {
     let truth = Arc::new(TruthFile::open(&config.run_dir, "storefront").unwrap());
     let peers = Arc::new(Peers::in_dir(&config.run_dir));
     let changes = Changes {
-        database: database::open(&database::path_in(&config.run_dir)).unwrap(),
+        queue: config.site().queue().unwrap(),
+        queue_named: config.site().queue().unwrap().named(),
         telemetry: telemetry.clone(),
         cache: Arc::clone(&cache),
         evicts_on_unknown: own.evicts_on_unknown_change,
@@ -102,7 +103,7 @@ fn a_slow_read_does_not_bring_an_old_price_back() {
     let scene = Scene::new();
     let cache = Cache::new(&scene.telemetry);
     let product = |version| crate::product::Product { sku: "sku-1001".into(), price_cents: 900, version };
-    cache.remove("sku-1001", 2, &Context::new());
+    cache.remove("sku-1001", 2, &Context::new()).unwrap();
     cache.put(&product(1), &Context::new());
     assert_eq!(cache.get("sku-1001", &Context::new()), None);
     cache.put(&product(2), &Context::new());

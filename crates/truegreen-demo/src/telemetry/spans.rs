@@ -11,6 +11,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::Telemetry;
 use crate::Error;
+use crate::database::Named;
 
 /// A log record that is an event.
 pub(crate) struct Event<'a> {
@@ -54,14 +55,14 @@ impl Telemetry {
     /// the statement is about, so the key has to come from the trace.
     pub(crate) fn query(
         &self,
-        namespace: &'static str,
+        on: &Named,
         operation: &'static str,
         collection: &'static str,
         parent: &Context,
     ) -> Context {
         let attributes = vec![
-            KeyValue::new("db.system.name", "sqlite"),
-            KeyValue::new("db.namespace", namespace),
+            KeyValue::new("db.system.name", on.system),
+            KeyValue::new("db.namespace", on.namespace.to_string()),
             KeyValue::new("db.operation.name", operation),
             KeyValue::new("db.collection.name", collection),
         ];
@@ -85,8 +86,8 @@ impl Telemetry {
                 context.span().set_attribute(KeyValue::new(counted, i64::try_from(rows).unwrap_or(i64::MAX)));
             }
             Err(error) => {
-                if let Some(code) = error.sqlite_code() {
-                    context.span().set_attribute(KeyValue::new("db.response.status_code", code.to_string()));
+                if let Some(code) = error.database_code() {
+                    context.span().set_attribute(KeyValue::new("db.response.status_code", code));
                 }
                 fail(context, error.kind(), error.to_string());
             }

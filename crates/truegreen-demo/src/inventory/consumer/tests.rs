@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 
 use super::{Consumer, Handled};
 use crate::Fault;
-use crate::database;
 use crate::event::{BUNDLE, GIFT, NewOrder, SkuWriting, StockEvent, Unfit, sku_of};
 use crate::messaging::{self, Outgoing};
-use crate::queue::{self, LEASE, STOCK_EVENTS};
+use crate::queue::in_database::{self, TableQueue};
+use crate::queue::{LEASE, Queue, STOCK_EVENTS};
 use crate::scene::{Scene, attribute, order};
 use crate::truth::TruthFile;
 
@@ -26,9 +26,10 @@ struct Told {
 fn told(fault: Fault, fixed: bool) -> Told {
     let scene = Scene::new();
     let (config, own) = scene.inventory(fault, fixed);
-    let database = database::open(&database::path_in(&config.run_dir)).unwrap();
+    let site = config.site();
+    let (shop, queue) = (site.shop().unwrap(), site.queue().unwrap());
     let truth = TruthFile::open(&config.run_dir, "inventory").unwrap();
-    let consumer = Consumer::new(database, &scene.telemetry, truth, own, Arc::new(Notify::new()));
+    let consumer = Consumer::new(shop, queue, &scene.telemetry, truth, own, Arc::new(Notify::new()));
     Told { scene, consumer, fault }
 }
 
@@ -48,7 +49,8 @@ impl Told {
         };
         let telemetry = &self.scene.telemetry;
         let parent = telemetry.span("POST /orders", SpanKind::Server, Vec::new(), &Context::new());
-        messaging::publish(telemetry, &message, &parent, |it| queue::publish(&self.scene.database, it)).unwrap();
+        let mut queue = TableQueue::open(self.scene.dir.path()).unwrap();
+        messaging::publish(telemetry, &queue.named(), &message, &parent, |it| queue.publish(None, it)).unwrap();
         self.scene.spans("publish stock-events").last().unwrap().span_context.span_id()
     }
 
@@ -61,7 +63,7 @@ impl Told {
     }
 
     fn open_messages(&self) -> u64 {
-        queue::depth(&self.scene.database, STOCK_EVENTS).unwrap()
+        in_database::depth(&self.scene.database, STOCK_EVENTS).unwrap()
     }
 }
 

@@ -1,58 +1,63 @@
-//! A small durable queue in a table: messages are ready, leased to one consumer for a while, or acknowledged.
-//!
-//! Delivery is at least once: a lease that expires makes its message claimable again. Messages that concern the same
-//! thing are in the same partition of their topic, and a partition is claimed oldest first.
+//! A small durable queue in a table: messages are ready, leased to one consumer for a while, or acknowledged. A lease that
+//! expires makes its message claimable again.
 
-use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::{Delivery, LEASE, Named, Publication, Queue, Sent, Topic};
 use crate::Error;
+use crate::database::{self, UnitOfWork};
 
-/// Where messages of one sort go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Topic {
-    pub(crate) name: &'static str,
-    pub(crate) partitions: u8,
-}
+/// A client of the queue's table, on a connection of its own.
+pub(crate) struct TableQueue(Connection);
 
-/// What was ordered, for inventory.
-pub(crate) const STOCK_EVENTS: Topic = Topic { name: "stock-events", partitions: 3 };
-/// What changed about a product, for whoever keeps a copy.
-pub(crate) const STOCK_CHANGES: Topic = Topic { name: "stock-changes", partitions: 1 };
-
-impl Topic {
-    /// The partition of all messages that concern `what`.
-    pub(crate) fn partition_of(self, what: &str) -> u8 {
-        let sum = what.bytes().fold(0_u8, u8::wrapping_add);
-        sum % self.partitions
+impl TableQueue {
+    pub(crate) fn open(run_dir: &Path) -> Result<TableQueue, Error> {
+        Ok(TableQueue(database::open(&database::path_in(run_dir))?))
     }
 }
 
-/// How long a consumer may work on one message before it is delivered again.
-pub(crate) const LEASE: Duration = Duration::from_secs(30);
+impl Queue for TableQueue {
+    fn named(&self) -> Named {
+        Named { system: "sqlite", run: None }
+    }
 
-/// A message as published.
-pub(crate) struct Publication<'a> {
-    pub(crate) topic: Topic,
-    pub(crate) partition: u8,
-    /// What it is about: the order's id.
-    pub(crate) key: &'a str,
-    pub(crate) headers: &'a HashMap<String, String>,
-    pub(crate) body: &'a str,
-}
+    fn publish(&mut self, within: Option<&dyn UnitOfWork>, message: &Publication<'_>) -> Result<Sent, Error> {
+        // Whoever writes the file already would be waited for in vain.
+        let connection = within.and_then(UnitOfWork::file).unwrap_or(&self.0);
+        publish(connection, message).map(|id| Sent { id: id.to_string() })
+    }
 
-/// A message as leased to a consumer.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) id: i64,
-    pub(crate) partition: u8,
-    pub(crate) key: String,
-    pub(crate) headers: HashMap<String, String>,
-    pub(crate) body: String,
-    /// How often it was delivered, this time included; also names the lease.
-    pub(crate) deliveries: i64,
+    fn claim(&mut self, topic: Topic, partition: u8, now_ms: i64) -> Result<Option<Delivery>, Error> {
+        claim(&self.0, topic, partition, now_ms, LEASE)
+    }
+
+    fn acknowledge(&mut self, _: Topic, delivery: &Delivery) -> Result<bool, Error> {
+        acknowledge(&self.0, delivery)
+    }
+
+    fn put_back(&mut self, _: Topic, delivery: &Delivery) -> Result<bool, Error> {
+        put_back(&self.0, delivery)
+    }
+
+    fn put_aside(&mut self, _: Topic, delivery: &Delivery, reason: &str) -> Result<bool, Error> {
+        let transaction = database::begin(&mut self.0)?;
+        transaction
+            .execute(
+                "INSERT OR REPLACE INTO dead_letters (message_id, order_id, reason, body) VALUES (?1, ?2, ?3, ?4)",
+                params![delivery.receipt, delivery.key, reason, delivery.body],
+            )
+            .map_err(Error::database("write a dead letter"))?;
+        let acknowledged = acknowledge(&transaction, delivery)?;
+        transaction.commit().map_err(Error::database("commit a dead letter"))?;
+        Ok(acknowledged)
+    }
+
+    fn depth(&mut self, topic: Topic) -> Result<u64, Error> {
+        depth(&self.0, topic)
+    }
 }
 
 /// Adds a message; it is there when the surrounding transaction commits. Returns its id.
@@ -97,7 +102,8 @@ pub(crate) fn claim(
             |row| {
                 let headers: String = row.get(2)?;
                 Ok(Delivery {
-                    id: row.get(0)?,
+                    id: row.get::<_, i64>(0)?.to_string(),
+                    receipt: row.get(0)?,
                     partition,
                     key: row.get(1)?,
                     // Headers that do not read carry no trace context; the message itself is still good.
@@ -112,24 +118,24 @@ pub(crate) fn claim(
 }
 
 /// Puts a delivery back: it is ready again, in its old place. False if its lease had expired.
-pub(crate) fn put_back(connection: &Connection, delivery: &Delivery) -> Result<bool, Error> {
+fn put_back(connection: &Connection, delivery: &Delivery) -> Result<bool, Error> {
     let changed = connection
         .execute(
             "UPDATE queue SET state = 'ready', lease_until_ms = NULL
              WHERE id = ?1 AND deliveries = ?2 AND state = 'leased'",
-            params![delivery.id, delivery.deliveries],
+            params![delivery.receipt, delivery.deliveries],
         )
         .map_err(Error::database("put a message back"))?;
     Ok(changed == 1)
 }
 
 /// Acknowledges a delivery. False if its lease had expired and the message was delivered again since.
-pub(crate) fn acknowledge(connection: &Connection, delivery: &Delivery) -> Result<bool, Error> {
+fn acknowledge(connection: &Connection, delivery: &Delivery) -> Result<bool, Error> {
     let changed = connection
         .execute(
             "UPDATE queue SET state = 'acked', lease_until_ms = NULL
              WHERE id = ?1 AND deliveries = ?2 AND state = 'leased'",
-            params![delivery.id, delivery.deliveries],
+            params![delivery.receipt, delivery.deliveries],
         )
         .map_err(Error::database("acknowledge a message"))?;
     Ok(changed == 1)
@@ -150,8 +156,9 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{Publication, STOCK_EVENTS, acknowledge, claim, depth, publish, put_back};
+    use super::{acknowledge, claim, depth, publish, put_back};
     use crate::database;
+    use crate::queue::{Publication, STOCK_EVENTS};
 
     const LEASE: Duration = Duration::from_millis(100);
 
@@ -192,7 +199,7 @@ mod tests {
         let (_dir, queue) = queue_of(&["a"]);
         let lost = claim(&queue, STOCK_EVENTS, 0, 1_000, LEASE).unwrap().unwrap();
         let again = claim(&queue, STOCK_EVENTS, 0, 1_100, LEASE).unwrap().unwrap();
-        assert_eq!((again.id, again.deliveries), (lost.id, 2));
+        assert_eq!((&again.id, again.deliveries), (&lost.id, 2));
         assert!(!acknowledge(&queue, &lost).unwrap(), "the lease is no longer its own");
         assert!(acknowledge(&queue, &again).unwrap());
     }
