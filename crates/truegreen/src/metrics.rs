@@ -60,6 +60,10 @@ pub struct Metrics {
     pub alert_retries: Counter,
     /// Alerts given up, by reason.
     pub alerts_dropped: ByReason,
+    /// Batches of keys that systems were asked for, by what came of them.
+    pub asked_batches: ByReason,
+    /// Questions that could not be asked, or whose answer could not be written down at once, by reason.
+    pub unasked: ByReason,
 }
 
 impl Metrics {
@@ -73,6 +77,7 @@ impl Metrics {
             ("refused_requests", &self.refused_requests),
             ("refused_records", &self.refused_records),
             ("alerts_dropped", &self.alerts_dropped),
+            ("unasked_questions", &self.unasked),
         ] {
             for (reason, value) in by_reason.get() {
                 add(name, reason, value);

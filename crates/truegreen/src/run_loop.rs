@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use truegreen_engine::{Effect, Engine, Input, Request};
+use truegreen_model::confirmation::Confirmation;
 use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 use truegreen_store::checkpoint::Change;
 
 use crate::alert;
+use crate::confirming::Asker;
 use crate::durable::Asked;
 use crate::request::{Reservation, Sender};
 
@@ -47,6 +49,10 @@ enum Message {
     Contracts {
         at: Timestamp,
         flows: Vec<Flow>,
+    },
+    Confirmed {
+        at: Timestamp,
+        answers: Vec<Confirmation>,
     },
     Time(Timestamp),
     /// What it derived and changed since the last time is to be kept.
@@ -95,6 +101,11 @@ impl Feed {
     /// From here on these contracts are in force.
     pub(crate) fn contracts(&self, at: Timestamp, flows: Vec<Flow>) {
         self.send(Message::Contracts { at, flows });
+    }
+
+    /// Systems answered so.
+    pub(crate) fn confirmed(&self, at: Timestamp, answers: Vec<Confirmation>) {
+        self.send(Message::Confirmed { at, answers });
     }
 
     /// We listen again.
@@ -154,13 +165,16 @@ pub struct Unavailable;
 pub(crate) fn start(
     engine: Engine,
     alerts: alert::Handle,
+    asker: Asker,
     taps: Vec<Box<dyn Tap>>,
 ) -> std::io::Result<(Handle, Feed, JoinHandle<()>)> {
     let (messages, receiver) = mpsc::channel();
     let (ended_sender, ended) = watch::channel(false);
     let shared = Arc::new(Shared::default());
     let handle = Handle { messages: messages.clone(), shared: shared.clone(), ended };
-    let run = RunLoop { engine, shared, alerts, taps };
+    // Whoever was asked before the last stop is gone, and has answered nothing.
+    engine.unanswered().into_iter().for_each(|question| asker.ask(question));
+    let run = RunLoop { engine, shared, alerts, asker, taps };
     let guard = Ended(ended_sender);
     let work = move || {
         // Told also when the engine panics.
@@ -223,6 +237,7 @@ struct RunLoop {
     engine: Engine,
     shared: Arc<Shared>,
     alerts: alert::Handle,
+    asker: Asker,
     taps: Vec<Box<dyn Tap>>,
 }
 
@@ -235,6 +250,9 @@ impl RunLoop {
                 Message::Gaps { at, senders } => self.note_gaps(at, &senders),
                 Message::Resumed { at, down_since } => self.apply(at, Input::Resumed { down_since }),
                 Message::Contracts { at, flows } => self.apply(at, Input::Contracts(&flows)),
+                Message::Confirmed { at, answers } => {
+                    answers.iter().for_each(|answer| self.apply(at, Input::Confirmed(answer)));
+                }
                 Message::Time(now) => self.apply(now, Input::Tick),
                 Message::Checkpoint(asked) => self.checkpoint(asked),
                 Message::Asked => {}
@@ -303,6 +321,7 @@ impl RunLoop {
                     tracing::info!(id = finding.id, flow = finding.flow, status = finding.status, "{}", finding.title);
                     self.alerts.closed(finding);
                 }
+                Effect::Confirm(question) => self.asker.ask(question),
             }
         }
     }

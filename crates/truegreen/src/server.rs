@@ -10,7 +10,9 @@ use truegreen_engine::{Effect, Options};
 use truegreen_model::flow::Flow;
 use truegreen_store::Log;
 
-use crate::config::Config;
+use crate::config::{Config, Data};
+use crate::confirming::{self, Sources};
+use crate::dead_letters::desk::Desk;
 use crate::ingest::Intake;
 use crate::learning::Learning;
 use crate::listen::{self, Floor};
@@ -18,6 +20,8 @@ use crate::lookup::indexer::Indexer;
 use crate::lookup::{self, Lookup, Passages};
 use crate::metrics::Metrics;
 use crate::run_loop::{self, Tap};
+use crate::systems::Systems;
+use crate::systems::probes::Probes;
 use crate::{alert, api, durable, web};
 
 /// Why a server cannot start.
@@ -35,6 +39,17 @@ pub enum Error {
     /// The contracts that the log tells of, or is to tell of.
     #[error(transparent)]
     Contracts(#[from] durable::contracts::Error),
+    /// What systems answered, as the log tells.
+    #[error(transparent)]
+    Confirmations(#[from] confirming::kept::Error),
+    /// One of the systems that are to be asked.
+    #[error("the system `{name}` cannot be asked: {error}")]
+    Asked {
+        /// Its name in the configuration.
+        name: String,
+        /// Why not.
+        error: truegreen_connect::Error,
+    },
     /// A bug ended the start.
     #[error("cannot start")]
     Start(#[from] tokio::task::JoinError),
@@ -82,6 +97,12 @@ pub struct Seen {
     pub lookup: Lookup,
     /// For contracts learned of what is stored.
     pub learning: Learning,
+    /// What the systems said that are asked themselves.
+    pub probes: Probes,
+    /// Where the log is; none where nothing is kept.
+    pub data: Option<Data>,
+    /// For dead letters.
+    pub desk: Desk,
 }
 
 impl Server {
@@ -98,7 +119,21 @@ impl Server {
         taps: Vec<Box<dyn Tap>>,
         routes: impl FnOnce(Arc<Intake>) -> Router,
     ) -> Result<Server, Error> {
+        Server::asking(config, flows, taps, routes, None).await
+    }
+
+    /// As [`mounting`](Server::mounting), with effects looked up elsewhere than the configuration says. For tests.
+    #[doc(hidden)]
+    pub async fn asking(
+        config: &Config,
+        flows: Vec<Flow>,
+        taps: Vec<Box<dyn Tap>>,
+        routes: impl FnOnce(Arc<Intake>) -> Router,
+        sources: Option<Sources>,
+    ) -> Result<Server, Error> {
         config.check_reach()?;
+        let systems = Systems::new(&config.systems).map_err(|(name, error)| Error::Asked { name, error })?;
+        let sources = sources.unwrap_or_else(|| Sources::from(&systems));
         // Ports first: whoever cannot have them should hear that and nothing else.
         let grpc = listen::bind("grpc", config.listen.grpc).await?;
         let http = listen::bind("http", config.listen.http).await?;
@@ -129,19 +164,26 @@ impl Server {
         let learn_from = reader.clone();
         let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
         let passages = Passages::new(flows, archive, config.retention.0);
-        let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), taps)?;
+        for mistake in confirming::mistakes(&in_force, &sources) {
+            tracing::warn!("{mistake}");
+        }
+        let (asker, questions) = confirming::channel();
+        let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), asker, taps)?;
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
         threads.push(engine_thread);
         let learning = Learning::new(learn_from, log.clone(), run.clone(), in_force);
+        let looking_up = tokio::spawn(confirming::run(questions, sources, log.clone(), metrics.clone()));
         let looking = config.learn.map(|after| learning.start(after));
         let intake = Arc::new(Intake::new(config.limits.clone(), metrics.clone(), log.clone()));
 
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(config.limits.connections));
+        let (probes, asking) = Probes::start(&systems, &stopped);
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
         let lookup = Lookup::new(passages, run.clone());
-        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake, lookup, learning };
+        let (data, desk) = (config.data.clone(), Desk::new(&systems, config));
+        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake, lookup, learning, probes, data, desk };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
@@ -150,8 +192,10 @@ impl Server {
             tokio::spawn(listen::serve(http, otlp, floor.clone())),
             tokio::spawn(listen::serve(web, pages, floor)),
         ];
-        // It ends when the log is asked to stop, as the listeners do.
+        // They end when the log is asked to stop, as the listeners do.
         listeners.extend(looking);
+        listeners.extend(asking);
+        listeners.push(looking_up);
         Ok(Server { addresses, run, log, threads, indexer, alerts, stop, listeners })
     }
 
@@ -189,6 +233,7 @@ impl From<durable::Failed> for Error {
         match failed {
             durable::Failed::Log(error) => Error::Log(error),
             durable::Failed::Contracts(error) => Error::Contracts(error),
+            durable::Failed::Confirmations(error) => Error::Confirmations(error),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use truegreen_model::report::{FindingReport, FlowReport, Report};
+use truegreen_model::report::{AskedReport, ConfirmedReport, FindingReport, FlowReport, JourneyDetail, Report};
+
+use crate::lookup::when;
 
 /// One term of the equation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,7 +91,31 @@ pub fn shares_and_counters(flow: &FlowReport) -> Vec<String> {
         let but = if counter.agrees { "" } else { ": they disagree" };
         format!("{metric} of {service} counts {}{of}, the books {}{but}", counter.counted, counter.held)
     });
-    left.chain(counters).collect()
+    let ConfirmedReport { completed, unaccounted } = flow.confirmed;
+    let confirmed = [
+        (completed, "completed by effects that were found, telemetry of which is missing"),
+        (unaccounted, "of the unaccounted were looked for where their effects should be, and are not there"),
+    ];
+    let confirmed = confirmed.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    left.chain(counters).chain(confirmed).collect()
+}
+
+/// What systems answered when they were asked for a journey's effects, and whether its verdict is owed to that.
+pub fn answers(detail: &JourneyDetail) -> Vec<String> {
+    let answer = |asked: &AskedReport| {
+        let AskedReport { step, system, answer, as_of } = asked;
+        let found = match answer.as_str() {
+            "there" => "is there",
+            "not_there" => "is not there",
+            _ => "could not be looked up",
+        };
+        format!("{system} was asked: the effect of {step} {found}, as of {}", when::stamp(as_of))
+    };
+    let mut lines: Vec<String> = detail.asked.iter().map(answer).collect();
+    if detail.journey.confirmed {
+        lines.push("the verdict is owed to that answer, and not to telemetry alone".to_owned());
+    }
+    lines
 }
 
 /// Whether a finding still wants attention.

@@ -1,7 +1,10 @@
 //! The API on the web port: JSON under `/api/v1`, health checks, metrics. Errors are `{error, hint}`.
 
+pub(crate) mod dead_letters;
+mod healthz;
 mod learned;
 mod prometheus;
+mod systems;
 
 use std::collections::BTreeMap;
 
@@ -19,11 +22,12 @@ use crate::learning;
 use crate::lookup;
 use crate::run_loop::Unavailable;
 use crate::server::Seen;
+pub(crate) use systems::known;
 
 /// The description of this API.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// Everything under `/api/v1`, `/metrics`, `/livez` and `/readyz`.
+/// Everything under `/api/v1`, `/metrics`, `/healthz`, `/livez` and `/readyz`.
 pub fn router(seen: Seen) -> Router {
     Router::new()
         .route("/api/v1/openapi.json", get(openapi))
@@ -39,8 +43,14 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/learn", get(learned::learn))
         .route("/api/v1/learned", get(learned::in_force))
         .route("/api/v1/learned/{flow}", delete(learned::forget))
+        .route("/api/v1/probes", get(systems::probes))
+        .route("/api/v1/claims", get(systems::claims))
+        .route("/api/v1/dead-letters", get(dead_letters::list))
+        .route("/api/v1/dead-letters/groups", get(dead_letters::groups))
+        .route("/api/v1/dead-letters/{system}/{place}/{id}", get(dead_letters::letter))
         .route("/api/{*path}", get(unknown))
         .route("/metrics", get(prometheus::metrics))
+        .route("/healthz", get(healthz::healthz))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(seen)

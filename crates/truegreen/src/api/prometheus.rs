@@ -23,7 +23,9 @@ pub(super) async fn metrics(State(seen): State<Seen>) -> Result<Response, Proble
     text.single("open_journeys", "gauge", "Journeys not decided yet, over all flows.", open_journeys);
     intake(&mut text, &seen);
     alerts(&mut text, &seen.metrics);
+    asking(&mut text, &seen.metrics);
     engine(&mut text, &counters);
+    super::systems::metrics(&mut text, &seen.probes.latest());
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text.finish()).into_response())
 }
 
@@ -72,6 +74,13 @@ fn books(text: &mut Exposition, report: &Report) {
 }
 
 fn findings(text: &mut Exposition, report: &Report) {
+    let help = "Of the books: verdicts that are owed to what systems answered.";
+    text.family("confirmed", "gauge", help);
+    for (flow, books) in &report.flows {
+        for (standing, n) in [("completed", books.confirmed.completed), ("unaccounted", books.confirmed.unaccounted)] {
+            text.sample("confirmed", &[("flow", flow), ("standing", standing)], n);
+        }
+    }
     text.family("findings", "gauge", "Findings, by flow (empty beside any flow), service, kind and status.");
     let mut counts = std::collections::BTreeMap::new();
     for finding in &report.findings {
@@ -121,6 +130,13 @@ fn alerts(text: &mut Exposition, metrics: &Metrics) {
     let help = "Alert posts that failed and are made again.";
     text.single("alert_retries_total", "counter", help, metrics.alert_retries.get());
     text.by_label("alerts_dropped_total", "Alerts given up.", "reason", metrics.alerts_dropped.get());
+}
+
+fn asking(text: &mut Exposition, metrics: &Metrics) {
+    let help = "Batches of keys that systems were asked for, by what came of them.";
+    text.by_label("asked_batches_total", help, "result", metrics.asked_batches.get());
+    let help = "Questions to systems that could not be asked, or whose answer was written down later.";
+    text.by_label("unasked_questions_total", help, "reason", metrics.unasked.get());
 }
 
 fn engine(text: &mut Exposition, counters: &[CounterReport]) {

@@ -4,6 +4,7 @@ mod learned;
 pub(super) mod recording;
 mod times;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -154,6 +155,12 @@ impl Audit {
             let mut out = anstream::stdout();
             terminal::write_report(&mut out, &report)?;
             writeln!(out, "\n{} read", wording::count(self.sequence, "request"))?;
+        }
+        let unasked: BTreeSet<String> = self.engine.unanswered().into_iter().map(|question| question.system).collect();
+        for system in unasked {
+            terminal::warn(&format!(
+                "not asked: `{system}`, since a recording is all there is; telemetry alone decided"
+            ));
         }
         if self.bad > 0 {
             let lines = wording::count(self.bad, "line");

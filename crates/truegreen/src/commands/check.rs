@@ -1,9 +1,14 @@
 //! `truegreen check`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use truegreen_model::flow::Flow;
 
 use super::terminal;
+use crate::config::Config;
+use crate::confirming::{self, Sources};
+use crate::systems::Systems;
 use crate::{flows, wording};
 
 /// Look for mistakes in contracts
@@ -14,6 +19,9 @@ pub(super) struct Args {
     /// Folder of contracts (*.yaml), or one of them
     #[arg(value_name = "DIR")]
     flows: PathBuf,
+    /// Also look whether the systems that this configuration names can be asked what the contracts ask. None is asked
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
@@ -26,8 +34,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let files = wording::count(sources.len() as u64, "file");
     match compiled {
         Some(compiled) => {
+            let unasked = match &args.config {
+                Some(path) => unasked(path, &compiled.flows)?,
+                None => Vec::new(),
+            };
+            for mistake in &unasked {
+                writeln!(out, "warning: {mistake}\n")?;
+            }
             let flows = wording::count(compiled.flows.len() as u64, "flow");
-            let warnings = wording::count(told.len() as u64, "warning");
+            let warnings = wording::count((told.len() + unasked.len()) as u64, "warning");
             writeln!(out, "{flows} in {files} can be watched; {warnings}")?;
             Ok(0)
         }
@@ -36,4 +51,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
             Ok(1)
         }
     }
+}
+
+/// What the contracts ask of systems that cannot be asked.
+fn unasked(config: &Path, flows: &[Flow]) -> anyhow::Result<Vec<String>> {
+    let config = Config::load(config)?;
+    let systems = Systems::new(&config.systems).map_err(|(name, cause)| anyhow::anyhow!("system `{name}`: {cause}"))?;
+    Ok(confirming::mistakes(flows, &Sources::from(&systems)))
 }

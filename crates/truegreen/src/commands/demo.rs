@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::watch;
-use truegreen_demo::{CONTRACT, Fault, Pipeline, Setup};
+use truegreen_demo::{CONTRACT, Fault, Parts, Pipeline, Setup};
 use truegreen_engine::Engine;
 use truegreen_engine::flow::Source;
 
@@ -49,6 +49,19 @@ pub(super) struct Args {
     /// Decides which orders are placed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Run on this broker in place of a table: amqp://, nats:// or kafka://
+    ///
+    /// Its queues are the run's own, and are removed afterwards. ${NAME} and ${file:/path} are put in.
+    #[arg(long, value_name = "URL", env = "TRUEGREEN_DEMO_BROKER", hide_env_values = true)]
+    broker: Option<String>,
+    /// Run on this database in place of files: postgres:// or mysql://
+    ///
+    /// Its schemas are the run's own, and are removed afterwards.
+    #[arg(long, value_name = "URL", env = "TRUEGREEN_DEMO_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// Keep the storefront's prices in this cache in place of its memory: redis://
+    #[arg(long, value_name = "URL", env = "TRUEGREEN_DEMO_CACHE", hide_env_values = true)]
+    cache: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -83,6 +96,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 async fn play(args: Args) -> anyhow::Result<Story> {
+    // Before anything is made.
+    let parts = Parts::new(args.broker.as_deref(), args.database.as_deref(), args.cache.as_deref())?;
     let scratch;
     let dir: &Path = match &args.keep {
         Some(dir) => dir,
@@ -103,6 +118,7 @@ async fn play(args: Args) -> anyhow::Result<Story> {
         seed: args.seed,
         load_for: args.load_for,
         exe: std::env::current_exe().context("cannot find this program's own file")?,
+        parts,
     };
     if !args.json {
         story::introduce(&mut anstream::stdout(), &setup, &format!("http://{}", server.addresses().web))?;

@@ -7,8 +7,10 @@ mod blindspots;
 mod check;
 mod demo;
 mod demo_service;
+mod dlq;
 mod explain;
 mod learn;
+mod probe;
 mod progress;
 mod schema;
 mod serve;
@@ -53,6 +55,8 @@ enum Command {
     Status(status::Args),
     Trace(trace::Args),
     Blindspots(blindspots::Args),
+    Probe(probe::Args),
+    Dlq(Box<dlq::Args>),
     Learn(learn::Args),
     Audit(audit::Args),
     Store(store::Args),
@@ -74,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Blindspots(args) => blindspots::run(&args),
+        Command::Probe(args) => probe::run(&args),
+        Command::Dlq(args) => dlq::run(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Store(args) => store::run(&args),

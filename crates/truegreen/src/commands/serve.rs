@@ -63,7 +63,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         terminal::warn("other machines can reach this server, and nothing asks who calls");
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    runtime.block_on(serve(config, flows))
+    let served = runtime.block_on(serve(config, flows));
+    // A system that hangs while it is asked is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
 }
 
 fn configure(args: &Args) -> anyhow::Result<Config> {

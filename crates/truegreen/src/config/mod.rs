@@ -1,6 +1,7 @@
 //! What `serve` can be told, by a YAML file and by flags. Every field has a default; every mistake is found before
 //! any is reported.
 
+mod systems;
 mod tree;
 
 use std::cell::RefCell;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_saphyr::Spanned;
+use truegreen_connect::SystemConfig;
 
 use crate::quantity;
 pub use tree::Mistake;
@@ -32,8 +34,13 @@ pub struct Config {
     pub data: Option<Data>,
     /// Where findings are sent.
     pub alerts: Vec<AlertTarget>,
+    /// Systems that are asked themselves. `systems`, default none.
+    pub systems: Vec<SystemConfig>,
     /// How people reach the pages, for links in alerts. `external_url`, default: the web address.
     pub external_url: Option<String>,
+    /// Names of fields and headers whose values are never shown of a dead letter, besides passwords, tokens, cards and the
+    /// like. `redact`, default none.
+    pub redact: Vec<String>,
 }
 
 /// Where to listen. Port 0 picks a free one.
@@ -128,7 +135,9 @@ impl Default for Config {
             learn: None,
             data: None,
             alerts: Vec::new(),
+            systems: Vec::new(),
             external_url: None,
+            redact: Vec::new(),
         }
     }
 }
@@ -289,7 +298,9 @@ fn read(mut file: Section<'_>) -> Config {
         section.finish();
         config.alerts.extend(kind.zip(url).map(|(kind, url)| AlertTarget { kind, url }));
     }
+    config.systems = systems::read(&mut file);
     config.external_url = file.scalar("external_url", http_url);
+    config.redact = file.list("redact", |name| Ok(name.to_owned()));
     file.finish();
     config
 }

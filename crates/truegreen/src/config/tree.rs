@@ -163,6 +163,39 @@ impl<'a> Section<'a> {
         nested.map(|(n, item)| Section::new(&format!("{path}[{n}]"), item, self.mistakes)).collect()
     }
 
+    /// Takes a nested mapping whose names are the user's own.
+    pub(super) fn named(&mut self, name: &'static str) -> Vec<(&'a str, Section<'a>)> {
+        let Some(node) = self.take(name) else { return Vec::new() };
+        let path = self.path_of(name);
+        let Node::Map(map) = &node.value else {
+            self.complain(node.referenced.line(), format!("`{path}` is not a mapping of names"));
+            return Vec::new();
+        };
+        map.iter().map(|(of, node)| (of.as_str(), Section::new(&format!("{path}.{of}"), node, self.mistakes))).collect()
+    }
+
+    /// Takes a list of single values.
+    pub(super) fn list<T>(&mut self, name: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let Some(node) = self.take(name) else { return Vec::new() };
+        let path = self.path_of(name);
+        let Node::List(items) = &node.value else {
+            self.complain(node.referenced.line(), format!("`{path}` is not a list"));
+            return Vec::new();
+        };
+        let mut values = Vec::new();
+        for item in items {
+            let value = match &item.value {
+                Node::Scalar(text) => read(text),
+                _ => Err("not a single value".to_owned()),
+            };
+            match value {
+                Ok(value) => values.push(value),
+                Err(wrong) => self.complain(item.referenced.line(), format!("`{path}`: {wrong}")),
+            }
+        }
+        values
+    }
+
     /// Complains of every field that was not asked for. Call it last.
     pub(super) fn finish(self) {
         for (name, node) in &self.fields {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use truegreen_model::confirmation::Confirmation;
 use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
@@ -28,6 +29,7 @@ use self::keeper::Keeper;
 pub(crate) use self::replay::{Failed, Recovered, recover};
 use self::writer::Writer;
 use crate::clock::wall_clock;
+use crate::confirming::{Answers, kept};
 use crate::request::{Refusal, Reservation, Sender};
 use crate::run_loop;
 
@@ -68,6 +70,8 @@ enum What {
     Request(Signal, Reservation),
     /// These contracts, from here on.
     Contracts(Vec<Flow>),
+    /// What systems answered.
+    Confirmations(Vec<Confirmation>),
 }
 
 /// Why an offered request was not taken, with its body, from which its sender can be read.
@@ -145,6 +149,14 @@ impl Handle {
         self.hand_over(What::Contracts(flows), body).await
     }
 
+    /// What systems answered; resolves once that is durable.
+    pub(crate) async fn confirm(&self, answers: Vec<Confirmation>) -> Result<(), NotTaken> {
+        let Ok(body) = kept::written(&answers) else {
+            return Err(NotTaken { refusal: Refusal::LogFailed, body: Vec::new() });
+        };
+        self.hand_over(What::Confirmations(answers), body).await
+    }
+
     async fn hand_over(&self, what: What, body: Vec<u8>) -> Result<(), NotTaken> {
         let refused = if self.is_stopping() {
             Err(Refusal::ShuttingDown)
@@ -208,5 +220,15 @@ impl Handle {
     pub(crate) fn stop(&self) {
         self.refuse_new();
         drop(self.messages.send(Message::Stop));
+    }
+}
+
+impl Answers for Handle {
+    async fn record(&self, answers: Vec<Confirmation>) -> bool {
+        self.confirm(answers).await.is_ok()
+    }
+
+    async fn ended(&self) {
+        self.stopping().await;
     }
 }

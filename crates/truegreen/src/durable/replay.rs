@@ -10,6 +10,7 @@ use truegreen_store::{CHECKPOINT_FOLDER, Error, Kind, Log};
 use super::{contracts, gaps};
 use crate::clock::wall_clock;
 use crate::config::Data;
+use crate::confirming::kept;
 use crate::learning;
 
 /// Why a start cannot go on from what is kept.
@@ -21,6 +22,9 @@ pub(crate) enum Failed {
     /// The contracts in it, or those that should be.
     #[error(transparent)]
     Contracts(#[from] contracts::Error),
+    /// The answers of systems in it.
+    #[error(transparent)]
+    Confirmations(#[from] kept::Error),
 }
 
 /// What a start found.
@@ -210,6 +214,11 @@ fn replay(log: &Log, from: u64, engine: &mut Engine) -> Result<Option<Replayed>,
                 tells_contracts = true;
                 let flows = contracts::read(entry.sequence, &entry.body)?;
                 engine.apply(at, Input::Contracts(&flows));
+            }
+            Kind::Confirmations => {
+                for answer in kept::read(entry.sequence, &entry.body)? {
+                    engine.apply(at, Input::Confirmed(&answer));
+                }
             }
             Kind::Refused => {
                 for sender in gaps::senders(&entry.body) {

@@ -273,6 +273,7 @@ impl Writer {
                         self.feed.accepted(Accepted { at, sequence, signal, body, _held: held });
                     }
                     What::Contracts(flows) => self.feed.contracts(at, flows),
+                    What::Confirmations(answers) => self.feed.confirmed(at, answers),
                 }
             }
             Note::Gap => {
@@ -378,6 +379,7 @@ fn kind(what: &What) -> Kind {
         What::Request(Signal::Logs, _) => Kind::Logs,
         What::Request(Signal::Metrics, _) => Kind::Metrics,
         What::Contracts(_) => Kind::Contracts,
+        What::Confirmations(_) => Kind::Confirmations,
     }
 }
 

@@ -98,6 +98,9 @@ fn sentence(gap: &GapReport) -> String {
         "due" => {
             format!("`{}` was due at {due} and is not here; whether that proves anything is not decided", gap.step)
         }
+        "missing" if gap.reason.as_deref() == Some("effect_missing") => {
+            format!("`{}` was said to be done, and its effect is not there", gap.step)
+        }
         "missing" => format!("`{}` was due at {due} and never came", gap.step),
         _ => format!("`{}` was due at {due} and was not seen, which proves nothing", gap.step),
     };
@@ -148,6 +151,7 @@ steps:
                 reason: Some("vanished".to_owned()),
                 after: Some("placed".to_owned()),
                 entered_at: "2026-01-01T10:00:00Z".to_owned(),
+                confirmed: false,
             },
             seen: vec![SeenReport {
                 step: "placed".to_owned(),
@@ -161,6 +165,7 @@ steps:
                 offset: 0,
             }],
             owed: [("shipped".to_owned(), "2026-01-01T10:00:12Z".to_owned())].into(),
+            asked: Vec::new(),
         };
         let gap = &gaps(&[detail.clone()], &flows, &[])[0];
         assert_eq!((gap.state.as_str(), gap.silent_since.as_str()), ("missing", "2026-01-01T10:00:01Z"));

@@ -62,6 +62,7 @@ fn verdict(detail: &JourneyDetail, report: &PassageReport) -> Markup {
         }
         p { "Entered at " (short_time(&journey.entered_at)) "." }
         @for gap in gaps { p { (wording::sentence(&gap.says)) } }
+        @for answer in wording::answers(detail) { p { (wording::sentence(&answer)) } }
     }
 }
 

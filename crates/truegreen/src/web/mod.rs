@@ -1,10 +1,12 @@
 //! Pages for people on call, rendered here: no script, nothing from elsewhere, everything escaped by maud.
 
 mod bars;
+mod dead_letters;
 pub(crate) mod host;
 mod journey;
 mod map;
 mod page;
+mod systems;
 mod waterfall;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,10 @@ pub fn router(seen: Seen) -> Router {
         .route("/trace/{asked}", get(trace))
         .route("/map", get(the_map))
         .route("/map.svg", get(picture))
+        .route("/systems", get(the_systems))
+        .route("/dead-letters", get(dead_letters::overview))
+        .route("/dead-letters/{system}/{place}", get(dead_letters::place))
+        .route("/dead-letters/{system}/{place}/{id}", get(dead_letters::letter))
         .route("/style.css", get(style))
         .fallback(not_found)
         .with_state(seen)
@@ -64,7 +70,14 @@ async fn front(State(seen): State<Seen>) -> Response {
     match view.await {
         Ok(mut view) => {
             view.own.extend(seen.metrics.losses());
-            view.own.retain(|counter| counter.value > 0);
+            // What was asked and answered is no loss.
+            let is_work = |counter: &CounterReport| {
+                matches!(
+                    (&*counter.name, &*counter.reason),
+                    ("questions", "asked") | ("answers", "there" | "not_there")
+                )
+            };
+            view.own.retain(|counter| counter.value > 0 && !is_work(counter));
             document(StatusCode::OK, "Truegreen", Some(REFRESH_SECONDS), &page::body(&view))
         }
         Err(_) => unavailable(),
@@ -116,6 +129,11 @@ async fn picture(State(seen): State<Seen>) -> Response {
         Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
         Err(_) => unavailable(),
     }
+}
+
+async fn the_systems(State(seen): State<Seen>) -> Response {
+    let known = api::known(&seen).await;
+    document(StatusCode::OK, "Systems asked themselves", Some(REFRESH_SECONDS), &systems::body(&known))
 }
 
 async fn style() -> Response {

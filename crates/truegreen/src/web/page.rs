@@ -23,7 +23,7 @@ pub(super) fn body(view: &View) -> Markup {
         (services(&view.services))
         (own_books(&view.own))
         p class="quiet" {
-            a href="/map" { "Where a failure could hide" } ". For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
+            a href="/map" { "Where a failure could hide" } ". " a href="/systems" { "Systems asked themselves" } ". For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
             a href="/metrics" { "metrics" } ", " a href="/api/v1/openapi.json" { "description of the API" } "."
         }
     }

@@ -5,13 +5,18 @@
 mod alerts;
 mod audit;
 mod commands;
+mod confirmations;
+mod dead_letters;
 mod demo;
 mod events;
 mod intake;
 mod learn;
 mod lookup;
 mod pages;
+mod probes;
 mod python_sdk;
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+mod redrive;
 mod refusals;
 mod restart;
 mod startup;

@@ -15,7 +15,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use serde_json::Value;
 use truegreen::config::Config;
+use truegreen::confirming::Sources;
 use truegreen::flows;
+use truegreen::ingest::Intake;
 use truegreen::server::Server;
 use truegreen_engine::flow::Source;
 
@@ -77,6 +79,11 @@ impl TestServer {
     }
 
     pub(crate) fn watching(contract: &str, change: impl FnOnce(&mut Config)) -> TestServer {
+        TestServer::asking(contract, change, Sources::default())
+    }
+
+    /// With systems that can be asked.
+    pub(crate) fn asking(contract: &str, change: impl FnOnce(&mut Config), sources: Sources) -> TestServer {
         let mut config = Config::default();
         for address in [&mut config.listen.grpc, &mut config.listen.http, &mut config.listen.web] {
             address.set_port(0);
@@ -86,7 +93,9 @@ impl TestServer {
         let (compiled, told) = flows::compiled(&[source], false);
         let compiled = compiled.unwrap_or_else(|| panic!("{}", told.join("\n")));
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(Server::start(&config, compiled.flows, Vec::new())).unwrap();
+        let routes = Intake::router;
+        let started = Server::asking(&config, compiled.flows, Vec::new(), routes, Some(sources));
+        let server = runtime.block_on(started).unwrap();
         let at = server.addresses();
         TestServer {
             runtime,

@@ -39,6 +39,9 @@ pub(super) fn introduce(out: &mut impl Write, setup: &Setup, page: &str) -> std:
         (Fault::None, _) => writeln!(out, "Nothing is broken.")?,
         (fault, _) => writeln!(out, "Broken on purpose ({fault}): {}.", fault.describe())?,
     }
+    if let Some(parts) = setup.parts.shown() {
+        writeln!(out, "It runs on real parts: {parts}.")?;
+    }
     writeln!(out, "Customers order for {} s. Watch it: {page}\n", setup.load_for.as_secs())
 }
 

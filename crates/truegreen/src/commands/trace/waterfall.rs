@@ -85,7 +85,11 @@ fn write_verdict(out: &mut impl Write, detail: &JourneyDetail) -> std::io::Resul
     let reason = journey.reason.as_ref().map(|reason| format!(" ({})", printable(reason))).unwrap_or_default();
     let (key, flow) = (printable(&journey.key), printable(&journey.flow));
     let entered = printable(&when::stamp(&journey.entered_at));
-    writeln!(out, "{BOLD}{key}{BOLD:#} in {flow}: {style}{}{style:#}{reason}, entered {entered}", printable(&verdict))
+    writeln!(out, "{BOLD}{key}{BOLD:#} in {flow}: {style}{}{style:#}{reason}, entered {entered}", printable(&verdict))?;
+    for answer in wording::answers(detail) {
+        writeln!(out, "  {}", printable(&answer))?;
+    }
+    Ok(())
 }
 
 /// How wide each column is.

@@ -91,6 +91,7 @@ pub(crate) fn lost_order() -> PassageReport {
         reason: Some("vanished".into()),
         after: Some("published".into()),
         entered_at: "2026-01-01T10:00:02.1Z".into(),
+        confirmed: false,
     };
     PassageReport {
         asked: "ord-42".into(),
@@ -99,6 +100,7 @@ pub(crate) fn lost_order() -> PassageReport {
             journey,
             seen: vec![seen("placed", "storefront", "02.1", 100), seen("published", "orders", "02.1052", 200)],
             owed: [("stock_updated".to_owned(), "2026-01-01T10:00:14.1052Z".to_owned())].into(),
+            asked: Vec::new(),
         }],
         gaps: vec![gap],
         spans: vec![checkout, publish, process, mail],
