@@ -107,7 +107,8 @@ fn bench(arguments: &[String]) -> Result<()> {
 
 fn docs() -> Result<()> {
     let mut doc = Command::new("cargo");
-    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings");
+    doc.args(["doc", "--workspace", "--features", FULL, "--no-deps", "--locked"])
+        .env("RUSTDOCFLAGS", "--deny warnings");
     run(doc)
 }
 
@@ -117,6 +118,8 @@ fn deny() -> Result<()> {
         cargo(&["install", "cargo-deny", "--locked", "--version", CARGO_DENY])?;
     }
     // Advisories need a database from the network, and may turn a green commit red over night: a job of their own.
+    // It looks at the dependencies of other operating systems too, which no build here has fetched.
+    cargo(&["fetch", "--locked"])?;
     cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])
 }
 

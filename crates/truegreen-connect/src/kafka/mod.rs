@@ -1,9 +1,9 @@
 //! Kafka: brokers, leaders and copies, whether groups move, and the letters that consumers put aside.
 //!
-//! - [`client`]: its clients, and why they fail, in words;
-//! - [`topics`], [`groups`], [`assignment`]: what is said of them;
-//! - [`scratch`]: a real write and read, where a scratch topic is allowed;
-//! - [`letters`], [`reading`], [`letter`], [`progress`], [`tail`]: what lies dead.
+//! - `client`: its clients, and why they fail, in words;
+//! - `topics`, `groups`, `assignment`: what is said of them;
+//! - `scratch`: a real write and read, where a scratch topic is allowed;
+//! - `letters`, `reading`, `letter`, `progress`, `tail`: what lies dead.
 //!
 //! The client blocks, so all of it runs on threads that may.
 

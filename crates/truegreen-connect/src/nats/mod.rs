@@ -1,10 +1,10 @@
 //! NATS with JetStream: whether streams have a leader and room, whether consumers move, and the letters that they gave up.
 //!
-//! - [`link`]: the connection, and a question to JetStream;
-//! - [`told`]: what the answers carry;
-//! - [`streams`], [`consumers`]: what is said of them;
-//! - [`scratch`]: a real write and read, where a scratch stream is allowed;
-//! - [`letters`], [`reading`], [`letter`]: what lies dead.
+//! - `link`: the connection, and a question to JetStream;
+//! - `told`: what the answers carry;
+//! - `streams`, `consumers`: what is said of them;
+//! - `scratch`: a real write and read, where a scratch stream is allowed;
+//! - `letters`, `reading`, `letter`: what lies dead.
 
 mod consumers;
 mod letter;

@@ -8,7 +8,8 @@ use truegreen_connect::confirm::Found;
 use truegreen_connect::{Error, System, SystemConfig};
 use truegreen_model::probe::{ProbeReport, Standing};
 
-use crate::peer::{SHORT, answers, assert_fails, black_hole, check, config, listen, probe, read_head, says};
+use crate::loopback::BlackHole;
+use crate::peer::{SHORT, answers, assert_fails, check, config, listen, probe, read_head, says};
 
 fn json(body: &str) -> String {
     of_type("application/json", body)
@@ -93,8 +94,8 @@ fn whatever_does_not_come_to_an_end_is_told_within_the_limit() {
         config.timeout = SHORT;
         probe(config)
     };
-    let (hole, ..) = &black_hole();
-    assert_fails(&short(*hole), "did not answer the connection within 540 ms");
+    let hole = BlackHole::open();
+    assert_fails(&short(hole.address), "did not answer the connection within 540 ms");
     let silent = listen(|stream| {
         std::thread::park();
         drop(stream);

@@ -58,24 +58,33 @@ pub(crate) async fn silent() -> SocketAddr {
     address
 }
 
-/// A listener whose backlog is full: to whoever comes next it is a black hole.
+/// A listener whose queue is full: to whoever comes next it is a black hole.
 pub(crate) struct BlackHole {
-    _listener: TcpListener,
-    _held: Vec<TcpStream>,
+    _listener: std::net::TcpListener,
+    _held: Vec<std::net::TcpStream>,
     pub(crate) address: SocketAddr,
 }
 
-pub(crate) async fn black_hole() -> BlackHole {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut held = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(900), TcpStream::connect(address)).await {
-        held.push(stream);
-        assert!(held.len() < 100, "the backlog has no end");
+impl BlackHole {
+    pub(crate) fn open() -> BlackHole {
+        // Asynchronous callers have a runtime already, others none: its own thread suits both.
+        let listener = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                socket.listen(1).unwrap().into_std().unwrap()
+            })
+        });
+        let listener = listener.join().unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900)) {
+            held.push(stream);
+            assert!(held.len() < 100, "the queue has no end");
+        }
+        BlackHole { _listener: listener, _held: held, address }
     }
-    BlackHole { _listener: listener, _held: held, address }
 }
 
 /// How a proxy treats what the server says.

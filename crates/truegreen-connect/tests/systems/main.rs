@@ -6,7 +6,6 @@ mod clock;
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "rabbitmq", feature = "redis"))]
 mod loopback;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -20,3 +19,4 @@ mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 mod tls;
+mod troubles;

@@ -13,7 +13,7 @@ use truegreen_connect::{Error, System};
 use truegreen_fixture::{Mariadb, free_port};
 use truegreen_model::probe::Standing;
 
-use crate::loopback::{Slow, black_hole, check, failure, probe, silent, slow, system, until};
+use crate::loopback::{BlackHole, Slow, check, failure, probe, silent, slow, system, until};
 
 /// As docs/systems/mysql.md has them, for MariaDB.
 const RIGHTS: &str = "
@@ -335,7 +335,7 @@ async fn bytes_that_are_no_text_go_back_as_they_are(server: &Mariadb, owner: &mu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_reached_says_how() {
     let closed = free_port().unwrap();
-    let (silent, hole) = (silent().await, black_hole().await);
+    let (silent, hole) = (silent().await, BlackHole::open());
     let at = |port: u16| {
         let url = format!("mysql://shop:hidden@127.0.0.1:{port}/shop");
         system(&url, |config| config.timeout = Duration::from_secs(4))

@@ -383,3 +383,20 @@ async fn lost_copies_warn_and_a_lost_majority_fails() {
     cluster.nodes[2].restart().unwrap();
     until(&asked, |report| is(report, Standing::Pass)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_is_told_as_one() {
+    let server = Nats::start_with("jetstream { max_file_store: 1MB }\n").unwrap();
+    let context = jetstream_of(&server).await;
+    let filler = stream::Config { name: "FILLER".into(), subjects: vec!["filler".into()], ..Default::default() };
+    context.create_stream(filler).await.unwrap();
+    let mut count = 0;
+    while context.publish("filler", vec![b'x'; 50_000].into()).await.unwrap().await.is_ok() {
+        count += 1;
+        assert!(count < 100, "it never fills");
+    }
+    let report = probe(&system(&server.url(), |config| config.scratch = Some("TRUEGREEN_SCRATCH".into()))).await;
+    let write = check(&report, "", "write");
+    assert!(write.standing == Standing::Fail && write.reason.contains("resources"), "{report:#?}");
+    assert_eq!(check(&report, "", "connect").standing, Standing::Pass);
+}

@@ -79,21 +79,3 @@ pub(crate) fn says(first: &'static [u8]) -> SocketAddr {
         let _gone = stream.read_to_end(&mut Vec::new());
     })
 }
-
-/// An address that takes no more connections and refuses none: its queue of one is full while the streams live.
-pub(crate) fn black_hole() -> (SocketAddr, Vec<tokio::net::TcpStream>, tokio::net::TcpListener, tokio::runtime::Runtime)
-{
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (address, streams, listener) = runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut streams = Vec::new();
-        while let Ok(Ok(stream)) = tokio::time::timeout(SHORT, tokio::net::TcpStream::connect(address)).await {
-            streams.push(stream);
-        }
-        (address, streams, listener)
-    });
-    (address, streams, listener, runtime)
-}

@@ -17,7 +17,7 @@ use truegreen_fixture::{Rabbitmq, free_port};
 use truegreen_model::letter::Letter;
 use truegreen_model::probe::{Check, ProbeReport, Standing};
 
-use crate::loopback::black_hole;
+use crate::loopback::BlackHole;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_tells_how_it_is_and_gives_its_dead_back() {
@@ -36,7 +36,7 @@ async fn a_broker_tells_how_it_is_and_gives_its_dead_back() {
 async fn what_never_answers_says_what_it_did_not_answer() {
     // It takes connections, and nobody ever reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let hole = black_hole().await;
+    let hole = BlackHole::open();
     for (host, told) in [
         (
             format!("127.0.0.1:{}", silent.local_addr().unwrap().port()),
@@ -396,12 +396,15 @@ async fn a_restart_in_the_middle_loses_nothing(rabbitmq: &mut Rabbitmq) {
 async fn an_alarm_blocks_and_is_named(rabbitmq: &mut Rabbitmq) {
     let file = rabbitmq.folder().unwrap().join("rabbitmq.conf");
     let lines = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{lines}vm_memory_high_watermark.absolute = 1MB\n")).unwrap();
+    std::fs::write(&file, format!("{lines}vm_memory_high_watermark.absolute = 1MB\ndisk_free_limit.absolute = 1000000GB\n")).unwrap();
     rabbitmq.restart().unwrap();
     let system = System::new(SystemConfig { timeout: Duration::from_secs(5), ..managed(rabbitmq) }).unwrap();
-    let full = |report: &ProbeReport| check(report, "", "alarms").standing == Standing::Fail;
+    let full = |report: &ProbeReport| {
+        let why = check(report, "", "alarms").reason;
+        why.contains("memory alarm on") && why.contains("the disk is too full on")
+    };
     let report = until(&system, full).await;
-    assert!(check(&report, "", "alarms").reason.contains("memory alarm on"), "{report:#?}");
+    assert_eq!(check(&report, "", "alarms").standing, Standing::Fail);
     let write = check(&report, "", "write");
     assert!(write.standing == Standing::Fail && write.reason.contains("publishers are blocked"), "{write:?}");
     assert_eq!(check(&report, "", "connect").standing, Standing::Pass);

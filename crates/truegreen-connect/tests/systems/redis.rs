@@ -11,7 +11,7 @@ use truegreen_fixture::{Redis, free_port};
 use truegreen_model::letter::Letter;
 use truegreen_model::probe::{Check, ProbeReport, Standing};
 
-use crate::loopback::black_hole;
+use crate::loopback::BlackHole;
 
 fn config(url: &str) -> SystemConfig {
     let mut config = SystemConfig::new("cache", Address::parse(url, &Surroundings).unwrap());
@@ -110,7 +110,7 @@ async fn what_never_answers_says_what_it_did_not_answer() {
     quick.timeout = Duration::from_millis(300);
     let slow = check(&probe(&System::new(quick).unwrap()).await, "connect");
     assert_eq!((slow.standing, slow.reason.as_str()), (Standing::Fail, "did not answer ECHO within 300 ms"));
-    let hole = black_hole().await;
+    let hole = BlackHole::open();
     let mut nobody = config(&format!("redis://{}", hole.address));
     nobody.timeout = Duration::from_millis(300);
     let hole = check(&probe(&System::new(nobody).unwrap()).await, "connect");

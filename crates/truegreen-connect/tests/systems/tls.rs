@@ -9,7 +9,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use truegreen_model::probe::{ProbeReport, Standing};
 
-use crate::peer::{SHORT, assert_fails, black_hole, check, config, listen, probe, says};
+use crate::loopback::BlackHole;
+use crate::peer::{SHORT, assert_fails, check, config, listen, probe, says};
 
 /// From 2020 on, and until when there is no sense in asking.
 const FOREVER: (i32, u8, u8) = (2099, 1, 1);
@@ -172,8 +173,8 @@ fn what_never_answers_is_told_within_the_limit() {
         config.timeout = SHORT;
         probe(config)
     };
-    let (hole, ..) = &black_hole();
-    assert_fails(&short(*hole), "did not answer the connection within 600 ms");
+    let hole = BlackHole::open();
+    assert_fails(&short(hole.address), "did not answer the connection within 600 ms");
     let silent = listen(|stream| {
         std::thread::park();
         drop(stream);

@@ -1,7 +1,7 @@
 //! The desk for dead letters: they are looked at, chosen, edited, sent back or thrown away, and all of it is remembered.
 //!
 //! Read in this order: [`choice`] (which letters), [`looking`] (how a place is read), [`redrive`] (the pure state machine
-//! that decides what is done next, and what it remembers), [`journal`] (the file that outlives a crash), [`bench`] (the one
+//! that decides what is done next, and what it remembers), [`journal`] (the file that outlives a crash), [`mod@bench`] (the one
 //! place that does what the machine decides), [`outgoing`] (what travels), [`canary`] (whether the first few had their
 //! effect), [`edits`], [`record`] (who did what, and what became of each), [`lock`], [`desk`] (what pages and API see).
 //!
