@@ -396,7 +396,11 @@ async fn a_restart_in_the_middle_loses_nothing(rabbitmq: &mut Rabbitmq) {
 async fn an_alarm_blocks_and_is_named(rabbitmq: &mut Rabbitmq) {
     let file = rabbitmq.folder().unwrap().join("rabbitmq.conf");
     let lines = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{lines}vm_memory_high_watermark.absolute = 1MB\ndisk_free_limit.absolute = 1000000GB\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("{lines}vm_memory_high_watermark.absolute = 1MB\ndisk_free_limit.absolute = 1000000GB\n"),
+    )
+    .unwrap();
     rabbitmq.restart().unwrap();
     let system = System::new(SystemConfig { timeout: Duration::from_secs(5), ..managed(rabbitmq) }).unwrap();
     let full = |report: &ProbeReport| {
