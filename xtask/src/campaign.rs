@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::root;
+use crate::{new_cargo, root};
 
 /// Rounds that CI runs.
 const FEW_ROUNDS: &str = "20";
@@ -16,7 +16,7 @@ const FEW_ROUNDS: &str = "20";
 /// Kills the server under load.
 pub(crate) fn crash(arguments: &[String]) -> Result<ExitCode> {
     build_server(false)?;
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "crash", "--", "--server"]).arg(server());
     cargo.args(["--commit", &commit()]).args(arguments);
     let status = cargo.current_dir(root()).status().context("cannot start cargo")?;
@@ -25,7 +25,7 @@ pub(crate) fn crash(arguments: &[String]) -> Result<ExitCode> {
 
 /// With the clients of all systems, or with none.
 fn build_server(full: bool) -> Result<()> {
-    let mut build = Command::new("cargo");
+    let mut build = new_cargo();
     build.args(["build", "--quiet", "--package", "truegreen", "--bin", "truegreen"]);
     build.args(full.then_some("--features=full"));
     if !build.current_dir(root()).status().context("cannot start cargo")?.success() {
@@ -48,7 +48,7 @@ pub(crate) fn few_rounds() -> Result<()> {
 
 /// Every fault once and the worst noise, as CI runs them: in the profile of the tests, which is built already.
 pub(crate) fn few_faults() -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "campaign", "--", "--few"]);
     if !cargo.current_dir(root()).status().context("cannot start cargo")?.success() {
         bail!("a silent failure was not found, or something that was none: its lines stand above");
@@ -70,7 +70,7 @@ fn commit() -> String {
 
 /// Lives through simulated worlds.
 pub(crate) fn sim(arguments: &[String]) -> Result<ExitCode> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo.args(["run", "--release", "--quiet", "--package", "truegreen-sim", "--example", "sim", "--"]).args(arguments);
     let status = cargo.current_dir(root()).status().context("cannot start cargo")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -110,7 +110,7 @@ fn is_own(argument: &str) -> bool {
 }
 
 fn simulated(arguments: &[&str], writes: bool) -> Result<bool> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo.args(["run", "--release", "--quiet", "--package", "truegreen-sim", "--example", "campaign", "--"]);
     cargo.args(arguments).current_dir(root());
     if !writes {

@@ -106,14 +106,14 @@ fn bench(arguments: &[String]) -> Result<()> {
 }
 
 fn docs() -> Result<()> {
-    let mut doc = Command::new("cargo");
+    let mut doc = new_cargo();
     doc.args(["doc", "--workspace", "--features", FULL, "--no-deps", "--locked"])
         .env("RUSTDOCFLAGS", "--deny warnings");
     run(doc)
 }
 
 fn deny() -> Result<()> {
-    let installed = Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|out| out.status.success());
+    let installed = new_cargo().args(["deny", "--version"]).output().is_ok_and(|out| out.status.success());
     if !installed {
         cargo(&["install", "cargo-deny", "--locked", "--version", CARGO_DENY])?;
     }
@@ -124,13 +124,26 @@ fn deny() -> Result<()> {
 }
 
 fn cargo(args: &[&str]) -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo.args(args);
     run(cargo)
 }
 
+/// Cargo as from a shell. What it tells this program of its package would go on to the build scripts below, and `ring`'s
+/// looks at it: half of everything would be built anew whenever one turns from `cargo xtask` to `cargo` or back.
+fn new_cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    let told = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
 fn run(mut command: Command) -> Result<()> {
-    let shown = format!("{command:?}").replace('"', "");
+    let set = command.get_envs().filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())));
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.display().to_string());
+    let shown = set.chain(words).collect::<Vec<_>>().join(" ");
     say(&format!("$ {shown}"));
     let status = command.current_dir(root()).status().with_context(|| format!("cannot start {shown}"))?;
     if !status.success() {

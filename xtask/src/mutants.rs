@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{root, say};
+use crate::{new_cargo, root, say};
 
 struct Mutant {
     breaks: &'static str,
@@ -135,7 +135,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn tests_pass(copy: &Path) -> Result<bool> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo
         .args(["test", "--quiet", "--package", "truegreen-sim", "--locked"])
         .current_dir(copy)

@@ -1,10 +1,11 @@
 //! The rules of the house that no lint knows, read from cargo's own metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+use crate::new_cargo;
 
 /// For each crate, the crates of this workspace that it may know: in its dependencies, and in its tests besides.
 /// A crate is cut only where something must not cross; here is what must not.
@@ -41,7 +42,7 @@ const IMPURE: &[&str] = &["tokio", "axum", "hyper", "rusqlite", "ureq", "rand", 
 
 /// Checks them all and reports every breach.
 pub(crate) fn check() -> Result<()> {
-    let output = Command::new("cargo")
+    let output = new_cargo()
         .args(["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"])
         .output()
         .context("cannot start cargo metadata")?;

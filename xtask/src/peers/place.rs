@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{root, run, say};
+use crate::{new_cargo, root, run, say};
 
 /// What each peer is on the Python package index, in the version that these programs were written for.
 const PACKAGES: [(&str, &[&str]); 6] = [
@@ -37,7 +37,7 @@ impl Place {
 
     /// Builds what is published, and the load for it.
     pub(crate) fn build(&self) -> Result<()> {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = new_cargo();
         cargo.args(["build", "--locked", "--profile", "dist", "--package", "truegreen", "--package", "truegreen-load"]);
         cargo.args(["--bin", "truegreen", "--bin", "truegreen-load"]).env("CARGO_TARGET_DIR", &self.target);
         // What cargo tells us of this package would make it build some dependencies anew, as if they had changed.

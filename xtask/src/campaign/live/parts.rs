@@ -1,11 +1,11 @@
 //! Real servers for the demo to run on, started and stopped by the example `serve` of `truegreen-fixture`.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::root;
+use crate::{new_cargo, root};
 
 /// By which flag of the demo each is told.
 const FLAGS: &[(&str, &str)] = &[
@@ -45,7 +45,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn start(names: &str) -> Result<Parts> {
         let wanted: Vec<&str> = names.split(',').collect();
-        let mut cargo = Command::new("cargo");
+        let mut cargo = new_cargo();
         cargo.args(["run", "--quiet", "--package", "truegreen-fixture", "--example", "serve", "--"]).args(&wanted);
         cargo.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir(root());
         let mut serving = cargo.spawn().context("cannot start cargo")?;
