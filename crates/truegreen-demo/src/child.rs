@@ -133,9 +133,10 @@ mod tests {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/".into(),
+            run: "1".into(),
             parts: crate::Parts::default(),
         };
-        let [_, orders, ..] = Plan { setup: &setup, run: "1", run_dir }.services();
+        let [_, orders, ..] = Plan { setup: &setup, run_dir }.services();
         orders
     }
 

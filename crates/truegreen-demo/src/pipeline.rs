@@ -44,8 +44,17 @@ pub struct Setup {
     pub load_for: Duration,
     /// The program whose `demo-service` subcommand runs [`crate::serve_role`].
     pub exe: PathBuf,
+    /// Names what the run makes on real parts, and its folder: letters and digits. [`Setup::name`] makes one up.
+    pub run: String,
     /// The real parts it runs on.
     pub parts: Parts,
+}
+
+impl Setup {
+    /// A name that no other run has.
+    pub fn name() -> String {
+        format!("{:08x}", fastrand::u32(..))
+    }
 }
 
 /// The running pipeline. Dropping it without [`Pipeline::stop`] makes the services end by themselves.
@@ -69,7 +78,7 @@ impl Pipeline {
         if setup.fixed && !setup.fault.can_be_fixed() {
             return Err(Error::NothingToFix(setup.fault));
         }
-        let run = format!("{:08x}", fastrand::u32(..));
+        let run = setup.run.clone();
         let run_dir = setup.data_dir.join(format!("run-{run}"));
         std::fs::create_dir_all(&run_dir).map_err(Error::file("create", &run_dir))?;
         let run_dir = run_dir.canonicalize().map_err(Error::file("find", &run_dir))?;
@@ -193,7 +202,7 @@ impl Pipeline {
 }
 
 async fn start_services(setup: &Setup, site: &Site) -> Result<[Service; 4], Error> {
-    let [storefront, orders, payments, inventory] = Plan { setup, run: &site.run, run_dir: &site.run_dir }.services();
+    let [storefront, orders, payments, inventory] = Plan { setup, run_dir: &site.run_dir }.services();
     let (storefront, orders, payments, inventory) = tokio::try_join!(
         Service::start(&setup.exe, &storefront),
         Service::start(&setup.exe, &orders),
@@ -246,6 +255,7 @@ mod tests {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/no/such/program".into(),
+            run: "1".into(),
             parts: Parts::default(),
         };
         let refused = Pipeline::start(setup.clone()).await.err().unwrap();

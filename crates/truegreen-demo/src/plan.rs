@@ -45,7 +45,6 @@ const FREIGHT_CREW: u32 = 2;
 /// Turns a set-up into what each service is told.
 pub(crate) struct Plan<'a> {
     pub(crate) setup: &'a Setup,
-    pub(crate) run: &'a str,
     pub(crate) run_dir: &'a Path,
 }
 
@@ -68,7 +67,7 @@ impl Plan<'_> {
     fn storefront(&self) -> ServiceConfig {
         let waits_for_ever = self.broken(Fault::StalledRequest);
         let role = Storefront {
-            run: self.run.to_owned(),
+            run: self.setup.run.clone(),
             returns_timeout_ms: (!waits_for_ever).then_some(RETURNS_TIMEOUT_MS),
             evicts_on_unknown_change: !self.broken(Fault::StaleCache),
         };
@@ -169,7 +168,7 @@ impl Plan<'_> {
             otlp_endpoint: self.setup.otlp_endpoint.clone(),
             export: Export { span_queue: ROOMY_QUEUE, road: Road::Direct },
             run_dir: self.run_dir.to_owned(),
-            run: self.run.to_owned(),
+            run: self.setup.run.clone(),
             parts: self.setup.parts.clone(),
             instance: format!("{}-{}", role.name(), self.run),
             version: version.to_owned(),
@@ -204,9 +203,10 @@ mod tests {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/".into(),
+            run: "0".into(),
             parts: crate::Parts::default(),
         };
-        let plan = Plan { setup: &setup, run: "0", run_dir: Path::new("/") };
+        let plan = Plan { setup: &setup, run_dir: Path::new("/") };
         plan.services().map(|config| serde_json::to_value(config).unwrap()).into()
     }
 

@@ -86,9 +86,10 @@ impl Scene {
             seed: 1,
             load_for: Duration::from_secs(1),
             exe: "/".into(),
+            run: "1".into(),
             parts: crate::Parts::default(),
         };
-        Plan { setup: &setup, run: "1", run_dir: self.dir.path() }.services()
+        Plan { setup: &setup, run_dir: self.dir.path() }.services()
     }
 
     pub(crate) fn storefront(&self, fault: Fault, fixed: bool) -> (ServiceConfig, Storefront) {

@@ -78,6 +78,7 @@ pub struct Server {
     threads: Vec<std::thread::JoinHandle<()>>,
     indexer: Option<Indexer>,
     alerts: alert::Alerts,
+    probes: Probes,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
 }
@@ -183,7 +184,9 @@ impl Server {
         let otlp = routes(intake.clone());
         let lookup = Lookup::new(passages, run.clone());
         let (data, desk) = (config.data.clone(), Desk::new(&systems, config));
-        let seen = Seen { run: run.clone(), log: log.clone(), metrics, intake, lookup, learning, probes, data, desk };
+        let (run_seen, log_seen, probes_seen) = (run.clone(), log.clone(), probes.clone());
+        let seen =
+            Seen { run: run_seen, log: log_seen, metrics, intake, lookup, learning, probes: probes_seen, data, desk };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
@@ -196,7 +199,7 @@ impl Server {
         listeners.extend(looking);
         listeners.extend(asking);
         listeners.push(looking_up);
-        Ok(Server { addresses, run, log, threads, indexer, alerts, stop, listeners })
+        Ok(Server { addresses, run, log, threads, indexer, alerts, probes, stop, listeners })
     }
 
     /// Where it listens.
@@ -207,6 +210,11 @@ impl Server {
     /// The engine, to be asked.
     pub fn run(&self) -> &run_loop::Handle {
         &self.run
+    }
+
+    /// What the systems said that are asked themselves.
+    pub fn probes(&self) -> &Probes {
+        &self.probes
     }
 
     /// Takes nothing more, finishes what was taken, sends the last alerts. Fails if the engine had panicked.

@@ -2,6 +2,7 @@
 //!
 //! Everything a run makes there carries the run's name, and is removed when the run ends.
 
+mod asked;
 #[cfg(test)]
 #[cfg(feature = "full")]
 mod real;

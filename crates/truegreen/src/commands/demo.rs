@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::watch;
-use truegreen_demo::{CONTRACT, Fault, Parts, Pipeline, Setup};
+use truegreen_demo::{Fault, Parts, Pipeline, Setup};
 use truegreen_engine::Engine;
 use truegreen_engine::flow::Source;
 
@@ -108,7 +108,8 @@ async fn play(args: Args) -> anyhow::Result<Story> {
     };
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
     let monitor = Monitor::default();
-    let server = start_server(dir, args.record.as_deref(), &monitor).await?;
+    let run = Setup::name();
+    let server = start_server(dir, args.record.as_deref(), &monitor, &parts, &run).await?;
     let setup = Setup {
         otlp_endpoint: format!("http://{}", server.addresses().grpc),
         data_dir: dir.to_owned(),
@@ -118,6 +119,7 @@ async fn play(args: Args) -> anyhow::Result<Story> {
         seed: args.seed,
         load_for: args.load_for,
         exe: std::env::current_exe().context("cannot find this program's own file")?,
+        run,
         parts,
     };
     if !args.json {
@@ -132,18 +134,27 @@ async fn play(args: Args) -> anyhow::Result<Story> {
     line.clear();
     let ordinary = pipeline.ordinary();
     let truth = pipeline.truth()?;
+    // As long as what it runs on is there.
+    let systems = server.probes().latest();
     let stopped = pipeline.stop().await;
     let (report, lost) = server.run().ask(|engine| (engine.report(), unaccounted(engine))).await?;
     server.stop().await?;
     stopped?;
-    Ok(Story { finished, report, lost, ordinary, signals: monitor.services(), truth })
+    Ok(Story { finished, report, lost, systems, ordinary, signals: monitor.services(), truth })
 }
 
-async fn start_server(dir: &Path, record: Option<&Path>, monitor: &Monitor) -> anyhow::Result<Server> {
+async fn start_server(
+    dir: &Path,
+    record: Option<&Path>,
+    monitor: &Monitor,
+    parts: &Parts,
+    run: &str,
+) -> anyhow::Result<Server> {
+    let text = parts.contract(run);
     let contract = dir.join("flows").join("order-fulfilment.yaml");
     std::fs::create_dir_all(dir.join("flows")).context("cannot make the folder for the contract")?;
-    std::fs::write(&contract, CONTRACT).with_context(|| format!("cannot write {}", contract.display()))?;
-    let source = Source { path: contract.display().to_string(), text: CONTRACT.to_owned() };
+    std::fs::write(&contract, &text).with_context(|| format!("cannot write {}", contract.display()))?;
+    let source = Source { path: contract.display().to_string(), text };
     let (compiled, told) = flows::compiled(&[source], false);
     let compiled = compiled.with_context(|| format!("the demo's contract has mistakes:\n{}", told.join("\n")))?;
 
@@ -152,7 +163,7 @@ async fn start_server(dir: &Path, record: Option<&Path>, monitor: &Monitor) -> a
         let recorder = Recorder::create(path).with_context(|| format!("cannot record to {}", path.display()))?;
         taps.push(Box::new(recorder));
     }
-    let mut config = Config::default();
+    let mut config = Config { systems: parts.systems(), ..Config::default() };
     for address in [&mut config.listen.grpc, &mut config.listen.http, &mut config.listen.web] {
         address.set_port(0);
     }

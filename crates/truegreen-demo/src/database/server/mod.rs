@@ -15,7 +15,7 @@ use crate::Error;
 use connection::{Connection, Value};
 
 pub(crate) use ledger::ServerLedger;
-pub(crate) use schema::{create, remove};
+pub(crate) use schema::{create, remove, shop_of};
 pub(crate) use shop::ServerShop;
 
 /// How long a connection, or one statement, may take.

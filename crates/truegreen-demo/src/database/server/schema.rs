@@ -20,7 +20,8 @@ const PAYMENTS_TABLES: &[&str] = &[
     "CREATE TABLE payments (order_id VARCHAR(190) PRIMARY KEY, method VARCHAR(190) NOT NULL, paid_ms BIGINT NOT NULL)",
 ];
 
-pub(super) fn shop_of(run: &str) -> String {
+/// The schema, or database, of everything but payments.
+pub(crate) fn shop_of(run: &str) -> String {
     format!("truegreen_demo_{run}")
 }
 

@@ -10,6 +10,8 @@ use truegreen_model::report::Report;
 
 use crate::commands::terminal;
 use crate::monitor::ServiceSignals;
+use crate::systems::latest::Probed;
+use crate::systems::words;
 use crate::wording;
 
 const BOLD: Style = Style::new().bold();
@@ -20,6 +22,8 @@ pub(super) struct Story {
     pub(super) report: Report,
     /// Keys of all journeys whose verdict is unaccounted.
     pub(super) lost: Vec<String>,
+    /// What the real parts said when they were last asked.
+    pub(super) systems: Vec<Probed>,
     pub(super) ordinary: OrdinaryMonitoring,
     pub(super) signals: BTreeMap<String, ServiceSignals>,
     pub(super) truth: Truth,
@@ -53,6 +57,7 @@ impl Story {
             "flows": self.report.flows,
             "findings": self.report.findings,
             "unaccounted": self.lost,
+            "systems": self.systems,
             "truth": self.truth,
             "ordinary": {
                 "green": self.ordinary.is_green(),
@@ -69,10 +74,22 @@ impl Story {
         }
         writeln!(out, "{BOLD}Truegreen says{BOLD:#}")?;
         terminal::write_report(out, &self.report)?;
+        self.write_systems(out)?;
         writeln!(out)?;
         self.write_ordinary(out)?;
         writeln!(out)?;
         self.write_truth(out)
+    }
+
+    fn write_systems(&self, out: &mut impl Write) -> std::io::Result<()> {
+        for Probed { report, .. } in &self.systems {
+            write!(out, "  {} was asked itself, and says {}", report.system, report.standing.name())?;
+            match words::reason(report).as_str() {
+                "" => writeln!(out)?,
+                why => writeln!(out, ": {}", terminal::printable(why))?,
+            }
+        }
+        Ok(())
     }
 
     fn write_ordinary(&self, out: &mut impl Write) -> std::io::Result<()> {
