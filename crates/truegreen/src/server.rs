@@ -179,7 +179,7 @@ impl Server {
 
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(config.limits.connections));
-        let (probes, asking) = Probes::start(&systems, &stopped);
+        let (probes, asking) = Probes::start(&systems, &alerts.handle(), &stopped);
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
         let lookup = Lookup::new(passages, run.clone());

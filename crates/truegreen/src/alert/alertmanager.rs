@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use truegreen_model::probe::Standing;
 use truegreen_model::report::FindingReport;
 
 use super::post::{Posted, Poster, backoff};
 use super::{Notice, Receive};
+use crate::systems::latest::Probed;
+use crate::systems::words;
 use crate::wording;
 
 const RESEND: Duration = Duration::from_secs(60);
@@ -21,15 +24,30 @@ pub(super) struct Alertmanager {
     poster: Poster,
     link: String,
     started: jiff::Timestamp,
-    /// By finding.
+    /// By finding, and by system.
     alerts: BTreeMap<String, Alert>,
     failures: u32,
     due: Instant,
 }
 
 struct Alert {
-    finding: Arc<FindingReport>,
+    about: About,
     resolved_at: Option<jiff::Timestamp>,
+}
+
+enum About {
+    Finding(Arc<FindingReport>),
+    System(Arc<Probed>),
+}
+
+impl About {
+    /// What it is known by, here.
+    fn id(&self) -> String {
+        match self {
+            About::Finding(finding) => finding.id.clone(),
+            About::System(probed) => format!("system {}", probed.report.system),
+        }
+    }
 }
 
 impl Alertmanager {
@@ -69,12 +87,32 @@ impl Alertmanager {
             "endsAt": holds_until,
             "generatorURL": self.link,
         });
-        let findings = self.alerts.values().map(|alert| self.alert(alert, &holds_until));
-        Value::Array(std::iter::once(watchdog).chain(findings).collect())
+        let alerts = self.alerts.values().map(|alert| {
+            let ends_at = alert.resolved_at.map_or_else(|| holds_until.clone(), |at| at.to_string());
+            match &alert.about {
+                About::Finding(finding) => self.finding(finding, &ends_at),
+                About::System(probed) => self.system(probed, &ends_at),
+            }
+        });
+        Value::Array(std::iter::once(watchdog).chain(alerts).collect())
     }
 
-    fn alert(&self, alert: &Alert, holds_until: &str) -> Value {
-        let finding = &alert.finding;
+    fn system(&self, probed: &Probed, ends_at: &str) -> Value {
+        let Probed { report, since } = probed;
+        let failing = words::worst_first(report).into_iter().filter(|check| check.standing == Standing::Fail);
+        let why: Vec<String> = failing.map(|check| format!("{}: {}", words::subject(check), check.reason)).collect();
+        json!({
+            "labels": {
+                "alertname": "TruegreenSystem", "system": report.system, "kind": report.kind, "severity": "critical",
+            },
+            "annotations": {"summary": words::failure(report), "description": why.join("\n")},
+            "startsAt": since,
+            "endsAt": ends_at,
+            "generatorURL": format!("{}/systems", self.link),
+        })
+    }
+
+    fn finding(&self, finding: &FindingReport, ends_at: &str) -> Value {
         let mut labels = json!({
             "alertname": "TruegreenFinding",
             "flow": finding.flow,
@@ -92,7 +130,6 @@ impl Alertmanager {
                 labels[label] = Value::from(value.as_str());
             }
         }
-        let ends_at = alert.resolved_at.map_or_else(|| holds_until.to_owned(), |at| at.to_string());
         json!({
             "labels": labels,
             "annotations": {
@@ -118,15 +155,18 @@ fn description(finding: &FindingReport) -> String {
 
 impl Receive for Alertmanager {
     fn note(&mut self, notice: Notice) {
-        let (finding, resolved_at) = match notice {
-            Notice::Opened(finding) => (finding, None),
-            Notice::Closed(finding) => (finding, Some(jiff::Timestamp::now())),
+        let (about, is_over) = match notice {
+            Notice::Opened(finding) => (About::Finding(finding), false),
+            Notice::Closed(finding) => (About::Finding(finding), true),
+            Notice::Fails(probed) => (About::System(probed), false),
+            Notice::Works(probed) => (About::System(probed), true),
             Notice::Stop => return,
         };
-        if self.alerts.len() >= MAX_ALERTS && !self.alerts.contains_key(&finding.id) {
+        let id = about.id();
+        if self.alerts.len() >= MAX_ALERTS && !self.alerts.contains_key(&id) {
             return self.poster.metrics.alerts_dropped.add("too_many", 1);
         }
-        self.alerts.insert(finding.id.clone(), Alert { finding, resolved_at });
+        self.alerts.insert(id, Alert { about, resolved_at: is_over.then(jiff::Timestamp::now) });
         // News is sent at once, unless the receiver is known to fail.
         if self.failures == 0 {
             self.due = Instant::now();

@@ -1,4 +1,4 @@
-//! Findings out: to Alertmanagers and webhooks. Each receiver has a thread of its own, so that a dead one holds up
+//! Findings, and systems that fail, out: to Alertmanagers and webhooks. Each receiver has a thread of its own, so that a dead one holds up
 //! nobody; what is given up is counted (INV-DROP-1).
 
 mod alertmanager;
@@ -15,17 +15,22 @@ use truegreen_model::report::FindingReport;
 
 use crate::config::{AlertKind, AlertTarget};
 use crate::metrics::Metrics;
+use crate::systems::latest::Probed;
 
 /// Notices that may wait for one receiver.
 const MAX_WAITING: usize = 1000;
 /// What a receiver gets to hear the last notices when we stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What happened to a finding.
+/// What happened.
 #[derive(Clone, Debug)]
 enum Notice {
+    /// A finding.
     Opened(Arc<FindingReport>),
     Closed(Arc<FindingReport>),
+    /// A system that is asked itself.
+    Fails(Arc<Probed>),
+    Works(Arc<Probed>),
     Stop,
 }
 
@@ -106,6 +111,16 @@ impl Handle {
     /// A finding was resolved or withdrawn.
     pub fn closed(&self, finding: FindingReport) {
         self.tell(&Notice::Closed(Arc::new(finding)));
+    }
+
+    /// A system that is asked itself fails.
+    pub fn fails(&self, system: Probed) {
+        self.tell(&Notice::Fails(Arc::new(system)));
+    }
+
+    /// It does no longer.
+    pub fn works(&self, system: Probed) {
+        self.tell(&Notice::Works(Arc::new(system)));
     }
 
     fn tell(&self, notice: &Notice) {

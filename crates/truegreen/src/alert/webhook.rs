@@ -1,12 +1,16 @@
-//! A plain webhook: one JSON document for each finding that opens or closes, in their order.
+//! A plain webhook: one JSON document for each finding that opens or closes and each system that fails or works again, in
+//! their order.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use truegreen_model::report::FindingReport;
 
 use super::post::{Posted, Poster, backoff};
 use super::{MAX_WAITING, Notice, Receive};
+use crate::systems::latest::Probed;
+use crate::systems::words;
 
 /// After so many failures a notice is given up, about ten minutes later.
 const MAX_ATTEMPTS: u32 = 15;
@@ -45,17 +49,26 @@ impl Webhook {
 
 impl Receive for Webhook {
     fn note(&mut self, notice: Notice) {
-        let (event, finding) = match notice {
-            Notice::Opened(finding) => ("finding_opened", finding),
-            Notice::Closed(finding) => ("finding_closed", finding),
+        // `text` is what Slack-compatible receivers show.
+        let finding = |event: &str, finding: &FindingReport| {
+            let link = format!("{}/#finding-{}", self.link, finding.id);
+            json!({"event": event, "text": finding.title, "finding": finding, "url": link})
+        };
+        let system = |event: &str, text: String, probed: &Probed| json!({"event": event, "text": text, "system": probed, "url": format!("{}/systems", self.link)});
+        let document = match &notice {
+            Notice::Opened(opened) => finding("finding_opened", opened),
+            Notice::Closed(closed) => finding("finding_closed", closed),
+            Notice::Fails(probed) => system("system_fails", words::failure(&probed.report), probed),
+            Notice::Works(probed) => {
+                let text = format!("{} ({}) works again", probed.report.system, probed.report.kind);
+                system("system_works", text, probed)
+            }
             Notice::Stop => return,
         };
         if self.waiting.len() >= MAX_WAITING {
             return self.poster.metrics.alerts_dropped.add("queue_full", 1);
         }
-        let link = format!("{}/#finding-{}", self.link, finding.id);
-        // `text` is what Slack-compatible receivers show.
-        self.waiting.push_back(json!({"event": event, "text": finding.title, "finding": *finding, "url": link}));
+        self.waiting.push_back(document);
     }
 
     fn send_due(&mut self, now: Instant) -> Duration {

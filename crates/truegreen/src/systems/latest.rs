@@ -11,6 +11,9 @@ use truegreen_model::time::Timestamp;
 
 use super::Systems;
 
+/// Probes in a row that must fail before anybody is woken: one may meet a restart.
+const FAILURES: u32 = 2;
+
 /// Time limits of one question, after which no answer to all of them is awaited any more.
 const QUESTIONS: u32 = 10;
 
@@ -33,8 +36,40 @@ struct Entry {
     report: ProbeReport,
     since: Timestamp,
     told: Timestamp,
+    /// Probes in a row that failed; then whether anybody was told.
+    failures: u32,
+    is_alerted: bool,
     /// What it said is not true any more so long after it did.
     keeps: Duration,
+}
+
+/// What somebody is to be told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum News {
+    /// It fails, and failed before.
+    Fails(Probed),
+    /// It failed, and does no longer.
+    Works(Probed),
+}
+
+impl Entry {
+    /// Unknown is neither the one nor the other.
+    fn news(&mut self) -> Option<News> {
+        let probed = |entry: &Entry| Probed { report: entry.report.clone(), since: rfc3339(entry.since) };
+        match self.report.standing {
+            Standing::Fail => {
+                self.failures = self.failures.saturating_add(1);
+                let is_news = self.failures >= FAILURES && !self.is_alerted;
+                self.is_alerted |= is_news;
+                is_news.then(|| News::Fails(probed(self)))
+            }
+            Standing::Pass | Standing::Warn => {
+                self.failures = 0;
+                std::mem::take(&mut self.is_alerted).then(|| News::Works(probed(self)))
+            }
+            Standing::Unknown => None,
+        }
+    }
 }
 
 /// How long a system may take for all of its questions.
@@ -67,25 +102,26 @@ impl Latest {
             let report = unknown(config, now, "not asked yet".to_owned());
             let keeps =
                 config.every.saturating_mul(2).saturating_add(patience(config)).saturating_add(Duration::from_secs(10));
-            (config.name.clone(), Entry { report, since: now, told: now, keeps })
+            (config.name.clone(), Entry { report, since: now, told: now, failures: 0, is_alerted: false, keeps })
         };
         Latest(Mutex::new(systems.all().map(|system| entry(system.config())).collect()))
     }
 
-    /// One was asked, and this is what it said, now.
-    pub fn told(&self, mut report: ProbeReport, now: Timestamp) {
+    /// One was asked, and this is what it said, now. Says whether somebody is to be told.
+    pub fn told(&self, mut report: ProbeReport, now: Timestamp) -> Option<News> {
         // JSON and gauges have no place for what is no number.
         for check in &mut report.checks {
             check.observed = check.observed.take().filter(|observed| observed.value.is_finite());
         }
         let mut latest = self.lock();
-        let Some(entry) = latest.get_mut(&report.system) else { return };
+        let Some(entry) = latest.get_mut(&report.system) else { return None };
         if entry.report.standing != report.standing {
             entry.since = now;
             say(&report);
         }
         entry.told = now;
         entry.report = report;
+        entry.news()
     }
 
     /// All of them, by name.
@@ -161,6 +197,26 @@ mod tests {
         assert_eq!(probed[0].report.checks[0].observed, None, "what is no number is no value");
         latest.told(ProbeReport { system: "b".to_owned(), ..report(Standing::Pass) }, at(50));
         assert_eq!(latest.at(at(50)).len(), 1, "nobody of that name is known");
+    }
+
+    /// Guarantee: one failure wakes nobody, two do, once; and it is over once it works, not while nothing is known.
+    #[test]
+    fn who_fails_twice_is_told_of_until_it_works() {
+        let latest = latest();
+        let mut seconds = 0;
+        let mut told = |standing| {
+            seconds += 15;
+            latest.told(report(standing), at(seconds)).map(|news| match news {
+                News::Fails(probed) => format!("fails since {}", probed.since),
+                News::Works(_) => "works".to_owned(),
+            })
+        };
+        assert_eq!((told(Standing::Fail), told(Standing::Pass)), (None, None));
+        assert_eq!(told(Standing::Fail), None);
+        assert_eq!(told(Standing::Fail).as_deref(), Some("fails since 2023-11-14T22:14:05Z"));
+        assert_eq!((told(Standing::Fail), told(Standing::Unknown), told(Standing::Fail)), (None, None, None));
+        assert_eq!(told(Standing::Warn).as_deref(), Some("works"));
+        assert_eq!(told(Standing::Pass), None);
     }
 
     /// Guarantee: no data is never green. Asked every 15 s with 5 s a question: after 90 s an answer is too old.

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use truegreen_connect::System;
 use truegreen_model::probe::ProbeReport;
 
-use super::latest::{Latest, Probed, patience, rfc3339, unknown};
+use super::latest::{Latest, News, Probed, patience, rfc3339, unknown};
 use super::{Systems, schedule};
+use crate::alert;
 use crate::clock::wall_clock;
 
 /// What all systems said last.
@@ -21,15 +22,20 @@ pub struct Probes {
 
 impl Probes {
     /// Asks each of them until it is told to stop.
-    pub fn start(systems: &Systems, stop: &watch::Receiver<bool>) -> (Probes, Vec<JoinHandle<()>>) {
+    pub fn start(
+        systems: &Systems,
+        alerts: &alert::Handle,
+        stop: &watch::Receiver<bool>,
+    ) -> (Probes, Vec<JoinHandle<()>>) {
         let latest = Arc::new(Latest::new(systems, wall_clock()));
         let tasks = systems.all().map(|system| {
-            let (system, latest, mut stop) = (Arc::clone(system), Arc::clone(&latest), stop.clone());
+            let (system, latest, alerts) = (Arc::clone(system), Arc::clone(&latest), alerts.clone());
+            let mut stop = stop.clone();
             tokio::spawn(async move {
                 tokio::select! {
                     // Whether told or left alone, there is nobody to ask for.
                     _ = stop.wait_for(|is_told| *is_told) => {}
-                    () = ask_always(&system, &latest) => {}
+                    () = ask_always(&system, &latest, &alerts) => {}
                 }
             })
         });
@@ -48,7 +54,7 @@ impl Probes {
     }
 }
 
-async fn ask_always(system: &Arc<System>, latest: &Latest) {
+async fn ask_always(system: &Arc<System>, latest: &Latest, alerts: &alert::Handle) {
     let (began, config) = (Instant::now(), system.config());
     let mut passed = None;
     loop {
@@ -57,7 +63,11 @@ async fn ask_always(system: &Arc<System>, latest: &Latest) {
             Some(due) => sleep_until(due).await,
             None => return,
         }
-        latest.told(ask(system).await, wall_clock());
+        match latest.told(ask(system).await, wall_clock()) {
+            Some(News::Fails(probed)) => alerts.fails(probed),
+            Some(News::Works(probed)) => alerts.works(probed),
+            None => {}
+        }
         passed = Some(began.elapsed());
     }
 }

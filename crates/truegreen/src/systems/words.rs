@@ -41,6 +41,11 @@ pub fn reason(report: &ProbeReport) -> String {
     }
 }
 
+/// That it fails, and why, as one sentence for whoever is woken by it.
+pub fn failure(report: &ProbeReport) -> String {
+    format!("{} ({} at {}) fails: {}", report.system, report.kind, report.address, reason(report))
+}
+
 /// A number and its unit, for people.
 pub fn observed(check: &Check) -> String {
     let Some(observed) = &check.observed else { return String::new() };

@@ -4,11 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 use truegreen::alert::Alerts;
 use truegreen::config::{AlertKind, AlertTarget};
 use truegreen::metrics::Metrics;
+use truegreen_connect::SystemConfig;
+use truegreen_connect::address::{Address, Surroundings};
 use truegreen_model::report::FindingReport;
 
 use crate::support::{PATIENCE, PROTOBUF, TestServer, placed, span, traces};
@@ -57,10 +60,10 @@ fn read_request(stream: &mut impl BufRead) -> Posted {
             found.eq_ignore_ascii_case(name).then(|| value.to_owned())
         })
     };
-    let mut body = vec![0; header("content-length").unwrap().parse().unwrap()];
+    let mut body = vec![0; header("content-length").map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).unwrap();
     let path = lines[0].split(' ').nth(1).unwrap().to_owned();
-    Posted { path, authorization: header("authorization"), body: serde_json::from_slice(&body).unwrap() }
+    Posted { path, authorization: header("authorization"), body: serde_json::from_slice(&body).unwrap_or_default() }
 }
 
 fn finding(id: &str, status: &str) -> FindingReport {
@@ -143,6 +146,44 @@ fn an_alertmanager_hears_of_openings_and_ends() {
     assert_eq!(ended["startsAt"], "2026-01-01T10:00:30Z");
     assert_eq!(ended["generatorURL"], "http://truegreen.example/#finding-a1");
     alerts.stop();
+}
+
+/// Scenario: a health check that nobody answers, then somebody. Guarantee: the webhook and the Alertmanager hear that the system
+/// fails, with the reason, and that it works again.
+#[test]
+fn a_system_that_fails_reaches_its_receivers() {
+    let (hooked, told) = receiver(&[]);
+    let (managed, posted) = receiver(&[]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let _server = TestServer::watching(crate::support::CONTRACT, |config| {
+        config.alerts.push(AlertTarget { kind: AlertKind::Webhook, url: format!("http://{hooked}/") });
+        config.alerts.push(AlertTarget { kind: AlertKind::Alertmanager, url: format!("http://{managed}") });
+        let url = Address::parse(&format!("http://shop:hidden@{address}/health"), &Surroundings).unwrap();
+        config.systems.push(SystemConfig { every: Duration::from_millis(50), ..SystemConfig::new("payments", url) });
+    });
+    let fails = told.recv_timeout(PATIENCE).unwrap().body;
+    assert_eq!((fails["event"].as_str(), fails["system"]["system"].as_str()), (Some("system_fails"), Some("payments")));
+    assert!(fails["text"].as_str().unwrap().contains("cannot be reached") && !fails.to_string().contains("hidden"));
+    let is_ours = |alert: &Value| alert["labels"]["alertname"] == "TruegreenSystem";
+    let alert = until_told(&posted, is_ours);
+    assert_eq!(alert["labels"]["system"], "payments");
+    assert!(!is_over(&alert), "{alert:#}");
+
+    let listener = TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            read_request(&mut BufReader::new(&stream));
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+            // Whoever asked may have ended.
+            let _told = stream.write_all(answer.as_bytes());
+        }
+    });
+    let works = told.recv_timeout(PATIENCE).unwrap().body;
+    assert_eq!(works["event"], "system_works", "{works:#}");
+    until_told(&posted, |alert| is_ours(alert) && is_over(alert));
 }
 
 fn is_over(alert: &Value) -> bool {
