@@ -33,7 +33,8 @@ pub trait Confirm: Send + Sync {
     /// What is wrong with it, and how to mend it.
     fn check(&self, question: &str) -> Result<(), String>;
 
-    /// Asks for each of at most [`MAX_KEYS`] keys, in one connection; answers are in their order.
+    /// Asks for each of at most [`MAX_KEYS`] keys, in one connection; answers are in their order. Without any key it
+    /// tells at most that it cannot be reached.
     ///
     /// # Errors
     /// Where nothing could be asked at all.

@@ -8,6 +8,7 @@ use truegreen_model::probe::{Check, ProbeReport, Standing};
 
 use crate::confirm::Confirm;
 use crate::dead_letters::DeadLetters;
+use crate::keys::Keys;
 use crate::probe::MAX_CHECKS;
 use crate::{Error, Kind, SystemConfig, clock, http, tls};
 
@@ -19,6 +20,11 @@ pub(crate) trait Ask: Send + Sync {
 
     /// Where effects can be looked up.
     fn confirm(&self) -> Option<&dyn Confirm> {
+        None
+    }
+
+    /// Where keys can be listed.
+    fn keys(&self) -> Option<&dyn Keys> {
         None
     }
 
@@ -98,6 +104,11 @@ impl System {
     /// Where effects can be looked up.
     pub fn confirm(&self) -> Option<&dyn Confirm> {
         self.asked.confirm()
+    }
+
+    /// Where keys can be listed.
+    pub fn keys(&self) -> Option<&dyn Keys> {
+        self.asked.keys()
     }
 
     /// Where dead letters can lie.

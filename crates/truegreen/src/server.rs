@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use truegreen_connect::dead_letters::redact::Redaction;
 use truegreen_engine::{Effect, Options};
 use truegreen_model::flow::Flow;
 use truegreen_store::Log;
@@ -21,6 +22,7 @@ use crate::lookup::{self, Lookup, Passages};
 use crate::metrics::Metrics;
 use crate::run_loop::{self, Tap};
 use crate::systems::Systems;
+use crate::systems::comparing::{self, Comparisons};
 use crate::systems::probes::Probes;
 use crate::{alert, api, durable, web};
 
@@ -134,6 +136,7 @@ impl Server {
     ) -> Result<Server, Error> {
         config.check_reach()?;
         let systems = Systems::new(&config.systems).map_err(|(name, error)| Error::Asked { name, error })?;
+        let compared = comparing::mistakes(&config.comparisons, &Sources::from(&systems));
         let sources = sources.unwrap_or_else(|| Sources::from(&systems));
         // Ports first: whoever cannot have them should hear that and nothing else.
         let grpc = listen::bind("grpc", config.listen.grpc).await?;
@@ -165,7 +168,7 @@ impl Server {
         let learn_from = reader.clone();
         let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
         let passages = Passages::new(flows, archive, config.retention.0);
-        for mistake in confirming::mistakes(&in_force, &sources) {
+        for mistake in confirming::mistakes(&in_force, &sources).into_iter().chain(compared) {
             tracing::warn!("{mistake}");
         }
         let (asker, questions) = confirming::channel();
@@ -179,7 +182,9 @@ impl Server {
 
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(config.limits.connections));
-        let (probes, asking) = Probes::start(&systems, &alerts.handle(), &stopped);
+        let comparisons = Comparisons::new(&config.comparisons, &systems, &Redaction::new(&config.redact));
+        let (probes, asking) = Probes::start(&systems, &comparisons, &alerts.handle(), &stopped);
+        let comparing = comparisons.start(&stopped);
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
         let lookup = Lookup::new(passages, run.clone());
@@ -198,6 +203,7 @@ impl Server {
         // They end when the log is asked to stop, as the listeners do.
         listeners.extend(looking);
         listeners.extend(asking);
+        listeners.extend(comparing);
         listeners.push(looking_up);
         Ok(Server { addresses, run, log, threads, indexer, alerts, probes, stop, listeners })
     }

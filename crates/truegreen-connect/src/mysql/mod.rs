@@ -2,6 +2,7 @@
 //! with time limits of its own.
 
 mod health;
+mod keys;
 mod locks;
 mod questions;
 mod replica;
@@ -19,6 +20,7 @@ use truegreen_model::probe::Check;
 
 use crate::confirm::Confirm;
 use crate::dead_letters::DeadLetters;
+use crate::keys::Keys;
 use crate::probe::failed;
 use crate::sql::lines::Lines;
 use crate::sql::peer::{Peer, Trouble};
@@ -62,6 +64,10 @@ impl Ask for Mysql {
     }
 
     fn confirm(&self) -> Option<&dyn Confirm> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn Keys> {
         Some(self)
     }
 

@@ -113,7 +113,7 @@ impl Mysql {
     }
 
     /// Locks by name outlive a transaction; these end here.
-    async fn took_locks(&self, connection: &mut MySqlConnection) -> Result<bool, Error> {
+    pub(super) async fn took_locks(&self, connection: &mut MySqlConnection) -> Result<bool, Error> {
         let released = sqlx::raw_sql("SELECT RELEASE_ALL_LOCKS()").fetch_one(connection);
         match self.lines.peer.within("its locks", released).await {
             Ok(row) => Ok(text(&row, 0).is_some_and(|count| count != "0")),

@@ -2,6 +2,7 @@
 //! time limits of its own, so that a pooler in between keeps them too.
 
 mod health;
+mod keys;
 mod questions;
 mod standby;
 mod table_queue;
@@ -18,6 +19,7 @@ use truegreen_model::probe::Check;
 
 use crate::confirm::Confirm;
 use crate::dead_letters::DeadLetters;
+use crate::keys::Keys;
 use crate::probe::failed;
 use crate::sql::lines::Lines;
 use crate::sql::peer::{Peer, Trouble};
@@ -60,6 +62,10 @@ impl Ask for Postgres {
     }
 
     fn confirm(&self) -> Option<&dyn Confirm> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn Keys> {
         Some(self)
     }
 

@@ -107,7 +107,7 @@ impl Postgres {
     }
 
     /// Locks of a session outlive its transaction; ours ends here, and with it they do.
-    async fn took_locks(&self, connection: &mut PgConnection) -> Result<bool, Error> {
+    pub(super) async fn took_locks(&self, connection: &mut PgConnection) -> Result<bool, Error> {
         let locks = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
         self.lines.peer.within("its locks", sqlx::query_scalar(locks).fetch_one(connection)).await
     }

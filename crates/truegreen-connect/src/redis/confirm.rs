@@ -33,6 +33,9 @@ impl Confirm for Redis {
             return Err(Error::NotAsked(format!("{} keys at once, more than {MAX_KEYS}", keys.len())));
         }
         let mut connection = Connection::open(&self.config).await?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let short = self.guarded(&mut connection, &question, keys).await?;
         let asked: Vec<&String> =
             keys.iter().zip(&short).filter(|(_, short)| short.is_ok()).map(|(key, _)| key).collect();

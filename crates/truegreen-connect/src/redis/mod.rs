@@ -7,6 +7,7 @@ mod confirm;
 mod dial;
 mod entry;
 mod info;
+mod keys;
 mod letters;
 mod probe;
 mod question;
@@ -19,6 +20,7 @@ use truegreen_model::probe::Check;
 
 use crate::confirm::Confirm;
 use crate::dead_letters::DeadLetters;
+use crate::keys::Keys;
 use crate::system::Ask;
 use crate::{Error, SystemConfig};
 
@@ -46,6 +48,10 @@ impl Ask for Redis {
     }
 
     fn confirm(&self) -> Option<&dyn Confirm> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn Keys> {
         Some(self)
     }
 

@@ -4,8 +4,8 @@ use redis::{Cmd, cmd};
 
 use crate::confirm::MAX_ROWS;
 
-/// What is put in for the key.
-const KEY: &str = "{key}";
+/// What the key is put in for.
+pub(super) const KEY: &str = "{key}";
 /// Fields of a hash that are taken as one row.
 pub(super) const MAX_FIELDS: usize = 64;
 /// Characters of a question.
@@ -160,6 +160,11 @@ impl Question {
         self.arguments.get(1..).unwrap_or_default()
     }
 
+    /// The pattern of the names that are asked for; none where the key is no part of a name, but a field in one.
+    pub(super) fn names(&self) -> Option<&str> {
+        self.arguments.first().map(String::as_str).filter(|name| name.contains(KEY))
+    }
+
     /// The command for this key, which is a part of one argument whatever it holds.
     pub(super) fn of(&self, key: &str) -> Cmd {
         self.with(self.command.name, self.arguments.len(), key)
@@ -228,6 +233,9 @@ mod tests {
         ] {
             Question::parse(question).unwrap();
         }
+        let names = |text| Question::parse(text).unwrap().names().map(str::to_owned);
+        assert_eq!(names("HGET order:{key} state").as_deref(), Some("order:{key}"));
+        assert_eq!(names("HGET orders {key}"), None);
         let packed = Question::parse("GET \"a b:{key}\"").unwrap().of("x\r\nDEL y").get_packed_command();
         assert_eq!(packed, b"*2\r\n$3\r\nGET\r\n$12\r\na b:x\r\nDEL y\r\n", "a key cannot become a command");
     }

@@ -17,37 +17,64 @@ impl Question {
     /// # Errors
     /// What is wrong with it, and how to mend it.
     pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Question, String> {
-        if text.len() > MAX_QUESTION_BYTES {
-            return Err(format!("it is longer than {MAX_QUESTION_BYTES} bytes\nhint: make a view of it"));
+        let parts = parts(&lawful(text, dialect)?, dialect)?;
+        let hint = match dialect {
+            Dialect::Postgres => "hint: the key is `$1`: SELECT status FROM orders WHERE id = $1",
+            Dialect::Mysql => "hint: the key is `?`, once: SELECT status FROM orders WHERE id = ?",
+        };
+        match parts.len() - 1 {
+            0 => Err(format!("it has no parameter\n{hint}")),
+            1 => Ok(Question { parts }),
+            _ if dialect == Dialect::Postgres => Ok(Question { parts }),
+            more => Err(format!("it has {more} parameters\n{hint}")),
         }
-        let mut pieces = Vec::new();
-        for piece in Pieces::of(text, dialect) {
-            let piece = piece.map_err(|fault| format!("{fault}\nhint: write it plainly"))?;
-            if piece != Piece::Gap || !matches!(pieces.last(), None | Some(Piece::Gap)) {
-                pieces.push(piece);
-            }
+    }
+
+    /// Reads one that lists keys, as it is asked: the same without any parameter.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how to mend it.
+    pub(crate) fn listing(text: &str, dialect: Dialect) -> Result<String, String> {
+        let pieces = lawful(text, dialect)?;
+        if pieces.iter().any(|piece| matches!(piece, Piece::Parameter(_))) {
+            let hint = "hint: keys are listed by a SELECT without one; its first column is the key";
+            return Err(format!("it has a parameter\n{hint}"));
         }
-        while matches!(pieces.last(), Some(Piece::Gap | Piece::Sign(';'))) {
-            pieces.pop();
-        }
-        match pieces.first() {
-            Some(Piece::Word(word)) if is(word, "SELECT") || is(word, "WITH") => {}
-            None => return Err("there is no question".to_owned()),
-            Some(_) => return Err("it does not start with SELECT or WITH\nhint: ask, and change nothing".to_owned()),
-        }
-        if pieces.contains(&Piece::Sign(';')) {
-            return Err("it is more than one statement\nhint: one SELECT without `;`".to_owned());
-        }
-        balanced(&pieces)?;
-        harmless(&pieces)?;
-        let question = Question { parts: parts(&pieces, dialect)? };
-        Ok(question)
+        Ok(parts(&pieces, dialect)?.concat())
     }
 
     /// Its text, with this in the place of the parameter.
     pub(crate) fn with(&self, parameter: &str) -> String {
         self.parts.join(parameter)
     }
+}
+
+/// The pieces of one SELECT that does no harm that can be seen.
+fn lawful(text: &str, dialect: Dialect) -> Result<Vec<Piece<'_>>, String> {
+    if text.len() > MAX_QUESTION_BYTES {
+        return Err(format!("it is longer than {MAX_QUESTION_BYTES} bytes\nhint: make a view of it"));
+    }
+    let mut pieces = Vec::new();
+    for piece in Pieces::of(text, dialect) {
+        let piece = piece.map_err(|fault| format!("{fault}\nhint: write it plainly"))?;
+        if piece != Piece::Gap || !matches!(pieces.last(), None | Some(Piece::Gap)) {
+            pieces.push(piece);
+        }
+    }
+    while matches!(pieces.last(), Some(Piece::Gap | Piece::Sign(';'))) {
+        pieces.pop();
+    }
+    match pieces.first() {
+        Some(Piece::Word(word)) if is(word, "SELECT") || is(word, "WITH") => {}
+        None => return Err("there is no question".to_owned()),
+        Some(_) => return Err("it does not start with SELECT or WITH\nhint: ask, and change nothing".to_owned()),
+    }
+    if pieces.contains(&Piece::Sign(';')) {
+        return Err("it is more than one statement\nhint: one SELECT without `;`".to_owned());
+    }
+    balanced(&pieces)?;
+    harmless(&pieces)?;
+    Ok(pieces)
 }
 
 fn is(word: &str, keyword: &str) -> bool {
@@ -116,10 +143,6 @@ const HARMFUL: &[(&str, &str)] = &[
 ];
 
 fn parts(pieces: &[Piece<'_>], dialect: Dialect) -> Result<Vec<String>, String> {
-    let hint = match dialect {
-        Dialect::Postgres => "hint: the key is `$1`: SELECT status FROM orders WHERE id = $1",
-        Dialect::Mysql => "hint: the key is `?`, once: SELECT status FROM orders WHERE id = ?",
-    };
     let mut parts = vec![String::new()];
     for piece in pieces {
         let mut add = |text: &str| {
@@ -134,15 +157,12 @@ fn parts(pieces: &[Piece<'_>], dialect: Dialect) -> Result<Vec<String>, String> 
             Piece::Sign(sign) => add(sign.encode_utf8(&mut [0; 4])),
             Piece::Gap => add(" "),
             Piece::Parameter("$1" | "?") => parts.push(String::new()),
-            Piece::Parameter(other) => return Err(format!("it has the parameter `{other}`\n{hint}")),
+            Piece::Parameter(other) => {
+                return Err(format!("it has the parameter `{other}`\nhint: the key is `$1`, and all there is"));
+            }
         }
     }
-    match parts.len() - 1 {
-        0 => Err(format!("it has no parameter\n{hint}")),
-        1 => Ok(parts),
-        _ if dialect == Dialect::Postgres => Ok(parts),
-        more => Err(format!("it has {more} parameters\n{hint}")),
-    }
+    Ok(parts)
 }
 
 #[cfg(test)]
@@ -162,6 +182,21 @@ mod tests {
         );
         let text = "SELECT `a b` FROM t WHERE k = ? AND lock IN (1)";
         assert_eq!(Question::read(text, Dialect::Mysql).unwrap().with("?"), text);
+    }
+
+    #[test]
+    fn keys_are_listed_without_a_parameter_and_without_harm() {
+        let list = |text| Question::listing(text, Dialect::Postgres);
+        let text = "SELECT id FROM products -- few\n ORDER BY random() LIMIT 50;";
+        assert_eq!(list(text).unwrap(), "SELECT id FROM products ORDER BY random() LIMIT 50");
+        for (text, part) in [
+            ("SELECT id FROM products WHERE id > $1", "it has a parameter"),
+            ("DELETE FROM products RETURNING id", "does not start with SELECT"),
+            ("SELECT pg_sleep(60)", "sleeps"),
+            ("SELECT id FROM products; SELECT 1", "more than one statement"),
+        ] {
+            assert!(list(text).unwrap_err().contains(part), "{text}");
+        }
     }
 
     #[test]

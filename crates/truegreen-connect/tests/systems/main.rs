@@ -6,6 +6,8 @@ mod clock;
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(all(feature = "postgres", feature = "mysql", feature = "redis"))]
+mod keys;
 mod loopback;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -8,7 +8,7 @@ use truegreen_model::flow::Flow;
 use super::terminal;
 use crate::config::Config;
 use crate::confirming::{self, Sources};
-use crate::systems::Systems;
+use crate::systems::{Systems, comparing};
 use crate::{flows, wording};
 
 /// Look for mistakes in contracts
@@ -19,7 +19,8 @@ pub(super) struct Args {
     /// Folder of contracts (*.yaml), or one of them
     #[arg(value_name = "DIR")]
     flows: PathBuf,
-    /// Also look whether the systems that this configuration names can be asked what the contracts ask. None is asked
+    /// Also look whether the systems that this configuration names can be asked what the contracts and its comparisons ask.
+    /// None is asked
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -53,9 +54,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     }
 }
 
-/// What the contracts ask of systems that cannot be asked.
+/// What the contracts, and its comparisons, ask of systems that cannot be asked.
 fn unasked(config: &Path, flows: &[Flow]) -> anyhow::Result<Vec<String>> {
     let config = Config::load(config)?;
     let systems = Systems::new(&config.systems).map_err(|(name, cause)| anyhow::anyhow!("system `{name}`: {cause}"))?;
-    Ok(confirming::mistakes(flows, &Sources::from(&systems)))
+    let sources = Sources::from(&systems);
+    let mut mistakes = confirming::mistakes(flows, &sources);
+    mistakes.extend(comparing::mistakes(&config.comparisons, &sources));
+    Ok(mistakes)
 }

@@ -12,6 +12,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use truegreen_connect::address::Surroundings;
+use truegreen_connect::dead_letters::redact::Redaction;
 use truegreen_connect::{Address, System, SystemConfig};
 use truegreen_model::probe::{ProbeReport, Standing};
 
@@ -19,6 +20,7 @@ use super::{shutdown, terminal};
 use crate::clock::wall_clock;
 use crate::config::{self, Config};
 use crate::systems::claims::{self, Claim, Known};
+use crate::systems::comparing::{Comparison, Comparisons};
 use crate::systems::latest::{Probed, rfc3339};
 use crate::systems::{Systems, probes, words};
 
@@ -55,29 +57,56 @@ struct Answer {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let configs = configured(args)?;
-    let systems = Systems::new(&configs).map_err(|(name, error)| anyhow::anyhow!("{name} cannot be asked: {error}"))?;
+    let asked = configured(args)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    let code = runtime.block_on(ask(args, &configs, &systems));
+    let code = runtime.block_on(ask(args, &asked));
     // A client that hangs is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
 }
 
-fn configured(args: &Args) -> anyhow::Result<Vec<SystemConfig>> {
+/// Who is asked, and what is compared.
+struct Asked {
+    configs: Vec<SystemConfig>,
+    systems: Systems,
+    comparisons: Comparisons,
+}
+
+impl Asked {
+    /// These systems; of `others` those that comparisons of theirs ask too.
+    fn new(configs: Vec<SystemConfig>, others: Vec<SystemConfig>, config: &Config) -> anyhow::Result<Asked> {
+        let is_asked = |name: &str| configs.iter().any(|config| config.name == name);
+        let comparisons = config.comparisons.iter().filter(|comparison| is_asked(&comparison.cache.system));
+        let comparisons: Vec<Comparison> = comparisons.cloned().collect();
+        let is_needed = |other: &SystemConfig| {
+            let needs = |comparison: &Comparison| {
+                comparison.source.system == other.name || comparison.keys.system.as_ref() == Some(&other.name)
+            };
+            comparisons.iter().any(needs)
+        };
+        let all: Vec<SystemConfig> = configs.iter().cloned().chain(others.into_iter().filter(is_needed)).collect();
+        let systems = Systems::new(&all).map_err(|(name, error)| anyhow::anyhow!("{name} cannot be asked: {error}"))?;
+        let comparisons = Comparisons::new(&comparisons, &systems, &Redaction::new(&config.redact));
+        Ok(Asked { configs, systems, comparisons })
+    }
+}
+
+fn configured(args: &Args) -> anyhow::Result<Asked> {
     if let Some(url) = &args.url {
         let address = Address::parse(url, &Surroundings).map_err(|why| anyhow::anyhow!("--url: {why}"))?;
-        return Ok(vec![SystemConfig::new(&address.to_string(), address)]);
+        return Asked::new(vec![SystemConfig::new(&address.to_string(), address)], Vec::new(), &Config::default());
     }
     let shown = args.config.display();
-    let mut configs = Config::load(&args.config).map_err(with_hint)?.systems;
+    let mut config = Config::load(&args.config).map_err(with_hint)?;
+    let configs = std::mem::take(&mut config.systems);
     anyhow::ensure!(!configs.is_empty(), "{shown} names no system\nhint: name some under `systems`, or one with --url");
     if let Some(unknown) = args.systems.iter().find(|name| configs.iter().all(|config| config.name != **name)) {
         let names: Vec<&str> = configs.iter().map(|config| config.name.as_str()).collect();
         anyhow::bail!("no system is called {unknown}\nhint: {shown} names {}", names.join(", "));
     }
-    configs.retain(|config| args.systems.is_empty() || args.systems.contains(&config.name));
-    Ok(configs)
+    let is_chosen = |config: &SystemConfig| args.systems.is_empty() || args.systems.contains(&config.name);
+    let (configs, others) = configs.into_iter().partition(is_chosen);
+    Asked::new(configs, others, &config)
 }
 
 fn with_hint(error: config::Error) -> anyhow::Error {
@@ -89,8 +118,8 @@ fn with_hint(error: config::Error) -> anyhow::Error {
     }
 }
 
-async fn ask(args: &Args, configs: &[SystemConfig], systems: &Systems) -> anyhow::Result<u8> {
-    let every = configs.iter().map(|config| config.every).min().unwrap_or(Duration::from_secs(15));
+async fn ask(args: &Args, asked: &Asked) -> anyhow::Result<u8> {
+    let every = asked.configs.iter().map(|config| config.every).min().unwrap_or(Duration::from_secs(15));
     let mut last: BTreeMap<String, Probed> = BTreeMap::new();
     let mut is_first = true;
     let asked_to_stop = shutdown::asked();
@@ -98,12 +127,12 @@ async fn ask(args: &Args, configs: &[SystemConfig], systems: &Systems) -> anyhow
     loop {
         let began = tokio::time::Instant::now();
         let reports = tokio::select! {
-            reports = all(systems) => reports,
+            reports = all(asked) => reports,
             stopped = &mut asked_to_stop => { stopped?; return Ok(code(last.values())); }
         };
         let before = std::mem::take(&mut last);
         last = reports.into_iter().map(|report| remembered(report, &before)).collect();
-        show(args, configs, &before, &last, is_first)?;
+        show(args, &asked.configs, &before, &last, is_first)?;
         is_first = false;
         if !args.watch {
             return Ok(code(last.values()));
@@ -116,13 +145,16 @@ async fn ask(args: &Args, configs: &[SystemConfig], systems: &Systems) -> anyhow
 }
 
 /// All at once: the slowest decides how long it takes.
-async fn all(systems: &Systems) -> Vec<ProbeReport> {
-    let mut asked = JoinSet::new();
-    for system in systems.all() {
-        let system: Arc<System> = Arc::clone(system);
-        asked.spawn(async move { probes::ask(&system).await });
+async fn all(asked: &Asked) -> Vec<ProbeReport> {
+    let mut reports = JoinSet::new();
+    for system in asked.configs.iter().filter_map(|config| asked.systems.get(&config.name)) {
+        let (system, comparisons): (Arc<System>, Comparisons) = (Arc::clone(system), asked.comparisons.clone());
+        reports.spawn(async move {
+            let (report, ()) = tokio::join!(probes::ask(&system), comparisons.ask(&system.config().name));
+            comparisons.complete(report)
+        });
     }
-    asked.join_all().await
+    reports.join_all().await
 }
 
 fn remembered(report: ProbeReport, before: &BTreeMap<String, Probed>) -> (String, Probed) {

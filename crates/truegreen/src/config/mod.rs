@@ -1,6 +1,7 @@
 //! What `serve` can be told, by a YAML file and by flags. Every field has a default; every mistake is found before
 //! any is reported.
 
+mod compare;
 mod systems;
 mod tree;
 
@@ -13,6 +14,7 @@ use serde_saphyr::Spanned;
 use truegreen_connect::SystemConfig;
 
 use crate::quantity;
+use crate::systems::comparing::Comparison;
 pub use tree::Mistake;
 use tree::{Node, Section};
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub alerts: Vec<AlertTarget>,
     /// Systems that are asked themselves. `systems`, default none.
     pub systems: Vec<SystemConfig>,
+    /// What caches say, held against their sources. `systems.NAME.compare`, default none.
+    pub comparisons: Vec<Comparison>,
     /// How people reach the pages, for links in alerts. `external_url`, default: the web address.
     pub external_url: Option<String>,
     /// Names of fields and headers whose values are never shown of a dead letter, besides passwords, tokens, cards and the
@@ -136,6 +140,7 @@ impl Default for Config {
             data: None,
             alerts: Vec::new(),
             systems: Vec::new(),
+            comparisons: Vec::new(),
             external_url: None,
             redact: Vec::new(),
         }
@@ -298,7 +303,7 @@ fn read(mut file: Section<'_>) -> Config {
         section.finish();
         config.alerts.extend(kind.zip(url).map(|(kind, url)| AlertTarget { kind, url }));
     }
-    config.systems = systems::read(&mut file);
+    (config.systems, config.comparisons) = systems::read(&mut file);
     config.external_url = file.scalar("external_url", http_url);
     config.redact = file.list("redact", |name| Ok(name.to_owned()));
     file.finish();

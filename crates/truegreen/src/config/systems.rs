@@ -2,27 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use truegreen_connect::address::Surroundings;
 use truegreen_connect::config::{Expectations, Limit, Method};
 use truegreen_connect::{Address, SystemConfig};
 
 use super::tree::Section;
-use super::{positive_duration, set};
+use super::{compare, positive_duration, set};
+use crate::systems::comparing::Comparison;
 
 /// More systems than this are a mistake.
 const MAX_SYSTEMS: usize = 200;
+/// How often a system is asked where nothing else is said.
+const EVERY: Duration = Duration::from_secs(15);
 
-pub(super) fn read(file: &mut Section<'_>) -> Vec<SystemConfig> {
+pub(super) fn read(file: &mut Section<'_>) -> (Vec<SystemConfig>, Vec<Comparison>) {
     let named = file.named("systems");
     if named.len() > MAX_SYSTEMS {
         file.wrong(format!("`systems` names {}, more than {MAX_SYSTEMS}", named.len()));
     }
-    named.into_iter().filter_map(|(name, section)| one(name, section)).collect()
+    let mut comparisons = Vec::new();
+    let systems = named.into_iter().filter_map(|(name, section)| one(name, section, &mut comparisons)).collect();
+    (systems, comparisons)
 }
 
 /// Every field is read, also where the address is wrong, so that all mistakes are told at once.
-fn one(name: &str, mut section: Section<'_>) -> Option<SystemConfig> {
+fn one(name: &str, mut section: Section<'_>, comparisons: &mut Vec<Comparison>) -> Option<SystemConfig> {
     let address = section.required("url", address);
     let management = section.scalar("management", address_of_pages);
     let timeout = section.scalar("timeout", positive_duration);
@@ -35,11 +41,12 @@ fn one(name: &str, mut section: Section<'_>) -> Option<SystemConfig> {
     let method = section.scalar("method", method);
     let ca = section.scalar("ca", |text| named(text).map(PathBuf::from));
     let used_by = section.list("used_by", named);
+    comparisons.extend(compare::read(name, &mut section, every.unwrap_or(EVERY)));
     section.finish();
 
     let mut system = SystemConfig::new(name, address?);
     set(&mut system.timeout, timeout);
-    set(&mut system.every, every);
+    system.every = every.unwrap_or(EVERY);
     set(&mut system.expect, expect);
     set(&mut system.method, method);
     Some(SystemConfig { management, scratch, watch, dead_letters, limits, ca, used_by, ..system })
@@ -78,7 +85,7 @@ fn address_of_pages(text: &str) -> Result<Address, String> {
     }
 }
 
-fn named(text: &str) -> Result<String, String> {
+pub(super) fn named(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("nothing is named".to_owned()) } else { Ok(text.to_owned()) }
 }
 
@@ -116,9 +123,7 @@ fn status(text: &str) -> Result<u16, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::Method;
+    use super::{Duration, Method};
     use crate::config::Config;
 
     #[test]

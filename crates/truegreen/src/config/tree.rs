@@ -151,6 +151,11 @@ impl<'a> Section<'a> {
         Some(Section::new(&self.path_of(name), node, self.mistakes))
     }
 
+    /// Whether a field is there and holds fields of its own.
+    pub(super) fn is_mapping(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|node| matches!(node.value, Node::Map(_)))
+    }
+
     /// Takes a list of nested mappings.
     pub(super) fn sections(&mut self, name: &'static str) -> Vec<Section<'a>> {
         let Some(node) = self.take(name) else { return Vec::new() };

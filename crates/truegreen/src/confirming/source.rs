@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use truegreen_connect::confirm::Confirm;
+use truegreen_connect::keys::Keys;
 use truegreen_connect::{Kind, System};
 
 use crate::systems::Systems;
@@ -15,6 +16,11 @@ pub(super) const CANNOT: &str = "effects cannot be looked up in a system of that
 pub trait Source: Send + Sync + 'static {
     /// How it is asked; `None` where it cannot be.
     fn confirm(&self) -> Option<&dyn Confirm>;
+
+    /// How its keys are listed; `None` where they cannot be.
+    fn keys(&self) -> Option<&dyn Keys> {
+        None
+    }
 
     /// How long one question may take.
     fn timeout(&self) -> Duration;
@@ -27,6 +33,10 @@ pub trait Source: Send + Sync + 'static {
 impl Source for System {
     fn confirm(&self) -> Option<&dyn Confirm> {
         System::confirm(self)
+    }
+
+    fn keys(&self) -> Option<&dyn Keys> {
+        System::keys(self)
     }
 
     fn timeout(&self) -> Duration {

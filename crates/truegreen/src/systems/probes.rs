@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use truegreen_connect::System;
 use truegreen_model::probe::ProbeReport;
 
+use super::comparing::Comparisons;
 use super::latest::{Latest, News, Probed, patience, rfc3339, unknown};
 use super::{Systems, schedule};
 use crate::alert;
@@ -21,21 +22,22 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Asks each of them until it is told to stop.
+    /// Asks each of them until it is told to stop. What its comparisons came to stands among its checks.
     pub fn start(
         systems: &Systems,
+        comparisons: &Comparisons,
         alerts: &alert::Handle,
         stop: &watch::Receiver<bool>,
     ) -> (Probes, Vec<JoinHandle<()>>) {
         let latest = Arc::new(Latest::new(systems, wall_clock()));
         let tasks = systems.all().map(|system| {
             let (system, latest, alerts) = (Arc::clone(system), Arc::clone(&latest), alerts.clone());
-            let mut stop = stop.clone();
+            let (comparisons, mut stop) = (comparisons.clone(), stop.clone());
             tokio::spawn(async move {
                 tokio::select! {
                     // Whether told or left alone, there is nobody to ask for.
                     _ = stop.wait_for(|is_told| *is_told) => {}
-                    () = ask_always(&system, &latest, &alerts) => {}
+                    () = ask_always(&system, &comparisons, &latest, &alerts) => {}
                 }
             })
         });
@@ -54,7 +56,7 @@ impl Probes {
     }
 }
 
-async fn ask_always(system: &Arc<System>, latest: &Latest, alerts: &alert::Handle) {
+async fn ask_always(system: &Arc<System>, comparisons: &Comparisons, latest: &Latest, alerts: &alert::Handle) {
     let (began, config) = (Instant::now(), system.config());
     let mut passed = None;
     loop {
@@ -63,7 +65,7 @@ async fn ask_always(system: &Arc<System>, latest: &Latest, alerts: &alert::Handl
             Some(due) => sleep_until(due).await,
             None => return,
         }
-        match latest.told(ask(system).await, wall_clock()) {
+        match latest.told(comparisons.complete(ask(system).await), wall_clock()) {
             Some(News::Fails(probed)) => alerts.fails(probed),
             Some(News::Works(probed)) => alerts.works(probed),
             None => {}

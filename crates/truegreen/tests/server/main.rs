@@ -5,6 +5,8 @@
 mod alerts;
 mod audit;
 mod commands;
+#[cfg(feature = "full")]
+mod comparisons;
 mod confirmations;
 mod dead_letters;
 mod demo;

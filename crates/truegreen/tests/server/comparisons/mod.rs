@@ -1,0 +1,5 @@
+//! Caches held against their sources, on real ones.
+
+mod hostile;
+mod shop;
+mod stale;
