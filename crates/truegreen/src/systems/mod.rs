@@ -1,5 +1,6 @@
 //! The systems that the configuration names, ready to be asked by whoever needs an answer, and asked how they are at
-//! regular times ([`probes`]). Caches are held against their sources ([`comparing`]). What each service says of itself is held against what flows and systems say ([`claims`]).
+//! regular times ([`probes`]). Caches are held against their sources ([`comparing`]), and what each service says of itself
+//! against what flows and systems say ([`claims`]).
 
 pub mod claims;
 pub mod comparing;

@@ -58,6 +58,11 @@ pub struct KeysOf {
     pub ask: Option<String>,
 }
 
+const NOT_LISTED: &str = "`keys`: keys cannot be listed in a system of that kind\n\
+                          hint: list them in another one, with `keys: {system: .., ask: ..}`";
+const NO_KEYS: &str = "`keys` is missing, and cannot be read off `ask`\n\
+                       hint: a pattern of names for Redis, as in product:{key}; a SELECT of keys for SQL";
+
 /// The systems of a comparison, which can be asked what it asks.
 #[derive(Clone)]
 pub(super) struct Parties {
@@ -83,9 +88,8 @@ impl Parties {
             Some(name) => sources.find(name)?,
             None => Arc::clone(&cache),
         };
-        let listing = lister.keys().ok_or("`keys`: keys cannot be listed in a system of that kind\nhint: list them in another one, with `keys: {system: .., ask: ..}`")?;
-        let which = keys.ask.clone().or_else(|| listing.asked_by(&comparison.cache.ask));
-        let which = which.ok_or("`keys` is missing, and cannot be read off `ask`\nhint: a pattern of names for Redis, as in product:{key}; a SELECT of keys for SQL")?;
+        let listing = lister.keys().ok_or(NOT_LISTED)?;
+        let which = keys.ask.clone().or_else(|| listing.asked_by(&comparison.cache.ask)).ok_or(NO_KEYS)?;
         listing.check(&which).map_err(|why| format!("`keys`: {why}"))?;
         Ok(Parties { cache, source, keys: lister, which })
     }

@@ -77,8 +77,8 @@ impl Pick {
 /// The name by which the selected value is redacted.
 fn last_name(path: &JsonPath) -> String {
     let text = path.to_string();
-    let names = text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')));
-    names.filter(|name| !name.is_empty()).next_back().unwrap_or("value").to_owned()
+    let mut names = text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')));
+    names.rfind(|name| !name.is_empty()).unwrap_or("value").to_owned()
 }
 
 /// As a column would have it.

@@ -180,5 +180,5 @@ fn by_hand_one_round_tells_what_can_be_told() {
     );
     assert!(!told.contains("catalog-db fails") && !told.contains("hunter2"), "only what was named is probed: {told}");
     let checked = truegreen(&config, &["check", "orders.yaml", "--config", "truegreen.yaml"]);
-    assert!(String::from_utf8_lossy(&checked.stdout).contains("0 warnings"), "{checked:?}");
+    assert!(!String::from_utf8_lossy(&checked.stdout).contains("is not compared"), "{checked:?}");
 }
