@@ -37,6 +37,21 @@ pub struct SystemConfig {
     /// The `service.name`s that use this system: what they say of themselves is held against it. `used_by`, default: those
     /// that the map of traffic shows.
     pub used_by: Vec<String>,
+    /// What is asked further where one key is followed end to end. `trace`.
+    pub trace: Vec<TraceQuestion>,
+}
+
+/// A question for one key, asked where that key is followed end to end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceQuestion {
+    /// What it asks for, in a word: `stock`. `trace[].name`.
+    pub name: String,
+    /// The question, with one parameter, the key: as that of a contract's `confirm`. `trace[].ask`.
+    pub ask: String,
+    /// Only for keys of this flow. `trace[].flow`, default: of all flows.
+    pub flow: Option<String>,
+    /// The step beside which the answer stands. `trace[].hop`.
+    pub hop: Option<String>,
 }
 
 /// How an HTTP system is asked. A POST has no body.
@@ -99,6 +114,7 @@ impl SystemConfig {
             method: Method::default(),
             ca: None,
             used_by: Vec::new(),
+            trace: Vec::new(),
         }
     }
 }

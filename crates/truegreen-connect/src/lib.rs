@@ -4,13 +4,14 @@
 //! - [`System::probe`]: honest health, by real reads and, where allowed, writes;
 //! - [`confirm::Confirm`]: whether an effect is there;
 //! - [`keys::Keys`]: which keys there are, some at a time;
-//! - [`dead_letters::DeadLetters`]: what lies dead, and the way back.
+//! - [`dead_letters::DeadLetters`]: what lies dead, and the way back;
+//! - [`live::Live`]: what is under way, looked at without taking it from anybody.
 //!
 //! Nothing here decides a verdict, and nothing here keeps anything: what is asked and what becomes of the answers is the
 //! server's. Everything has a time limit, every answer a bound, and no error carries a secret.
 //!
-//! Read in this order: [`address`], [`config`], [`error`], [`probe`], [`confirm`], [`keys`],
-//! [`dead_letters`], then any system.
+//! Read in this order: [`address`], [`config`], [`error`], [`probe`], [`confirm`], [`keys`], [`dead_letters`], [`live`], then any
+//! system.
 
 pub mod address;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod http;
 pub mod kafka;
 pub mod keys;
 pub mod lag;
+pub mod live;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "nats")]

@@ -9,6 +9,7 @@ use truegreen_model::probe::{Check, ProbeReport, Standing};
 use crate::confirm::Confirm;
 use crate::dead_letters::DeadLetters;
 use crate::keys::Keys;
+use crate::live::Live;
 use crate::probe::MAX_CHECKS;
 use crate::{Error, Kind, SystemConfig, clock, http, tls};
 
@@ -30,6 +31,11 @@ pub(crate) trait Ask: Send + Sync {
 
     /// Where dead letters can lie.
     fn dead_letters(&self) -> Option<&dyn DeadLetters> {
+        None
+    }
+
+    /// Where messages can be under way.
+    fn live(&self) -> Option<&dyn Live> {
         None
     }
 }
@@ -114,5 +120,10 @@ impl System {
     /// Where dead letters can lie.
     pub fn dead_letters(&self) -> Option<&dyn DeadLetters> {
         self.asked.dead_letters()
+    }
+
+    /// Where messages can be under way.
+    pub fn live(&self) -> Option<&dyn Live> {
+        self.asked.live()
     }
 }

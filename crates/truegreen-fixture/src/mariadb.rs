@@ -12,6 +12,7 @@ const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/home
 const INSTALL: &str = "apt-get install mariadb-server";
 const SERVER: Program = Program { name: "mariadbd", folders: FOLDERS, install: INSTALL };
 const SET_UP: Program = Program { name: "mariadb-install-db", folders: FOLDERS, install: INSTALL };
+const CLIENT: Program = Program { name: "mariadb", folders: FOLDERS, install: "apt-get install mariadb-client" };
 const USER: &str = "owner";
 const PASSWORD: &str = "correct";
 
@@ -62,6 +63,22 @@ impl Mariadb {
     /// How this user logs in there.
     pub fn url_as(&self, user: &str, password: &str) -> String {
         format!("mysql://{user}:{password}@127.0.0.1:{}/shop", self.port)
+    }
+
+    /// What `mariadb` answers to these statements as its superuser, in the database `shop`: values alone, a row a line.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub fn sql(&self, statements: &str) -> Result<String, Error> {
+        let mut client = Command::new(CLIENT.find()?);
+        client.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--skip-column-names", "--batch", "shop"]);
+        client.args(["--port", &self.port.to_string(), "--user", USER, "--execute", statements]);
+        let output = client.env("MYSQL_PWD", PASSWORD).stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            let (why, log) = (format!("it ended with {}", output.status), String::from_utf8_lossy(&output.stderr));
+            return Err(Error::Silent { program: CLIENT.name, why, log: log.into_owned() });
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// Its port on loopback.

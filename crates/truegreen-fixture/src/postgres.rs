@@ -75,6 +75,19 @@ impl Postgres {
         format!("postgres://{user}:{password}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// What `psql` answers to these statements as its superuser: values alone, a row a line.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub fn sql(&self, statements: &str) -> Result<String, Error> {
+        let mut psql = Command::new(program("psql").find()?);
+        psql.args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        psql.args(["-U", USER, "-d", "postgres", "-c", statements]).env("PGPASSWORD", PASSWORD).stdin(Stdio::null());
+        let output = psql.output()?;
+        let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        finish("psql", output).map(|()| told)
+    }
+
     /// Its port on loopback.
     pub fn port(&self) -> u16 {
         self.port

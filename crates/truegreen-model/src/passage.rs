@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::answer::SystemAnswer;
 use crate::report::JourneyDetail;
 
 /// Everything that is known of what was asked for.
@@ -23,6 +24,12 @@ pub struct PassageReport {
     pub spans: Vec<SpanReport>,
     /// Log records and events of these traces that belong to none of `spans`, by time.
     pub logs: Vec<LogReport>,
+    /// What systems said that were asked for it themselves; empty where none was.
+    #[serde(default)]
+    pub answers: Vec<SystemAnswer>,
+    /// What telemetry and these answers come to together, in one sentence; absent where no system said anything.
+    #[serde(default)]
+    pub conclusion: Option<String>,
     /// What this answer leaves out.
     pub cut: Vec<CutReport>,
     /// What the reader should know of this answer, a sentence each.
@@ -180,7 +187,8 @@ pub struct LogReport {
 /// Something that the answer leaves out.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CutReport {
-    /// `requests`, `dropped_requests`, `traces`, `linked_traces`, `records`, `spans`, `logs` or `journeys`.
+    /// `requests`, `dropped_requests`, `traces`, `linked_traces`, `records`, `spans`, `logs` or `journeys`; of what systems were
+    /// asked `keys`, `places` or `letters`.
     pub what: String,
     /// How many at the least.
     pub count: u64,

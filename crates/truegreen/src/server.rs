@@ -18,6 +18,7 @@ use crate::ingest::Intake;
 use crate::learning::Learning;
 use crate::listen::{self, Floor};
 use crate::lookup::indexer::Indexer;
+use crate::lookup::inquiry::{self, Inquiry};
 use crate::lookup::{self, Lookup, Passages};
 use crate::metrics::Metrics;
 use crate::run_loop::{self, Tap};
@@ -171,6 +172,11 @@ impl Server {
         for mistake in confirming::mistakes(&in_force, &sources).into_iter().chain(compared) {
             tracing::warn!("{mistake}");
         }
+        for mistake in inquiry::mistakes(&config.systems, &in_force, &sources) {
+            tracing::warn!("{mistake}");
+        }
+        let desk = Desk::new(&systems, config);
+        let inquiry = Inquiry::new(&systems, &sources, &desk);
         let (asker, questions) = confirming::channel();
         let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), asker, taps)?;
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
@@ -187,8 +193,8 @@ impl Server {
         let comparing = comparisons.start(&stopped);
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
-        let lookup = Lookup::new(passages, run.clone());
-        let (data, desk) = (config.data.clone(), Desk::new(&systems, config));
+        let lookup = Lookup::new(passages, run.clone()).asking(inquiry);
+        let data = config.data.clone();
         let (run_seen, log_seen, probes_seen) = (run.clone(), log.clone(), probes.clone());
         let seen =
             Seen { run: run_seen, log: log_seen, metrics, intake, lookup, learning, probes: probes_seen, data, desk };

@@ -101,8 +101,12 @@ fn one_by_one(
     }
 }
 
-/// 404 is nothing; of what is there, the fields that are single values.
+/// 404 is nothing; of what is there, the fields that are single values. What a cache had before it was asked proves nothing.
 fn read(answer: &Answer) -> Result<Found, Error> {
+    if let Some(age) = answer.age.filter(|age| *age > 0) {
+        let error = format!("a cache answered, with what it was told {age} s before\nhint: ask behind the cache");
+        return Err(Error::Answered(error));
+    }
     match answer.status {
         404 => return Ok(Found::Nothing),
         200..300 => {}
@@ -142,7 +146,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         let (media_type, body) = (String::new(), Ok(body.as_bytes().to_vec()));
-        Answer { status, media_type, leads_to: None, seconds: 0.0, body, is_cut: false }
+        Answer { status, media_type, leads_to: None, age: None, seconds: 0.0, body, is_cut: false }
     }
 
     #[test]
@@ -180,6 +184,9 @@ mod tests {
     #[test]
     fn what_is_there_is_one_row_of_single_values() {
         assert_eq!(read(&answer(404, "")), Ok(Found::Nothing));
+        assert_eq!(read(&Answer { age: Some(0), ..answer(404, "") }), Ok(Found::Nothing));
+        let cached = read(&Answer { age: Some(30), ..answer(404, "") });
+        assert!(matches!(&cached, Err(Error::Answered(why)) if why.contains("30 s before")), "{cached:?}");
         let Ok(Found::Rows(rows)) = read(&answer(200, r#"{"qty": 3, "sku": "a", "gone": null, "lines": [1]}"#)) else {
             panic!()
         };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::Agent;
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
+use ureq::http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::Method;
@@ -54,6 +54,8 @@ pub(super) struct Answer {
     pub(super) media_type: String,
     /// Scheme and host of a redirect, or its path.
     pub(super) leads_to: Option<String>,
+    /// For how many seconds a cache had it, where one says so.
+    pub(super) age: Option<u64>,
     /// From the question to the end of the body, as far as it is read.
     pub(super) seconds: f64,
     /// Or why it did not come whole.
@@ -118,16 +120,19 @@ pub(super) fn ask(
     let media_type = header(CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
     let media_type = media_type.trim().to_ascii_lowercase();
     let leads_to = header(LOCATION).map(|place| shown(place.split('?').next().unwrap_or_default()));
+    let age = header(AGE).and_then(|seconds| seconds.trim().parse().ok());
     let mut body = Vec::new();
     let read = answer.body_mut().as_reader().take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut body);
     let is_cut = body.len() > MAX_BODY_BYTES;
     body.truncate(MAX_BODY_BYTES);
     let body = read.map(|_| body).map_err(|error| why_of_io(error, limit));
     let status = answer.status().as_u16();
-    Ok(Answer { status, media_type, leads_to, seconds: began.elapsed().as_secs_f64(), body, is_cut })
+    Ok(Answer { status, media_type, leads_to, age, seconds: began.elapsed().as_secs_f64(), body, is_cut })
 }
 
 fn with<B>(request: ureq::RequestBuilder<B>, authorization: Option<&str>) -> ureq::RequestBuilder<B> {
+    // What a cache knows is how it was.
+    let request = request.header(CACHE_CONTROL, "no-cache");
     match authorization {
         Some(authorization) => request.header(AUTHORIZATION, authorization),
         None => request,

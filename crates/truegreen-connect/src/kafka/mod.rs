@@ -3,12 +3,13 @@
 //! - `client`: its clients, and why they fail, in words;
 //! - `topics`, `groups`, `assignment`: what is said of them;
 //! - `scratch`: a real write and read, where a scratch topic is allowed;
-//! - `letters`, `reading`, `letter`, `progress`, `tail`: what lies dead.
+//! - `letters`, `reading`, `letter`, `progress`, `tail`: what lies dead; `glance`: what is under way.
 //!
 //! The client blocks, so all of it runs on threads that may.
 
 mod assignment;
 mod client;
+mod glance;
 mod groups;
 mod letter;
 mod letters;
@@ -30,6 +31,7 @@ use self::client::{Client, Maker};
 use self::topics::Topics;
 use crate::dead_letters::DeadLetters;
 use crate::lag::Window;
+use crate::live::Live;
 use crate::probe::{failed, within};
 use crate::system::Ask;
 use crate::{Error, SystemConfig};
@@ -155,6 +157,10 @@ impl Ask for Kafka {
     }
 
     fn dead_letters(&self) -> Option<&dyn DeadLetters> {
+        Some(self)
+    }
+
+    fn live(&self) -> Option<&dyn Live> {
         Some(self)
     }
 }

@@ -4,9 +4,10 @@
 //! - `told`: what the answers carry;
 //! - `streams`, `consumers`: what is said of them;
 //! - `scratch`: a real write and read, where a scratch stream is allowed;
-//! - `letters`, `reading`, `letter`: what lies dead.
+//! - `letters`, `reading`, `letter`: what lies dead; `glance`: what is under way.
 
 mod consumers;
+mod glance;
 mod letter;
 mod letters;
 mod link;
@@ -30,6 +31,7 @@ use self::told::{Account, StreamInfo};
 use crate::config::Limit;
 use crate::dead_letters::DeadLetters;
 use crate::lag::Window;
+use crate::live::Live;
 use crate::probe::failed;
 use crate::system::Ask;
 use crate::{Error, SystemConfig};
@@ -156,6 +158,10 @@ impl Ask for Nats {
     }
 
     fn dead_letters(&self) -> Option<&dyn DeadLetters> {
+        Some(self)
+    }
+
+    fn live(&self) -> Option<&dyn Live> {
         Some(self)
     }
 }

@@ -4,6 +4,7 @@
 
 mod death;
 mod dial;
+mod glance;
 mod letters;
 mod limits;
 mod management;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use truegreen_model::probe::Check;
 
 use crate::dead_letters::DeadLetters;
+use crate::live::Live;
 use crate::system::Ask;
 use crate::{Error, SystemConfig};
 use management::Management;
@@ -48,6 +50,10 @@ impl Ask for Rabbitmq {
     }
 
     fn dead_letters(&self) -> Option<&dyn DeadLetters> {
+        Some(self)
+    }
+
+    fn live(&self) -> Option<&dyn Live> {
         Some(self)
     }
 }

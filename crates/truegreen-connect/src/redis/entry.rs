@@ -69,6 +69,14 @@ impl Id {
         }
     }
 
+    /// The one before it; none before the first.
+    pub(super) fn previous(self) -> Option<Id> {
+        match self.nth.checked_sub(1) {
+            Some(nth) => Some(Id { nth, ..self }),
+            None => Some(Id { ms: self.ms.checked_sub(1)?, nth: u64::MAX }),
+        }
+    }
+
     /// When it was added, where the server gave the id.
     pub(super) fn time(self) -> String {
         let ms = i64::try_from(self.ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -254,5 +262,7 @@ mod tests {
             assert_eq!(alive(name), origin, "{name}");
         }
         assert_eq!(Id { ms: 1, nth: u64::MAX }.next(), Some(Id { ms: 2, nth: 0 }));
+        assert_eq!(Id { ms: 2, nth: 0 }.previous(), Some(Id { ms: 1, nth: u64::MAX }));
+        assert_eq!(Id::FIRST.previous(), None);
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn idle_ms(config: &SystemConfig) -> u64 {
     (seconds * 1e3) as u64
 }
 
-async fn is_stream(connection: &mut Connection, name: &str) -> Result<bool, Error> {
+pub(super) async fn is_stream(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     let kind: String = connection.ask("TYPE", cmd("TYPE").arg(name)).await?;
     Ok(kind == "stream")
 }

@@ -6,6 +6,7 @@
 mod confirm;
 mod dial;
 mod entry;
+mod glance;
 mod info;
 mod keys;
 mod letters;
@@ -21,6 +22,7 @@ use truegreen_model::probe::Check;
 use crate::confirm::Confirm;
 use crate::dead_letters::DeadLetters;
 use crate::keys::Keys;
+use crate::live::Live;
 use crate::system::Ask;
 use crate::{Error, SystemConfig};
 
@@ -56,6 +58,10 @@ impl Ask for Redis {
     }
 
     fn dead_letters(&self) -> Option<&dyn DeadLetters> {
+        Some(self)
+    }
+
+    fn live(&self) -> Option<&dyn Live> {
         Some(self)
     }
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in what its tests share too")]
 
 mod clock;
+#[cfg(any(feature = "redis", feature = "nats", feature = "kafka", feature = "rabbitmq"))]
+mod glance;
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;

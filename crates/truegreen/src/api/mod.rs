@@ -204,12 +204,34 @@ async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, Str
     Ok(Json(json!({ "journeys": journeys, "gaps": gaps })).into_response())
 }
 
+/// Where a key is followed, in the query of a URL.
+#[derive(Deserialize, Default)]
+pub(crate) struct Following {
+    flow: Option<String>,
+    ask: Option<String>,
+}
+
+impl Following {
+    /// Whether systems are to be asked as well; nothing where it cannot be told.
+    pub(crate) fn asks(&self) -> Option<bool> {
+        match self.ask.as_deref() {
+            None | Some("true" | "1" | "") => Some(true),
+            Some("false" | "0") => Some(false),
+            Some(_) => None,
+        }
+    }
+}
+
 async fn trace(
     State(seen): State<Seen>,
     Path(asked): Path<String>,
-    Query(wanted): Query<ByFlow>,
+    Query(wanted): Query<Following>,
 ) -> Result<Response, Problem> {
-    let report = seen.lookup.trace(asked.clone(), wanted.flow).await?;
+    let Some(asks) = wanted.asks() else {
+        let (error, hint) = ("`ask` is neither true nor false".to_owned(), "ask=false leaves systems alone".to_owned());
+        return Err(Problem { status: StatusCode::BAD_REQUEST, error, hint });
+    };
+    let report = seen.lookup.trace(asked.clone(), wanted.flow, asks).await?;
     if !lookup::is_empty(&report) {
         return Ok(Json(report).into_response());
     }
@@ -219,6 +241,9 @@ async fn trace(
     for note in &report.notes {
         hint.push_str("; ");
         hint.push_str(note);
+    }
+    for answer in &report.answers {
+        hint.push_str(&format!("; {}: {}", answer.system, answer.says));
     }
     Err(Problem::not_found(format!("nothing is known of {asked:?}"), hint))
 }

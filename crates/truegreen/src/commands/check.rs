@@ -8,6 +8,7 @@ use truegreen_model::flow::Flow;
 use super::terminal;
 use crate::config::Config;
 use crate::confirming::{self, Sources};
+use crate::lookup::inquiry;
 use crate::systems::{Systems, comparing};
 use crate::{flows, wording};
 
@@ -54,12 +55,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     }
 }
 
-/// What the contracts, and its comparisons, ask of systems that cannot be asked.
+/// What contracts and configuration ask of systems that cannot be asked.
 fn unasked(config: &Path, flows: &[Flow]) -> anyhow::Result<Vec<String>> {
     let config = Config::load(config)?;
     let systems = Systems::new(&config.systems).map_err(|(name, cause)| anyhow::anyhow!("system `{name}`: {cause}"))?;
     let sources = Sources::from(&systems);
     let mut mistakes = confirming::mistakes(flows, &sources);
     mistakes.extend(comparing::mistakes(&config.comparisons, &sources));
+    mistakes.extend(inquiry::mistakes(&config.systems, flows, &sources));
     Ok(mistakes)
 }

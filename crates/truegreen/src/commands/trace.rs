@@ -22,8 +22,10 @@ const WIDTH_UNWATCHED: usize = 140;
 ///
 /// Shows every hop of one key with its time, service, duration, outcome and log lines, and the gap where something should
 /// have been and is not. Also takes a trace id (32 hex digits, or a whole traceparent) and the id of a message or event.
+/// The systems that the server's configuration names are asked for it, too: the row in the database, the entry in the cache,
+/// the message that lies dead.
 ///
-/// Exit code 1 if nothing is known of it.
+/// Exit code 1 if nothing is known of it, by telemetry or by any system.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// A key, a trace id, or a message's id
@@ -32,6 +34,9 @@ pub(super) struct Args {
     /// Only in this flow
     #[arg(long, value_name = "FLOW")]
     flow: Option<String>,
+    /// Leave the systems alone: only what telemetry tells
+    #[arg(long)]
+    no_ask: bool,
     /// Where the server shows its pages
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320")]
     url: String,
@@ -50,8 +55,10 @@ struct Problem {
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let url = args.url.trim_end_matches('/');
     let asked = utf8_percent_encode(&args.asked, NON_ALPHANUMERIC);
-    let flow = args.flow.as_ref().map(|flow| format!("?flow={}", utf8_percent_encode(flow, NON_ALPHANUMERIC)));
-    let found = ask(url, &format!("/api/v1/trace/{asked}{}", flow.unwrap_or_default()))?;
+    let flow = args.flow.as_ref().map(|flow| format!("flow={}", utf8_percent_encode(flow, NON_ALPHANUMERIC)));
+    let parameters: Vec<String> = flow.into_iter().chain(args.no_ask.then(|| "ask=false".to_owned())).collect();
+    let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+    let found = ask(url, &format!("/api/v1/trace/{asked}{query}"))?;
     match found {
         Ok(report) if args.json => {
             let text = serde_json::to_string_pretty(&report)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use truegreen_connect::address::Surroundings;
-use truegreen_connect::config::{Expectations, Limit, Method};
+use truegreen_connect::config::{Expectations, Limit, Method, TraceQuestion};
 use truegreen_connect::{Address, SystemConfig};
 
 use super::tree::Section;
@@ -16,6 +16,8 @@ use crate::systems::comparing::Comparison;
 const MAX_SYSTEMS: usize = 200;
 /// How often a system is asked where nothing else is said.
 const EVERY: Duration = Duration::from_secs(15);
+/// Questions that one system is asked for one key.
+const MAX_TRACE_QUESTIONS: usize = 8;
 
 pub(super) fn read(file: &mut Section<'_>) -> (Vec<SystemConfig>, Vec<Comparison>) {
     let named = file.named("systems");
@@ -42,6 +44,7 @@ fn one(name: &str, mut section: Section<'_>, comparisons: &mut Vec<Comparison>) 
     let ca = section.scalar("ca", |text| named(text).map(PathBuf::from));
     let used_by = section.list("used_by", named);
     comparisons.extend(compare::read(name, &mut section, every.unwrap_or(EVERY)));
+    let trace = trace(&mut section);
     section.finish();
 
     let mut system = SystemConfig::new(name, address?);
@@ -49,7 +52,7 @@ fn one(name: &str, mut section: Section<'_>, comparisons: &mut Vec<Comparison>) 
     system.every = every.unwrap_or(EVERY);
     set(&mut system.expect, expect);
     set(&mut system.method, method);
-    Some(SystemConfig { management, scratch, watch, dead_letters, limits, ca, used_by, ..system })
+    Some(SystemConfig { management, scratch, watch, dead_letters, limits, ca, used_by, trace, ..system })
 }
 
 fn limits(section: &mut Section<'_>) -> BTreeMap<String, Limit> {
@@ -60,6 +63,26 @@ fn limits(section: &mut Section<'_>) -> BTreeMap<String, Limit> {
         limits.insert(measurement.to_owned(), Limit { warn, fail });
     }
     limits
+}
+
+fn trace(section: &mut Section<'_>) -> Vec<TraceQuestion> {
+    let mut questions: Vec<TraceQuestion> = Vec::new();
+    for mut question in section.sections("trace") {
+        let (name, ask) = (question.required("name", named), question.required("ask", named));
+        let (flow, hop) = (question.scalar("flow", named), question.scalar("hop", named));
+        if hop.is_some() && flow.is_none() {
+            question.wrong("`hop` is a step of a flow\nhint: name that under `flow`".to_owned());
+        }
+        if questions.iter().any(|other| Some(&other.name) == name.as_ref()) {
+            question.wrong("two questions of this system have the same name".to_owned());
+        }
+        if questions.len() == MAX_TRACE_QUESTIONS {
+            question.wrong(format!("more than {MAX_TRACE_QUESTIONS} questions for one key"));
+        }
+        question.finish();
+        questions.extend(name.zip(ask).map(|(name, ask)| TraceQuestion { name, ask, flow, hop }));
+    }
+    questions
 }
 
 fn expectations(mut section: Section<'_>) -> Expectations {
@@ -136,6 +159,9 @@ systems:
     every: 1m
     scratch: truegreen_scratch
     limits: {replication_lag: {warn: 1, fail: 10}}
+    trace:
+      - {name: stock, ask: SELECT qty FROM stock_moves WHERE order_id = $1, flow: orders, hop: stock_updated}
+      - {name: order, ask: SELECT state FROM orders WHERE id = $1}
   broker:
     url: amqp://127.0.0.1
     management: http://127.0.0.1:15672
@@ -156,15 +182,16 @@ systems:
         assert_eq!(payments.ca.as_deref(), Some(std::path::Path::new("/etc/ssl/own.pem")));
         assert_eq!((stock.timeout, stock.every), (Duration::from_secs(2), Duration::from_secs(60)));
         assert_eq!(stock.limits["replication_lag"].fail, Some(10.0));
+        assert_eq!((stock.trace[0].hop.as_deref(), stock.trace[1].flow.as_deref()), (Some("stock_updated"), None));
         assert!(!format!("{config:?}").contains("secret"), "also where a configuration is dumped");
     }
 
     #[test]
     fn mistakes_in_a_system_are_told_with_their_lines_and_without_the_password() {
-        let text = "systems:\n  db:\n    url: postgrs://u:hidden@h\n    scratch: 'a; drop table x'\n    limits: {lag: {warn: -1}}\n    polls: 3s\n";
+        let text = "systems:\n  db:\n    url: postgrs://u:hidden@h\n    scratch: 'a; drop table x'\n    limits: {lag: {warn: -1}}\n    polls: 3s\n    trace: [{name: a, ask: b, hop: c}]\n";
         let mistakes = Config::parse(text).unwrap_err();
         let lines: Vec<u64> = mistakes.iter().map(|mistake| mistake.line).collect();
-        assert_eq!(lines, [3, 4, 5, 6], "{mistakes:?}");
+        assert_eq!(lines, [3, 4, 5, 6, 7], "{mistakes:?}");
         assert!(!format!("{mistakes:?}").contains("hidden"));
     }
 }

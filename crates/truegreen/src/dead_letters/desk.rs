@@ -172,7 +172,8 @@ impl Desk {
         Ok(Some(letters))
     }
 
-    async fn look(
+    /// Shows every letter of a place that fits to `see`, and waits for its turn there.
+    pub(crate) async fn look(
         &self,
         system: &System,
         place: &str,

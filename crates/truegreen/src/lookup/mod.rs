@@ -2,12 +2,13 @@
 //!
 //! Read in this order: [`terms`] (what a request mentions), [`indexer`] (the thread that notes it), [`archive`] (log
 //! and index as they are read), `search` (which requests to read), `scan` (which of their records), `tree`, `gap` and
-//! `passage` (the answer), [`rows`] and [`scale`] (the answer as terminal and page draw it). What an answer is stands in
+//! `passage` (the answer), [`inquiry`] (what systems say that are asked themselves), [`rows`] and [`scale`] (the answer as terminal and page draw it). What an answer is stands in
 //! [`truegreen_model::passage`]. Nothing here runs on the engine's thread but the question for journeys.
 
 pub mod archive;
 mod gap;
 pub mod indexer;
+pub mod inquiry;
 mod passage;
 pub mod rows;
 pub mod scale;
@@ -33,6 +34,8 @@ use truegreen_store::index::Options;
 
 use self::archive::Archive;
 use self::indexer::Indexer;
+use self::inquiry::Inquiry;
+use self::inquiry::subject::Subject;
 use self::passage::{Known, hex_trace};
 use self::scan::Lens;
 use self::search::Search;
@@ -62,9 +65,10 @@ pub enum Error {
     Unavailable(#[from] Unavailable),
 }
 
-/// Whether nothing is known of what was asked for.
+/// Whether nothing is known of what was asked for, by telemetry or by any system.
 pub fn is_empty(report: &PassageReport) -> bool {
-    report.journeys.is_empty() && report.spans.is_empty() && report.logs.is_empty()
+    let has_answer = report.answers.iter().any(|answer| answer.standing == "found");
+    report.journeys.is_empty() && report.spans.is_empty() && report.logs.is_empty() && !has_answer
 }
 
 /// A question to the engine: the journeys of these flows and keys.
@@ -140,6 +144,16 @@ impl Passages {
         flow: Option<&str>,
         ask: &mut dyn FnMut(Pairs) -> Result<Journeys, Unavailable>,
     ) -> Result<PassageReport, Error> {
+        self.find_named(asked, flow, ask).map(|(report, _)| report)
+    }
+
+    /// As [`find`](Passages::find), with the flows and keys that the log names.
+    fn find_named(
+        &self,
+        asked: &str,
+        flow: Option<&str>,
+        ask: &mut dyn FnMut(Pairs) -> Result<Journeys, Unavailable>,
+    ) -> Result<(PassageReport, Pairs), Error> {
         if asked.len() > MAX_ASKED_BYTES {
             return Err(Error::TooLong);
         }
@@ -159,11 +173,11 @@ impl Passages {
         self.read(&mut search, &journeys, &lens);
         let found_as = found_as(&search, &journeys, trace, &self.flows);
 
+        let own = &search.catch.keys;
+        // A consumer's trace may name the order only by its link to the producer's.
+        let keys = if own.is_empty() { &search.catch.linked_keys } else { own }.clone();
         // By a trace or a message one asks for the order that it belongs to.
         if !is_known || trace.is_some() {
-            let own = &search.catch.keys;
-            // A consumer's trace may name the order only by its link to the producer's.
-            let keys = if own.is_empty() { &search.catch.linked_keys } else { own }.clone();
             let mut pairs: Pairs = keys.iter().cloned().collect();
             let keyed_by_trace = || flows().filter(|flow| flow.key == Key::TraceId);
             for id in &search.wanted.traces {
@@ -179,7 +193,7 @@ impl Passages {
         let mut report = passage::report(asked, journeys.0, &search, &self.flows, self.retention);
         report.found_as = found_as;
         report.notes = self.notes(&search, is_known, &report);
-        Ok(report)
+        Ok((report, keys.into_iter().collect()))
     }
 
     /// How attributes are read; in one flow only its own key names count.
@@ -271,26 +285,45 @@ pub struct Lookup {
     passages: Arc<Passages>,
     run: run_loop::Handle,
     turns: Arc<Semaphore>,
+    inquiry: Option<Inquiry>,
 }
 
 impl Lookup {
     /// Looks things up in this log and engine.
     pub fn new(passages: Passages, run: run_loop::Handle) -> Lookup {
-        Lookup { passages: Arc::new(passages), run, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Lookup { passages: Arc::new(passages), run, turns: Arc::new(Semaphore::new(AT_ONCE)), inquiry: None }
     }
 
-    /// See [`Passages::find`].
+    /// And asks systems, too.
+    #[must_use]
+    pub fn asking(self, inquiry: Inquiry) -> Lookup {
+        Lookup { inquiry: Some(inquiry), ..self }
+    }
+
+    /// See [`Passages::find`]; with what systems say of it, where they are to be asked.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn trace(&self, asked: String, flow: Option<String>) -> Result<PassageReport, Error> {
+    pub async fn trace(&self, asked: String, flow: Option<String>, asks: bool) -> Result<PassageReport, Error> {
+        let (mut report, named) = self.search(asked, flow.clone()).await?;
+        let Some(inquiry) = self.inquiry.as_ref().filter(|_| asks) else { return Ok(report) };
+        let flows = &self.passages.flows;
+        let subject = Subject::of(&report, &named, flow.as_deref(), flows);
+        let told = inquiry.ask(subject, flows).await;
+        report.answers.clone_from(&told.answers);
+        report.cut.extend(told.cut.iter().cloned());
+        report.conclusion = inquiry::conclusion::of(&report);
+        Ok(report)
+    }
+
+    async fn search(&self, asked: String, flow: Option<String>) -> Result<(PassageReport, Pairs), Error> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Unavailable)?;
         let (passages, run) = (Arc::clone(&self.passages), self.run.clone());
         let runtime = tokio::runtime::Handle::current();
         let work = move || {
             let _turn = turn;
             let mut ask = |pairs: Pairs| runtime.block_on(run.ask(move |engine| Journeys::of(engine, &pairs)));
-            passages.find(&asked, flow.as_deref(), &mut ask)
+            passages.find_named(&asked, flow.as_deref(), &mut ask)
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Unavailable)?
     }

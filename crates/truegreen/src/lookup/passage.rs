@@ -78,6 +78,8 @@ pub(crate) fn report(asked: &str, known: Known, search: &Search, flows: &[Flow],
         journeys: known.journeys,
         spans,
         logs: loose,
+        answers: Vec::new(),
+        conclusion: None,
         cut,
         notes: Vec::new(),
     }

@@ -1,8 +1,9 @@
 //! An answer as rows from top to bottom, for terminal and page alike: spans as a tree, log lines below their spans, and
-//! the gap drawn below the last step that was seen before it.
+//! the gap drawn below the last step that was seen before it, and what systems say beside the step that it is about.
 
 use std::collections::BTreeSet;
 
+use truegreen_model::answer::SystemAnswer;
 use truegreen_model::passage::{GapReport, LogReport, PassageReport, SpanReport, StepReport};
 use truegreen_model::report::{JourneyDetail, SeenReport};
 
@@ -20,6 +21,8 @@ pub enum Subject<'r> {
     Seen(&'r SeenReport),
     /// A step that was not seen.
     Gap(&'r GapReport),
+    /// What a system said that was asked now: it stands at the right end, whatever time it is.
+    Answer(&'r SystemAnswer),
 }
 
 /// How a row is to be looked at.
@@ -97,12 +100,17 @@ pub fn drawing(report: &PassageReport) -> Drawing<'_> {
         let (at, depth) = place_of(gap, &rows);
         rows.insert(at, gap_row(gap, depth, &names));
     }
+    let now = rows.iter().map(|row| row.to).max();
+    for answer in report.answers.iter().rev() {
+        let (at, depth) = place_of_answer(answer, &rows);
+        rows.insert(at, answer_row(answer, depth, now, &names));
+    }
 
     let from = rows.iter().map(|row| row.from).min().unwrap_or(0);
     let to = rows.iter().map(|row| row.to).max().unwrap_or(0);
     let stretches = rows.iter().flat_map(|row| match row.subject {
         // Nothing happens in a gap: its ends are moments.
-        Subject::Gap(_) => [(row.from, row.from), (row.to, row.to)],
+        Subject::Gap(_) | Subject::Answer(_) => [(row.from, row.from), (row.to, row.to)],
         _ => [(row.from, row.to); 2],
     });
     Drawing { scale: Scale::of(stretches), from, spans_days: when::date(from) != when::date(to), rows }
@@ -111,7 +119,20 @@ pub fn drawing(report: &PassageReport) -> Drawing<'_> {
 impl Row<'_> {
     /// How long it took; nothing for what took no time.
     pub fn took(&self) -> Option<u64> {
-        matches!(self.subject, Subject::Span(_)).then_some(self.to - self.from)
+        match self.subject {
+            Subject::Span(_) => Some(self.to - self.from),
+            Subject::Answer(answer) => Some((answer.seconds * 1e9) as u64),
+            _ => None,
+        }
+    }
+
+    /// The time that is told of it; none for what did not happen.
+    pub fn time(&self) -> Option<u64> {
+        match self.subject {
+            Subject::Gap(_) => None,
+            Subject::Answer(answer) => when::nanos(&answer.asked_at),
+            _ => Some(self.from),
+        }
     }
 
     /// What was logged in it.
@@ -250,18 +271,85 @@ fn gap_row<'r>(gap: &'r GapReport, depth: u32, names: &StepNames) -> Row<'r> {
     }
 }
 
+fn answer_row<'r>(answer: &'r SystemAnswer, depth: u32, now: Option<u64>, names: &StepNames) -> Row<'r> {
+    let at = now.or_else(|| when::nanos(&answer.asked_at)).unwrap_or(0);
+    let what = match (answer.way.as_str(), &answer.flow) {
+        ("effect", Some(flow)) => names.name(flow, &answer.key, &answer.of),
+        ("dead_letters", _) => "dead letters".to_owned(),
+        _ => answer.of.clone(),
+    };
+    Row {
+        subject: Subject::Answer(answer),
+        depth,
+        from: at,
+        to: at,
+        service: answer.system.clone(),
+        what,
+        outcome: format!("{} {}", mark(answer), answer.says),
+        tone: answer_tone(answer),
+    }
+}
+
+/// How to look at what a system said.
+pub fn answer_tone(answer: &SystemAnswer) -> Tone {
+    match (answer.way.as_str(), answer.standing.as_str(), answer.is_there) {
+        (_, "cannot_tell", _) => Tone::Open,
+        ("effect", _, Some(true)) => Tone::Step,
+        ("effect", ..) => Tone::Missing,
+        ("dead_letters", "found", _) => Tone::Failed,
+        _ => Tone::Beside,
+    }
+}
+
+/// The same as one character.
+pub fn mark(answer: &SystemAnswer) -> char {
+    match (answer_tone(answer), answer.standing.as_str()) {
+        (Tone::Open, _) => '?',
+        (Tone::Missing | Tone::Failed, _) => '✘',
+        (Tone::Step, _) | (_, "found") => '✔',
+        _ => '–',
+    }
+}
+
+/// Below the gap of the step that it is about, else below what showed that step; at the end where it is about none.
+fn place_of_answer(answer: &SystemAnswer, rows: &[Row<'_>]) -> (usize, u32) {
+    let Some(step) = &answer.step else { return (rows.len(), 0) };
+    let is_own = |flow: &str, key: &str| answer.flow.as_deref() == Some(flow) && answer.key == key;
+    let is_missing =
+        |row: &Row<'_>| matches!(row.subject, Subject::Gap(gap) if gap.step == *step && is_own(&gap.flow, &gap.key));
+    if let Some(above) = rows.iter().rposition(is_missing) {
+        return (above + 1, rows[above].depth);
+    }
+    let shows = |row: &Row<'_>| {
+        let steps = match row.subject {
+            Subject::Span(span) => &span.steps[..],
+            Subject::Log(log) => &log.steps,
+            Subject::Seen(seen) => return seen.step == *step,
+            Subject::Gap(_) | Subject::Answer(_) => return false,
+        };
+        steps.iter().any(|shown| shown.step == *step && is_own(&shown.flow, &shown.key))
+    };
+    match rows.iter().rposition(shows) {
+        Some(above) => (above + 1 + below(rows, above), rows[above].depth + 1),
+        None => (rows.len(), 0),
+    }
+}
+
+/// How many rows belong to this one.
+fn below(rows: &[Row<'_>], above: usize) -> usize {
+    rows[above + 1..].iter().take_while(|row| row.depth > rows[above].depth).count()
+}
+
 /// Below everything that belongs to the last step seen before it; at the end where that is not here.
 fn place_of(gap: &GapReport, rows: &[Row<'_>]) -> (usize, u32) {
     let shows = |row: &Row<'_>| match row.subject {
         Subject::Span(span) => is_step_before(&span.steps, gap),
         Subject::Log(log) => is_step_before(&log.steps, gap),
         Subject::Seen(seen) => Some(&seen.step) == gap.after.as_ref(),
-        Subject::Gap(_) => false,
+        Subject::Gap(_) | Subject::Answer(_) => false,
     };
     let Some(above) = rows.iter().rposition(shows) else { return (rows.len(), 0) };
-    let depth = rows[above].depth;
-    let below = rows[above + 1..].iter().take_while(|row| row.depth > depth).count();
-    (above + 1 + below, depth + 1)
+    (above + 1 + below(rows, above), rows[above].depth + 1)
 }
 
 fn is_step_before(steps: &[StepReport], gap: &GapReport) -> bool {

@@ -222,7 +222,8 @@ fn place_href(system: &str, place: &str) -> String {
     format!("/dead-letters/{}/{}", encoded(system), encoded(place))
 }
 
-fn letter_href(system: &str, place: &str, id: &str) -> String {
+/// The page of one letter.
+pub(super) fn letter_href(system: &str, place: &str, id: &str) -> String {
     format!("{}/{}", place_href(system, place), encoded(id))
 }
 

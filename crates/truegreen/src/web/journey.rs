@@ -1,10 +1,12 @@
 //! One key, trace or message followed end to end.
 
 use maud::{Markup, html};
+use truegreen_model::answer::{FoundLetter, SystemAnswer};
 use truegreen_model::passage::{GapReport, PassageReport};
 use truegreen_model::report::{JourneyDetail, SeenReport};
 
-use super::{encoded, short_time, trace_href, waterfall};
+use super::{dead_letters, encoded, short_time, trace_href, waterfall};
+use crate::lookup::rows::{Tone, answer_tone, mark};
 use crate::wording;
 
 /// `flow`: where it was looked for, if in one flow only.
@@ -13,10 +15,12 @@ pub(super) fn body(report: &PassageReport, flow: Option<&str>) -> Markup {
         p { a href="/" { "All flows" } }
         @if report.journeys.is_empty() { (without_journey(report)) }
         @for journey in &report.journeys { (verdict(journey, report)) }
+        (answers(report))
         (waterfall::table(report))
         (waterfall::notes(report))
         @for journey in &report.journeys { (steps(journey)) }
         p class="quiet" {
+            @if !report.answers.is_empty() { a href=(unasked_href(&report.asked, flow)) { "Without asking systems" } ". " }
             @if flow.is_some() { a href=(trace_href(&report.asked)) { "In all flows" } ". " }
             "For programs: " a href=(api_href(&report.asked, flow)) { "this as JSON" } "."
         }
@@ -24,14 +28,80 @@ pub(super) fn body(report: &PassageReport, flow: Option<&str>) -> Markup {
 }
 
 /// Nothing is known of what was asked for.
-pub(super) fn nothing(asked: &str, flow: Option<&str>, notes: &[String]) -> Markup {
+pub(super) fn nothing(report: &PassageReport, flow: Option<&str>, notes: &[String]) -> Markup {
     html! {
         p { a href="/" { "All flows" } }
         h1 class="cannot-tell" {
-            "Nothing is known of " code { (asked) } @if let Some(flow) = flow { " in " (flow) } "."
+            "Nothing is known of " code { (report.asked) } @if let Some(flow) = flow { " in " (flow) } "."
         }
         p { "Keys are matched exactly, and ended journeys are forgotten after a while." }
         @for note in notes { p { (wording::sentence(note)) } }
+        (answers(report))
+    }
+}
+
+/// What systems said that were asked for it now.
+fn answers(report: &PassageReport) -> Markup {
+    let about = |answer: &SystemAnswer| match answer.way.as_str() {
+        "dead_letters" => "dead letters".to_owned(),
+        _ => answer.of.clone(),
+    };
+    html! {
+        @if let Some(conclusion) = &report.conclusion { p { b { (wording::sentence(conclusion)) } } }
+        @if let Some(first) = report.answers.first() {
+            div class="scroll" {
+                table class="answers" {
+                    thead { tr { th { "system" } th { "asked for" } th { "it says, at " (short_time(&first.asked_at)) } } }
+                    tbody {
+                        @for answer in &report.answers {
+                            tr class=(tone(answer)) {
+                                td { (answer.system) }
+                                td { (about(answer)) }
+                                td { (mark(answer)) " " (answer.says) (evidence(answer)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tone(answer: &SystemAnswer) -> &'static str {
+    match answer_tone(answer) {
+        Tone::Missing | Tone::Failed => "failed",
+        Tone::Open => "awaited",
+        _ => "beside",
+    }
+}
+
+/// The question, all rows, and the way to each letter.
+fn evidence(answer: &SystemAnswer) -> Markup {
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "NULL".to_owned());
+    html! {
+        @for letter in &answer.letters { (found(answer, letter)) }
+        @if answer.question.is_some() || !answer.rows.is_empty() {
+            details {
+                summary { "asked" @if !answer.rows.is_empty() { ", and found" } }
+                @if let Some(question) = &answer.question { p { code { (question) } " for " code { (answer.key) } } }
+                @for row in &answer.rows {
+                    dl { @for (name, text) in row { dt { (name) } dd { (value(text)) } } }
+                }
+            }
+        }
+    }
+}
+
+fn found(answer: &SystemAnswer, letter: &FoundLetter) -> Markup {
+    html! {
+        @if let Some(command) = &letter.command {
+            div class="quiet" {
+                a href=(dead_letters::letter_href(&answer.system, &answer.of, &letter.id)) { "letter " code { (letter.id) } }
+                " · " code { (command) }
+            }
+        } @else {
+            div class="quiet" { code { (letter.id) } }
+        }
     }
 }
 
@@ -94,6 +164,14 @@ fn row(seen: &SeenReport) -> Markup {
     }
 }
 
+/// The same page by telemetry alone.
+fn unasked_href(asked: &str, flow: Option<&str>) -> String {
+    match flow {
+        Some(flow) => format!("{}?ask=false", super::journey_href(flow, asked)),
+        None => format!("{}?ask=false", trace_href(asked)),
+    }
+}
+
 fn api_href(asked: &str, flow: Option<&str>) -> String {
     let flow = flow.map(|flow| format!("?flow={}", encoded(flow))).unwrap_or_default();
     format!("/api/v1/trace/{}{flow}", encoded(asked))
@@ -115,12 +193,24 @@ mod tests {
     fn what_peers_sent_is_escaped_wherever_it_stands() {
         let hostile = "<script>alert(1)</script>\"'";
         let text = serde_json::to_string(&samples::lost_order()).unwrap();
-        let texts = ["ord-42", "publish stock-events", "inventory", "mailbox full", "/checkout", "node-3", "vanished"];
+        let texts = [
+            "ord-42",
+            "publish stock-events",
+            "inventory",
+            "mailbox full",
+            "/checkout",
+            "node-3",
+            "vanished",
+            "stock_moves",
+            "2 lines",
+            "orders.dead",
+            "17-4",
+        ];
         let quoted = serde_json::to_string(hostile).unwrap();
         let text = texts.iter().fold(text, |text, sent| text.replace(sent, quoted.trim_matches('"')));
         let report: PassageReport = serde_json::from_str(&text).unwrap();
         let page = body(&report, Some(hostile)).into_string();
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
-        assert!(!nothing(hostile, None, &[hostile.to_owned()]).into_string().contains("<script"));
+        assert!(!nothing(&report, None, &[hostile.to_owned()]).into_string().contains("<script"));
     }
 }

@@ -12,11 +12,12 @@ mod waterfall;
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{DOCTYPE, Markup, html};
+use truegreen_model::passage::PassageReport;
 use truegreen_model::report::{CounterReport, MinuteReport, Report, ServiceReport};
 
 use crate::server::Seen;
@@ -84,28 +85,37 @@ async fn front(State(seen): State<Seen>) -> Response {
     }
 }
 
-async fn journeys(State(seen): State<Seen>, Path((flow, key)): Path<(String, String)>) -> Response {
-    passage(&seen, key, Some(flow)).await
+async fn journeys(
+    State(seen): State<Seen>,
+    Path((flow, key)): Path<(String, String)>,
+    Query(following): Query<api::Following>,
+) -> Response {
+    passage(&seen, key, Some(flow), &following).await
 }
 
-async fn trace(State(seen): State<Seen>, Path(asked): Path<String>) -> Response {
-    passage(&seen, asked, None).await
+async fn trace(
+    State(seen): State<Seen>,
+    Path(asked): Path<String>,
+    Query(following): Query<api::Following>,
+) -> Response {
+    passage(&seen, asked, None, &following).await
 }
 
-async fn passage(seen: &Seen, asked: String, flow: Option<String>) -> Response {
+async fn passage(seen: &Seen, asked: String, flow: Option<String>, following: &api::Following) -> Response {
     let title = match &flow {
         Some(flow) => format!("{asked} in {flow}"),
         None => asked.clone(),
     };
-    match seen.lookup.trace(asked.clone(), flow.clone()).await {
+    match seen.lookup.trace(asked.clone(), flow.clone(), following.asks().unwrap_or(true)).await {
         Ok(report) if lookup::is_empty(&report) => {
-            document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&asked, flow.as_deref(), &report.notes))
+            document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&report, flow.as_deref(), &report.notes))
         }
         Ok(report) => document(StatusCode::OK, &title, None, &journey::body(&report, flow.as_deref())),
         Err(lookup::Error::Unavailable(_)) => unavailable(),
         Err(error) => {
             let why = [error.to_string()];
-            document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&asked, flow.as_deref(), &why))
+            let report = PassageReport { asked, ..PassageReport::default() };
+            document(StatusCode::NOT_FOUND, &title, None, &journey::nothing(&report, flow.as_deref(), &why))
         }
     }
 }

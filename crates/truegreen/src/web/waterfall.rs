@@ -36,9 +36,9 @@ pub(super) fn table(report: &PassageReport) -> Markup {
 fn row_of(row: &Row<'_>, drawing: &Drawing<'_>) -> Markup {
     let depth = format!("d{}", row.depth.min(MAX_INDENT));
     html! {
-        tr class=(class_of(row.tone)) {
+        tr class=(class_of(row)) {
             td class="time" {
-                @if !matches!(row.subject, Subject::Gap(_)) { (when::column(row.from, drawing.spans_days)) }
+                @if let Some(at) = row.time() { (when::column(at, drawing.spans_days)) }
             }
             td { (row.service) }
             td class=(depth) {
@@ -46,6 +46,7 @@ fn row_of(row: &Row<'_>, drawing: &Drawing<'_>) -> Markup {
                 @match row.subject {
                     Subject::Span(span) => (details(span)),
                     Subject::Gap(gap) => @for expected in &gap.expected { div class="quiet" { "would be seen by: " (expected) } },
+                    Subject::Answer(answer) => @if let Some(question) = &answer.question { div class="quiet" { code { (question) } } },
                     Subject::Log(_) | Subject::Seen(_) => {},
                 }
             }
@@ -57,14 +58,18 @@ fn row_of(row: &Row<'_>, drawing: &Drawing<'_>) -> Markup {
     }
 }
 
-fn class_of(tone: Tone) -> &'static str {
-    match tone {
+fn class_of(row: &Row<'_>) -> String {
+    let tone = match row.tone {
         Tone::Step => "step",
         Tone::Exit => "exit",
         Tone::Failed => "failed",
         Tone::Missing => "missing",
         Tone::Open => "awaited",
         Tone::Beside => "beside",
+    };
+    match row.subject {
+        Subject::Answer(_) => format!("{tone} answer"),
+        _ => tone.to_owned(),
     }
 }
 
@@ -73,7 +78,11 @@ fn bar(row: &Row<'_>, drawing: &Drawing<'_>) -> Markup {
     let (from, to) = (drawing.scale.place(row.from), drawing.scale.place(row.to));
     // What took no time must still be seen.
     let width = ((to - from) * WIDTH).max(3.0);
-    let left = (from * WIDTH).min(WIDTH - width);
+    let left = match row.subject {
+        // Now, whatever time that is.
+        Subject::Answer(_) => WIDTH - width,
+        _ => (from * WIDTH).min(WIDTH - width),
+    };
     html! {
         svg class="bar" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true" {
             @for place in drawing.scale.breaks() { line class="break" x1=(x(*place)) x2=(x(*place)) y1="0" y2="16" {} }

@@ -34,14 +34,14 @@ grace: 0s
 const SECOND: u64 = 1_000_000_000;
 
 /// A history that is written to a log before a server starts on it, so that nothing is waited for.
-struct History {
+pub(crate) struct History {
     log: Log,
     /// When it begins: long enough ago for every verdict.
     start: u64,
 }
 
 impl History {
-    fn begin(dir: &Path) -> History {
+    pub(crate) fn begin(dir: &Path) -> History {
         History { log: Log::open(dir, truegreen_store::Options::default()).unwrap(), start: now_nanos() - 900 * SECOND }
     }
 
@@ -50,7 +50,7 @@ impl History {
         self.start + millis * 1_000_000
     }
 
-    fn spans(&mut self, millis: u64, service: &str, spans: Vec<Span>) {
+    pub(crate) fn spans(&mut self, millis: u64, service: &str, spans: Vec<Span>) {
         let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
         let group = ResourceSpans { resource: Some(resource(service)), scope_spans, ..ResourceSpans::default() };
         let body = ExportTraceServiceRequest { resource_spans: vec![group] }.encode_to_vec();
@@ -65,7 +65,7 @@ impl History {
     }
 
     /// The depot lives on, and proves by it what it did not do.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         for second in 5..60 {
             let mut heartbeat = self.span(200, second as u8, 0, "heartbeat", second * 1000, 1);
             heartbeat.trace_id[0] = second as u8;
@@ -74,7 +74,7 @@ impl History {
         self.log.commit().unwrap();
     }
 
-    fn span(&self, trace: u8, id: u8, parent: u8, name: &str, at: u64, millis: u64) -> Span {
+    pub(crate) fn span(&self, trace: u8, id: u8, parent: u8, name: &str, at: u64, millis: u64) -> Span {
         Span {
             trace_id: vec![trace; 16],
             span_id: vec![id; 8],
@@ -88,7 +88,7 @@ impl History {
     }
 
     /// An order that is placed and sent to the depot, which takes the message, looks into it, and does nothing.
-    fn lose(&mut self, order: &str) {
+    pub(crate) fn lose(&mut self, order: &str) {
         self.spans(0, "depot", vec![self.span(99, 1, 0, "heartbeat", 0, 1)]);
         let mut place = self.span(1, 1, 0, "place order", 1000, 40);
         place.attributes =

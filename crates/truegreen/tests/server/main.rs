@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in what its tests share too")]
 
 mod alerts;
+#[cfg(feature = "full")]
+mod asks;
 mod audit;
 mod commands;
 #[cfg(feature = "full")]
@@ -10,6 +12,8 @@ mod comparisons;
 mod confirmations;
 mod dead_letters;
 mod demo;
+#[cfg(feature = "full")]
+mod effects;
 mod events;
 mod intake;
 mod learn;

@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use truegreen_model::answer::SystemAnswer;
 use truegreen_model::passage::{LogReport, PassageReport};
 use truegreen_model::report::JourneyDetail;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::super::terminal::{BOLD, DIM, printable};
-use crate::lookup::rows::{Drawing, Row, Subject, Tone, drawing, log_line};
+use crate::lookup::rows::{Drawing, Row, Subject, Tone, answer_tone, drawing, log_line, mark};
 use crate::lookup::when;
 use crate::wording;
 
@@ -26,6 +27,7 @@ const BETWEEN: usize = 9;
 /// Writes an answer for a terminal of this width.
 pub(super) fn write(out: &mut impl Write, report: &PassageReport, width: usize) -> std::io::Result<()> {
     write_verdicts(out, report)?;
+    write_answers(out, report)?;
     let drawing = drawing(report);
     let columns = Columns::of(&drawing, width.clamp(NARROWEST, WIDEST));
     if !drawing.rows.is_empty() {
@@ -92,6 +94,34 @@ fn write_verdict(out: &mut impl Write, detail: &JourneyDetail) -> std::io::Resul
     Ok(())
 }
 
+/// What systems said, whole: in the drawing it may be cut.
+fn write_answers(out: &mut impl Write, report: &PassageReport) -> std::io::Result<()> {
+    if let Some(conclusion) = &report.conclusion {
+        writeln!(out, "{BOLD}{}{BOLD:#}", printable(&wording::sentence(conclusion)))?;
+    }
+    let Some(first) = report.answers.first() else { return Ok(()) };
+    writeln!(out, "\n{DIM}systems, asked at {}{DIM:#}", printable(&when::stamp(&first.asked_at)))?;
+    let widest = |of: fn(&SystemAnswer) -> &str| report.answers.iter().map(|one| printable(of(one)).width()).max();
+    let (system, of) = (widest(|one| &one.system).unwrap_or(0), widest(named).unwrap_or(0).min(40));
+    for answer in &report.answers {
+        let style = style_of(answer_tone(answer));
+        let (name, about) = (pad(&printable(&answer.system), system), pad(&printable(named(answer)), of));
+        writeln!(out, "{style}{}{style:#} {name}  {about}  {style}{}{style:#}", mark(answer), printable(&answer.says))?;
+        for command in answer.letters.iter().filter_map(|letter| letter.command.as_ref()) {
+            writeln!(out, "{}{DIM}{}{DIM:#}", " ".repeat(system + of + 6), printable(command))?;
+        }
+    }
+    Ok(())
+}
+
+/// What it is about, in few words.
+fn named(answer: &SystemAnswer) -> &str {
+    match answer.way.as_str() {
+        "dead_letters" => "dead letters",
+        _ => &answer.of,
+    }
+}
+
 /// How wide each column is.
 struct Columns {
     time: usize,
@@ -127,16 +157,15 @@ fn write_head(out: &mut impl Write, drawing: &Drawing<'_>, columns: &Columns) ->
     let whole = when::duration(end.saturating_sub(drawing.from));
     let left = pad(&day, columns.time + 2 + columns.service + 2 + columns.what);
     let axis = format!("0{:>width$}", whole, width = columns.bar.saturating_sub(1));
+    let asked =
+        if drawing.rows.iter().any(|row| matches!(row.subject, Subject::Answer(_))) { "  ● asked now" } else { "" };
     let shortened = if drawing.scale.breaks().is_empty() { "" } else { "  ┊ waiting, drawn shorter" };
-    writeln!(out, "{DIM}{left}  {axis}{shortened}{DIM:#}")
+    writeln!(out, "{DIM}{left}  {axis}{shortened}{asked}{DIM:#}")
 }
 
 fn write_row(out: &mut impl Write, row: &Row<'_>, drawing: &Drawing<'_>, columns: &Columns) -> std::io::Result<()> {
     let style = style_of(row.tone);
-    let time = match row.subject {
-        Subject::Gap(_) => String::new(),
-        _ => when::column(row.from, drawing.spans_days),
-    };
+    let time = row.time().map(|at| when::column(at, drawing.spans_days)).unwrap_or_default();
     let time = pad(&time, columns.time);
     let service = pad(&printable(&row.service), columns.service);
     let what = pad(&format!("{}{}", indent(row.depth), printable(&row.what)), columns.what);
@@ -221,6 +250,7 @@ fn bar(row: &Row<'_>, drawing: &Drawing<'_>, width: usize) -> String {
             cells[last] = eighths[((share * 8.0) as usize).min(7)];
         }
         Subject::Log(_) | Subject::Seen(_) => cells[first] = '◆',
+        Subject::Answer(_) => cells[width.saturating_sub(1)] = '●',
     }
     cells.into_iter().collect()
 }
@@ -293,6 +323,9 @@ mod tests {
         report.journeys[0].journey.key = hostile.to_owned();
         report.gaps[0].says = hostile.to_owned();
         report.notes.push(hostile.to_owned());
+        report.answers[0].says = hostile.to_owned();
+        report.answers[2].letters[0].command = Some(hostile.to_owned());
+        report.conclusion = Some(hostile.to_owned());
         let mut out = Vec::new();
         write(&mut out, &report, 100).unwrap();
         let text = String::from_utf8(out).unwrap();

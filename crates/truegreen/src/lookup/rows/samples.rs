@@ -1,5 +1,6 @@
 //! Answers that terminal and page are tested with.
 
+use truegreen_model::answer::{FoundLetter, SystemAnswer};
 use truegreen_model::passage::{CutReport, GapReport, LogReport, OwingReport, PassageReport, SpanReport, StepReport};
 use truegreen_model::report::{JourneyDetail, JourneyReport, SeenReport};
 
@@ -44,6 +45,60 @@ fn seen(name: &str, service: &str, at: &str, offset: u32) -> SeenReport {
         sequence: 17,
         offset,
     }
+}
+
+fn answer(system: &str, kind: &str, way: &str, of: &str, standing: &str, says: &str) -> SystemAnswer {
+    SystemAnswer {
+        system: system.into(),
+        kind: kind.into(),
+        way: way.into(),
+        of: of.into(),
+        key: "ord-42".into(),
+        asked_at: "2026-01-01T10:05:00.2Z".into(),
+        seconds: 0.0123,
+        standing: standing.into(),
+        says: says.into(),
+        ..SystemAnswer::default()
+    }
+}
+
+/// What systems say of it: its row is missing, its cart is there, its message is dead, and one is gone.
+fn answers() -> Vec<SystemAnswer> {
+    let dead = "dead in orders.dead since 2026-01-01 10:00:03 UTC: MissingSku: no sku in line 2";
+    let letter = FoundLetter {
+        id: "17-4".into(),
+        at: "2026-01-01T10:00:03Z".into(),
+        error_type: "MissingSku".into(),
+        error: "no sku in line 2".into(),
+        by: "key".into(),
+        command: Some("truegreen dlq show 17-4 --system broker --place orders.dead".into()),
+    };
+    vec![
+        SystemAnswer {
+            question: Some("SELECT state FROM stock_moves WHERE order_id = $1".into()),
+            flow: Some("order-fulfilment".into()),
+            step: Some("stock_updated".into()),
+            is_there: Some(false),
+            ..answer("stock-db", "postgres", "effect", "stock_updated", "not_found", "no row in stock_moves")
+        },
+        SystemAnswer {
+            question: Some("GET cart:{key}".into()),
+            rows: vec![[("value".to_owned(), Some("2 lines".to_owned()))].into()],
+            ..answer("cache", "redis", "question", "cart", "found", "entry cart:ord-42: value=2 lines")
+        },
+        SystemAnswer {
+            letters: vec![letter],
+            ..answer("broker", "rabbitmq", "dead_letters", "orders.dead", "found", dead)
+        },
+        answer(
+            "erp",
+            "http",
+            "question",
+            "invoice",
+            "cannot_tell",
+            "cannot tell: cannot be reached: nothing listens there",
+        ),
+    ]
 }
 
 /// An order that was placed and published, and never reduced the stock.
@@ -105,6 +160,12 @@ pub(crate) fn lost_order() -> PassageReport {
         gaps: vec![gap],
         spans: vec![checkout, publish, process, mail],
         logs: Vec::new(),
+        answers: answers(),
+        conclusion: Some(
+            "telemetry shows nothing after `published`; stock-db has no row in stock_moves; its message lies dead in \
+             orders.dead of broker since 2026-01-01 10:00:03 UTC (MissingSku); erp cannot tell everything"
+                .into(),
+        ),
         cut: vec![CutReport { what: "linked_traces".into(), count: 3, why: "one answer follows 32 links".into() }],
         notes: vec!["the index is 40 requests behind: what arrived last is missing here".into()],
     }
