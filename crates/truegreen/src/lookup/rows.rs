@@ -101,8 +101,9 @@ pub fn drawing(report: &PassageReport) -> Drawing<'_> {
         rows.insert(at, gap_row(gap, depth, &names));
     }
     let now = rows.iter().map(|row| row.to).max();
-    for answer in report.answers.iter().rev() {
-        let (at, depth) = place_of_answer(answer, &rows);
+    let mut placed: Vec<_> = report.answers.iter().map(|answer| (place_of_answer(answer, &rows), answer)).collect();
+    placed.sort_by_key(|((at, _), _)| *at);
+    for ((at, depth), answer) in placed.into_iter().rev() {
         rows.insert(at, answer_row(answer, depth, now, &names));
     }
 

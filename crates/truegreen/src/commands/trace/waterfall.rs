@@ -97,7 +97,7 @@ fn write_verdict(out: &mut impl Write, detail: &JourneyDetail) -> std::io::Resul
 /// What systems said, whole: in the drawing it may be cut.
 fn write_answers(out: &mut impl Write, report: &PassageReport) -> std::io::Result<()> {
     if let Some(conclusion) = &report.conclusion {
-        writeln!(out, "{BOLD}{}{BOLD:#}", printable(&wording::sentence(conclusion)))?;
+        writeln!(out, "\n{BOLD}{}{BOLD:#}", printable(&wording::sentence(conclusion)))?;
     }
     let Some(first) = report.answers.first() else { return Ok(()) };
     writeln!(out, "\n{DIM}systems, asked at {}{DIM:#}", printable(&when::stamp(&first.asked_at)))?;

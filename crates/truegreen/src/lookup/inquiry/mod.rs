@@ -46,6 +46,9 @@ const KEPT: Duration = Duration::from_secs(5);
 /// Answers that are kept.
 const MAX_KEPT: usize = 64;
 
+/// In which order answers stand.
+const WAYS: [&str; 4] = ["effect", "question", "dead_letters", "messages"];
+
 /// What all systems said of one subject.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Answers {
@@ -143,6 +146,8 @@ impl Inquiry {
             answers.extend(one.answers);
             cut.extend(one.cut);
         }
+        // What a step came to first, then what lies dead; by system within.
+        answers.sort_by_key(|answer| WAYS.iter().position(|way| *way == answer.way));
         Answers { answers, cut }
     }
 }
