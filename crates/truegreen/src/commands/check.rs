@@ -20,8 +20,7 @@ pub(super) struct Args {
     /// Folder of contracts (*.yaml), or one of them
     #[arg(value_name = "DIR")]
     flows: PathBuf,
-    /// Also look whether the systems that this configuration names can be asked what the contracts and its comparisons ask.
-    /// None is asked
+    /// Also look whether the systems that this configuration names can be asked what the contracts, and it, ask. None is asked
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

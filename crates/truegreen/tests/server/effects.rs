@@ -226,7 +226,9 @@ fn hostile_questions_do_no_harm_and_are_reported() {
     pg.sql("CREATE TABLE stolen (k text)").unwrap();
     pg.sql("CREATE FUNCTION steal(k text) RETURNS text LANGUAGE sql AS 'INSERT INTO stolen VALUES (k) RETURNING k'")
         .unwrap();
+    pg.sql("CREATE FUNCTION nap(k text) RETURNS text LANGUAGE sql AS 'SELECT pg_sleep(600); SELECT k'").unwrap();
     maria.sql("CREATE TABLE stolen (k TEXT)").unwrap();
+    maria.sql("DELIMITER //\nCREATE FUNCTION nap(k TEXT) RETURNS INT BEGIN DO SLEEP(600); RETURN 1; END//\n").unwrap();
     maria
         .sql("DELIMITER //\nCREATE FUNCTION steal(k TEXT) RETURNS INT BEGIN INSERT INTO stolen VALUES (k); RETURN 1; END//\n")
         .unwrap();
@@ -237,11 +239,13 @@ fn hostile_questions_do_no_harm_and_are_reported() {
         ("pg-a", "UPDATE stolen SET k = $1"),
         ("pg-b", "WITH gone AS (DELETE FROM stolen WHERE k <> $1 RETURNING k) SELECT * FROM gone"),
         ("pg-b", "SELECT pg_sleep(600), $1::text"),
+        ("pg-b", "SELECT nap($1)"),
         ("pg-c", "SELECT n FROM generate_series(1, 1000000) AS n WHERE $1::text <> ''"),
         ("pg-c", "SELECT repeat($1, 1000000)"),
         ("maria", "SELECT steal(?)"),
         ("maria", "INSERT INTO stolen VALUES (?)"),
         ("maria-b", "SELECT SLEEP(600), ?"),
+        ("maria-b", "SELECT nap(?)"),
         ("maria-b", "SELECT seq FROM seq_1_to_1000000 WHERE ? <> ''"),
         ("cache", "SET stolen {key}"),
         ("cache", "KEYS *{key}*"),
@@ -273,6 +277,7 @@ fn hostile_questions_do_no_harm_and_are_reported() {
     let without = || world.answers(&["failed", "not_asked", "timed_out", "denied", "unreachable"]);
     world.until("/api/v1/report", "an answer to every question", |_| without() >= questions.len() as u64);
     assert_eq!(world.answers(&["there", "not_there", "behind_unknown", "stale"]), 0);
+    assert!(world.answers(&["timed_out"]) >= 3, "two naps and a page that hangs");
     let journey = &world.served.get("/api/v1/journeys/orders/o-9")["journeys"][0];
     assert_eq!((&journey["verdict"], &journey["confirmed"]), (&"completed".into(), &Value::Null), "{journey:#}");
     // What is asked while somebody looks does no more harm than what the engine asks.

@@ -29,9 +29,15 @@ pub(super) const MAX_FOUND: usize = 5;
 /// How long it is remembered which places a system has: finding them by their names may take it a while.
 const PLACES_KEPT: Duration = Duration::from_secs(30);
 
-/// Which places of dead letters each system has.
+/// Which places of dead letters each system has, by its name.
 #[derive(Default)]
-pub(super) struct Graves(Mutex<HashMap<String, (Instant, Arc<Vec<Place>>)>>);
+pub(super) struct Graves(Mutex<HashMap<String, Known>>);
+
+/// Since when that is known.
+struct Known {
+    at: Instant,
+    places: Arc<Vec<Place>>,
+}
 
 /// Letters that were found in one place.
 #[derive(Default)]
@@ -133,9 +139,9 @@ impl Inside {
 
     async fn places(&self, system: &System, until: Instant) -> Result<Arc<Vec<Place>>, String> {
         let name = &system.config().name;
-        let fresh = |known: &HashMap<String, (Instant, Arc<Vec<Place>>)>| {
-            let (at, places) = known.get(name)?;
-            (Instant::now() < *at + PLACES_KEPT).then(|| Arc::clone(places))
+        let fresh = |known: &HashMap<String, Known>| {
+            let known = known.get(name).filter(|known| Instant::now() < known.at + PLACES_KEPT)?;
+            Some(Arc::clone(&known.places))
         };
         if let Some(places) = fresh(&self.graves.0.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(places);
@@ -145,7 +151,7 @@ impl Inside {
             Ok(Ok(places)) => {
                 let places = Arc::new(places);
                 let mut known = self.graves.0.lock().unwrap_or_else(PoisonError::into_inner);
-                known.insert(name.clone(), (Instant::now(), Arc::clone(&places)));
+                known.insert(name.clone(), Known { at: Instant::now(), places: Arc::clone(&places) });
                 Ok(places)
             }
             Ok(Err(error)) => Err(error.to_string()),

@@ -44,7 +44,7 @@ const AT_ONCE: usize = 4;
 /// How long an answer is shown before it is asked for anew.
 const KEPT: Duration = Duration::from_secs(5);
 /// Answers that are kept.
-const MAX_KEPT: usize = 64;
+const MAX_KEPT: usize = 16;
 
 /// In which order answers stand.
 const WAYS: [&str; 4] = ["effect", "question", "dead_letters", "messages"];

@@ -48,6 +48,9 @@ impl Inside {
             let told = match (&gone, source.confirm()) {
                 // Who cannot be reached is asked once.
                 (Some(error), _) => Err(error.clone()),
+                _ if left.is_zero() => {
+                    Err(Error::NotAsked("what was asked before it took all the time there is".to_owned()))
+                }
                 (None, Some(confirm)) => ask(confirm, &asked, source.may_be_behind(), limit).await,
                 (None, None) => Err(Error::NotAsked("nothing can be looked up there".to_owned())),
             };
