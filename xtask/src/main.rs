@@ -29,6 +29,8 @@ cargo xtask <command>
             --live --parts rabbitmq,postgres,redis [FAULT..]: the same on real parts: rabbitmq, nats or kafka, postgres
             or mariadb, redis
             --write: puts the tables into docs/campaign.md
+  letters   [N]: N dead letters (10,000) sent back on each system, while the command is killed twenty times and the system
+            restarted twice; prints what each came to
   mutants   breaks the engine in fifteen ways, one after another: the tests must catch each
   deny      licences, duplicates and sources of dependencies
 ";
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
                 Err(error) => Err(error),
             }
         }
+        Some("letters") => letters(&arguments[1..]),
         Some("mutants") => mutants::run(),
         Some("deny") => deny(),
         _ => {
@@ -91,6 +94,19 @@ fn ci() -> Result<()> {
 fn test() -> Result<()> {
     servers::ensure()?;
     cargo(&["test", "--workspace", "--features", FULL, "--locked", "--lib", "--bins", "--tests"])
+}
+
+/// The trial of redrives that every test run holds with few letters, with many.
+fn letters(arguments: &[String]) -> Result<()> {
+    let many = arguments.first().map_or("10000", String::as_str);
+    many.parse::<usize>().ok().filter(|many| *many > 0 && arguments.len() < 2).with_context(|| {
+        format!("{} is no number of letters\nhint: `cargo xtask letters 10000`", arguments.join(" "))
+    })?;
+    servers::ensure()?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--package", "truegreen", "--features", "full", "--locked", "--test", "server", "--", "redrive"]);
+    cargo.args(["--nocapture", "--test-threads", "1"]).env("TRUEGREEN_LETTERS", many);
+    run(cargo)
 }
 
 fn bench(arguments: &[String]) -> Result<()> {

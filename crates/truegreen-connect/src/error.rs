@@ -22,6 +22,9 @@ pub enum Error {
     /// It answered that it cannot: read-only, a full disk, no such table.
     #[error("answered: {0}")]
     Answered(String),
+    /// It did not take what it was sent, and said so: nothing of it is there.
+    #[error("refused: {0}")]
+    Refused(String),
     /// What was asked is not to be asked: more than one statement, a parameter too many.
     #[error("not asked: {0}")]
     NotAsked(String),

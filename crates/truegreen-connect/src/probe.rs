@@ -23,7 +23,7 @@ pub async fn within<T>(
 /// A check that could not be made: it fails where the system itself is the reason, and is unknown where the question is.
 pub fn failed(measurement: &str, error: &Error) -> Check {
     let standing = match error {
-        Error::Unreachable(_) | Error::TimedOut { .. } | Error::Denied(_) | Error::Answered(_) | Error::Nonsense(_) => {
+        Error::Unreachable(_) | Error::TimedOut { .. } | Error::Denied(_) | Error::Answered(_) | Error::Refused(_) | Error::Nonsense(_) => {
             Standing::Fail
         }
         Error::NotAsked(_) | Error::NotBuilt(_) => Standing::Unknown,

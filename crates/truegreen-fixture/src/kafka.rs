@@ -111,6 +111,7 @@ fn build_folder() -> PathBuf {
 /// The mock cluster of librdkafka: brokers within this process, with groups, offsets and errors to order.
 #[cfg(feature = "kafka-mock")]
 pub struct KafkaMock {
+    brokers: i32,
     cluster: rdkafka::mocking::MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
 }
 
@@ -122,10 +123,8 @@ impl KafkaMock {
     /// Where it does not start.
     pub fn start(brokers: i32) -> Result<KafkaMock, Error> {
         match rdkafka::mocking::MockCluster::new(brokers) {
-            Ok(cluster) => Ok(KafkaMock { cluster }),
-            Err(error) => {
-                Err(Error::Silent { program: "librdkafka's mock cluster", why: error.to_string(), log: String::new() })
-            }
+            Ok(cluster) => Ok(KafkaMock { brokers, cluster }),
+            Err(error) => Err(silent(error)),
         }
     }
 
@@ -134,8 +133,23 @@ impl KafkaMock {
         format!("kafka://{}", self.cluster.bootstrap_servers())
     }
 
+    /// Cuts all connections, refuses new ones, and takes them again; what was stored is there still.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn restart(&self) -> Result<(), Error> {
+        let all = || 1..=self.brokers;
+        let done = all().try_for_each(|id| self.cluster.broker_down(id));
+        done.and_then(|()| all().try_for_each(|id| self.cluster.broker_up(id))).map_err(silent)
+    }
+
     /// The cluster itself, for its errors to order.
     pub fn cluster(&self) -> &rdkafka::mocking::MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
         &self.cluster
     }
+}
+
+#[cfg(feature = "kafka-mock")]
+fn silent(error: rdkafka::error::KafkaError) -> Error {
+    Error::Silent { program: "librdkafka's mock cluster", why: error.to_string(), log: String::new() }
 }

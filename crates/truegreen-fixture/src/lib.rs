@@ -20,4 +20,7 @@ pub use port::free_port;
 pub use postgres::Postgres;
 pub use process::{Error, Process, Program};
 pub use rabbitmq::Rabbitmq;
+/// To speak with [`KafkaMock`] and [`Tansu`].
+#[cfg(feature = "kafka-mock")]
+pub use rdkafka;
 pub use redis::Redis;

@@ -6,13 +6,16 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::postgres::told;
 use crate::{Error, Process, Program, free_port};
 
 const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
 const INSTALL: &str = "apt-get install mariadb-server";
 const SERVER: Program = Program { name: "mariadbd", folders: FOLDERS, install: INSTALL };
 const SET_UP: Program = Program { name: "mariadb-install-db", folders: FOLDERS, install: INSTALL };
-const CLIENT: Program = Program { name: "mariadb", folders: FOLDERS, install: "apt-get install mariadb-client" };
+const CLIENT: Program = Program { name: "mariadb", folders: FOLDERS, install: INSTALL };
+/// A page file of its default size takes longer to write than all the rest.
+const SMALL: [&str; 3] = ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M", "--innodb-flush-method=nosync"];
 const USER: &str = "owner";
 const PASSWORD: &str = "correct";
 
@@ -20,8 +23,9 @@ const PASSWORD: &str = "correct";
 /// for speed, and its clock stands in another time zone than UTC, as many do.
 #[derive(Debug)]
 pub struct Mariadb {
-    #[expect(dead_code, reason = "the server ends with it")]
-    process: Process,
+    // None only while it is stopped.
+    process: Option<Process>,
+    settings: Vec<String>,
     port: u16,
 }
 
@@ -32,6 +36,14 @@ impl Mariadb {
     /// Where it is not installed or does not start.
     pub fn start() -> Result<Mariadb, Error> {
         run("", &["--server-id=1", "--log-bin=log-bin", "--log-bin-trust-function-creators=1"])
+    }
+
+    /// One that writes every commit down before it answers, so that it comes back as it was after [`Mariadb::restart`].
+    ///
+    /// # Errors
+    /// Where it is not installed or does not start.
+    pub fn start_durable() -> Result<Mariadb, Error> {
+        run("", &["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=fsync"])
     }
 
     /// With more settings, such as `--innodb-data-file-path=...`.
@@ -65,36 +77,41 @@ impl Mariadb {
         format!("mysql://{user}:{password}@127.0.0.1:{}/shop", self.port)
     }
 
-    /// What `mariadb` answers to these statements as its superuser, in the database `shop`: values alone, a row a line.
+    /// What `mariadb` answers to these statements as its superuser, in the database `shop`: one line a row, a tab between
+    /// columns.
     ///
     /// # Errors
-    /// What the server said.
+    /// Where it is not installed, or the server refuses them.
     pub fn sql(&self, statements: &str) -> Result<String, Error> {
         let mut client = Command::new(CLIENT.find()?);
-        client.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--skip-column-names", "--batch", "shop"]);
-        client.args(["--port", &self.port.to_string(), "--user", USER, "--execute", statements]);
-        let output = client.env("MYSQL_PWD", PASSWORD).stdin(Stdio::null()).output()?;
-        if !output.status.success() {
-            let (why, log) = (format!("it ended with {}", output.status), String::from_utf8_lossy(&output.stderr));
-            return Err(Error::Silent { program: CLIENT.name, why, log: log.into_owned() });
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        client.args(["--no-defaults", "--batch", "--raw", "--skip-column-names", "--protocol=tcp", "--host=127.0.0.1"]);
+        client.args(["--port", &self.port.to_string(), "--user", USER, "shop"]).env("MYSQL_PWD", PASSWORD);
+        told(CLIENT.name, client, statements)
     }
 
     /// Its port on loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// Kills it as a crash would, and starts it again on the same folder and port.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        if let Some(process) = self.process.take() {
+            self.process = Some(serve(process.kill()?, self.port, &self.settings)?);
+        }
+        Ok(())
+    }
 }
 
 fn run(follow: &str, settings: &[&str]) -> Result<Mariadb, Error> {
     let folder: TempDir = tempfile::Builder::new().prefix("mariadb-").tempdir()?;
     let (data, port) = (folder.path().join("data"), free_port()?);
-    // A page file of its default size takes longer to write than all the rest.
-    let small = ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M", "--innodb-flush-method=nosync"];
     let mut set_up = Command::new(SET_UP.find()?);
     set_up.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
-    set_up.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]).args(small);
+    set_up.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]).args(SMALL);
     let done = set_up.stdin(Stdio::null()).output()?;
     if !done.status.success() {
         let why = format!("it ended with {}", done.status);
@@ -108,14 +125,20 @@ fn run(follow: &str, settings: &[&str]) -> Result<Mariadb, Error> {
          GRANT ALL ON *.* TO {USER}@'127.0.0.1' WITH GRANT OPTION;\n{follow}"
     );
     fs::write(&first, users)?;
+    let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    Ok(Mariadb { process: Some(serve(folder, port, &settings)?), settings, port })
+}
+
+fn serve(folder: TempDir, port: u16, settings: &[String]) -> Result<Process, Error> {
+    let (data, first) = (folder.path().join("data"), folder.path().join("first.sql"));
     let mut server = Command::new(SERVER.find()?);
     server.arg("--no-defaults").arg("--datadir").arg(&data).arg("--init-file").arg(&first);
     server.arg("--socket").arg(folder.path().join("socket")).arg("--pid-file").arg(folder.path().join("pid"));
     server.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=30"]);
-    server.args(["--port", &port.to_string(), "--innodb-flush-log-at-trx-commit=0"]).args(small).args(settings);
+    server.args(["--port", &port.to_string(), "--innodb-flush-log-at-trx-commit=0"]).args(SMALL).args(settings);
     server.env("TZ", "JST-9");
     // It refuses root unless it is told; for everybody else the option is only a warning.
     server.arg("--user=root");
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Ok(Mariadb { process: Process::start("mariadbd", server, folder, &[at])?, port })
+    Process::start("mariadbd", server, folder, &[at])
 }

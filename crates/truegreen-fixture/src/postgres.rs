@@ -1,6 +1,7 @@
 //! PostgreSQL, alone or as a streaming replica.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -29,7 +30,9 @@ const fn program(name: &'static str) -> Program {
 /// A PostgreSQL server with password log-in, its data gone when it is dropped. It trades all durability for speed.
 #[derive(Debug)]
 pub struct Postgres {
-    process: Process,
+    // None only while it is stopped.
+    process: Option<Process>,
+    settings: Vec<String>,
     port: u16,
 }
 
@@ -81,11 +84,8 @@ impl Postgres {
     /// What the server said.
     pub fn sql(&self, statements: &str) -> Result<String, Error> {
         let mut psql = Command::new(program("psql").find()?);
-        psql.args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        psql.args(["-U", USER, "-d", "postgres", "-c", statements]).env("PGPASSWORD", PASSWORD).stdin(Stdio::null());
-        let output = psql.output()?;
-        let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        finish("psql", output).map(|()| told)
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-", &self.url()]);
+        told("psql", psql, statements)
     }
 
     /// Its port on loopback.
@@ -95,7 +95,27 @@ impl Postgres {
 
     /// Its folder, which its own user may write to.
     pub fn folder(&self) -> &Path {
-        self.process.folder()
+        self.process.as_ref().map_or(Path::new(""), Process::folder)
+    }
+
+    /// Ends it at once, as a crash would, and starts it again on the same folder and port.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.quit();
+        if let Some(process) = self.process.take() {
+            self.process = Some(serve(process.kill()?, self.port, &self.settings)?);
+        }
+        Ok(())
+    }
+
+    /// A kill alone would leave its shared memory.
+    fn quit(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        let _asked = Command::new("kill").args(["-QUIT", &process.id().to_string()]).status();
+        let left = process.folder().join("data/postmaster.pid");
+        let _ended = process.wait_until(|| !left.exists());
     }
 
     /// Gives a folder to the user that the server runs as, as a tablespace must be.
@@ -107,17 +127,19 @@ impl Postgres {
     }
 }
 
-/// At once and with nothing left behind: a kill alone would leave its shared memory.
+/// At once and with nothing left behind.
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let _asked = Command::new("kill").args(["-QUIT", &self.process.id().to_string()]).status();
-        let left = self.folder().join("data/postmaster.pid");
-        let _ended = self.process.wait_until(|| !left.exists());
+        self.quit();
     }
 }
 
 fn run(folder: TempDir, settings: &[&str]) -> Result<Postgres, Error> {
-    let port = free_port()?;
+    let (port, settings) = (free_port()?, settings.iter().map(|setting| (*setting).to_owned()).collect::<Vec<_>>());
+    Ok(Postgres { process: Some(serve(folder, port, &settings)?), settings, port })
+}
+
+fn serve(folder: TempDir, port: u16, settings: &[String]) -> Result<Process, Error> {
     let mut server = as_postgres(&program("postgres").find()?);
     server.arg("-D").arg(folder.path().join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
     for setting in [
@@ -134,11 +156,25 @@ fn run(folder: TempDir, settings: &[&str]) -> Result<Postgres, Error> {
     }
     server.args(settings);
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut postgres = Postgres { process: Process::start("postgres", server, folder, &[at])?, port };
+    let mut process = Process::start("postgres", server, folder, &[at])?;
     let mut is_ready = Command::new(program("pg_isready").find()?);
     is_ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).stdin(Stdio::null());
-    postgres.process.wait_until(|| is_ready.status().is_ok_and(|status| status.success()))?;
-    Ok(postgres)
+    process.wait_until(|| is_ready.status().is_ok_and(|status| status.success()))?;
+    Ok(process)
+}
+
+/// What a client says to this.
+pub(crate) fn told(name: &'static str, mut client: Command, sql: &str) -> Result<String, Error> {
+    client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = client.spawn()?;
+    let (mut input, sql) = (child.stdin.take(), sql.to_owned());
+    // It may answer before it has read everything.
+    let writer = std::thread::spawn(move || input.as_mut().map_or(Ok(()), |input| input.write_all(sql.as_bytes())));
+    let output = child.wait_with_output()?;
+    // Where it ended before it read all, its error tells more.
+    let _written = writer.join();
+    let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    finish(name, output).map(|()| answer)
 }
 
 /// PostgreSQL refuses to run as root.

@@ -74,6 +74,11 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// Where it cannot be asked.
     async fn open(&self, place: &str) -> Result<Box<dyn Reading>, Error>;
+
+    /// Whether letters that another reader held when it died are not shown for a while.
+    fn may_hide(&self) -> bool {
+        false
+    }
 }
 
 /// One place under inspection. Nothing is taken out of it but by [`Reading::remove`], also where the reading ends by a crash.
@@ -88,7 +93,8 @@ pub trait Reading: Send {
     /// Sends one back, and returns once it is confirmed to be there (INV-REDRIVE-1).
     ///
     /// # Errors
-    /// Where it is not confirmed: it may be there all the same.
+    /// [`Error::Refused`] where it is not there for certain; any other where it is not confirmed, and may be there all the
+    /// same.
     async fn send(&mut self, outgoing: &Outgoing) -> Result<Sent, Error>;
 
     /// Removes one that this reading has shown, for good.

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::dead_letters::{DeadLetters, Outgoing, Place, Reading, Sent};
 use crate::sql::lines::{Line, Lines};
 use crate::sql::name::{Table, quoted};
-use crate::sql::peer::Peer;
+use crate::sql::peer::{Peer, refusal};
 use crate::sql::pieces::Dialect;
 use crate::sql::table_queue::{
     BODY_READ, Column, Form, IDEMPOTENCY_KEY, Layout, MAX_COLUMNS, MAX_COUNTED, MAX_PAGE, MAX_PLACES, Role, TEXT_READ,
@@ -276,11 +276,11 @@ impl Reading for Queue {
             Ok(Ok(_)) => Sent::AtLeastOnce,
             Ok(Err(sqlx::Error::Database(error))) if is_once && error.code().as_deref() == Some(DUPLICATE) => {
                 if !self.is_there(&mut line, to, &outgoing.idempotency_key).await? {
-                    return Err(peer.reason("the insertion of a letter", sqlx::Error::Database(error)));
+                    return Err(refusal(peer.reason("the insertion of a letter", sqlx::Error::Database(error))));
                 }
                 Sent::Already
             }
-            Ok(Err(error)) => return Err(peer.reason("the insertion of a letter", error)),
+            Ok(Err(error)) => return Err(refusal(peer.reason("the insertion of a letter", error))),
             Err(_) => return Err(Error::TimedOut { what: "the insertion of a letter", limit: peer.limit }),
         };
         end(peer, &mut line, "COMMIT").await?;

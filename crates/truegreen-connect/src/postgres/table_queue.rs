@@ -12,7 +12,7 @@ use crate::Error;
 use crate::dead_letters::{DeadLetters, Outgoing, Place, Reading, Sent};
 use crate::sql::lines::Lines;
 use crate::sql::name::{Table, quoted};
-use crate::sql::peer::Peer;
+use crate::sql::peer::{Peer, refusal};
 use crate::sql::pieces::Dialect;
 use crate::sql::table_queue::{
     BODY_READ, Column, Form, IDEMPOTENCY_KEY, Layout, MAX_COLUMNS, MAX_COUNTED, MAX_PAGE, MAX_PLACES, Role, TEXT_READ,
@@ -239,7 +239,12 @@ impl Reading for Queue {
                 Value::Bytes(bytes) => query.bind(bytes),
             };
         }
-        let done = peer.within("the insertion of a letter", query.execute(&mut *line)).await?;
+        let what = "the insertion of a letter";
+        let done = match tokio::time::timeout(peer.limit, query.execute(&mut *line)).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => return Err(refusal(peer.reason(what, error))),
+            Err(_) => return Err(Error::TimedOut { what, limit: peer.limit }),
+        };
         end(peer, &mut line, "COMMIT").await?;
         line.give_back();
         Ok(match (is_once, done.rows_affected()) {

@@ -49,6 +49,10 @@ impl DeadLetters for Rabbitmq {
         self.check_harmless(place).await?;
         Ok(Box::new(QueueReading::open(&self.config, place).await?))
     }
+
+    fn may_hide(&self) -> bool {
+        true
+    }
 }
 
 fn not_told(error: &Error) -> String {

@@ -104,6 +104,8 @@ impl Reading for QueueReading {
 
     async fn send(&mut self, outgoing: &Outgoing) -> Result<Sent, Error> {
         let (exchange, key) = target(outgoing)?;
+        // Of an exchange's queues some may have taken it.
+        let is_queue = exchange.as_str().is_empty();
         let properties = properties(outgoing, &self.kinds)?;
         let sender = self.sender().await?;
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
@@ -119,10 +121,11 @@ impl Reading for QueueReading {
         match confirmation {
             Ok(Confirmation::Ack(None)) => Ok(Sent::AtLeastOnce),
             Ok(Confirmation::Ack(Some(_))) => {
-                Err(Error::Answered(format!("no queue takes it: nothing named `{}` is there or bound", outgoing.to)))
+                Err(Error::Refused(format!("no queue takes it: nothing named `{}` is there or bound", outgoing.to)))
             }
             Ok(Confirmation::Nack(_)) => {
-                Err(Error::Answered(format!("`{}` does not take it: the queue is full, or cannot write", outgoing.to)))
+                let why = format!("`{}` does not take it: the queue is full, or cannot write", outgoing.to);
+                Err(if is_queue { Error::Refused(why) } else { Error::Answered(why) })
             }
             Ok(Confirmation::NotRequested) => Err(Error::Nonsense("a message that is not confirmed".to_owned())),
             Err(Error::TimedOut { .. }) if self.line.is_blocked() => Err(Error::Answered(

@@ -150,6 +150,14 @@ impl Peer {
     }
 }
 
+/// Of what it answered to an insertion that was not committed yet: nothing of that is there.
+pub(crate) fn refusal(error: Error) -> Error {
+    match error {
+        Error::Answered(why) => Error::Refused(why),
+        other => other,
+    }
+}
+
 /// What a server's error code means to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Trouble {

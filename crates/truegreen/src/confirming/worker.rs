@@ -173,6 +173,6 @@ fn no_answer(error: &Error) -> NoAnswer {
         Error::TimedOut { .. } => NoAnswer::TimedOut,
         Error::Denied(_) => NoAnswer::Denied,
         Error::NotAsked(_) | Error::NotBuilt(_) => NoAnswer::NotAsked,
-        Error::Answered(_) | Error::Nonsense(_) => NoAnswer::Failed,
+        Error::Answered(_) | Error::Refused(_) | Error::Nonsense(_) => NoAnswer::Failed,
     }
 }

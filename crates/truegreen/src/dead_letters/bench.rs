@@ -56,6 +56,9 @@ impl Bench<'_> {
         shown: &mut (dyn FnMut(&Redrive) + Send),
     ) -> Result<Halt, Error> {
         let mut open = Open::default();
+        if !self.letters.may_hide() {
+            redrive.place_shows_all();
+        }
         loop {
             if self.interrupted.load(Ordering::Relaxed) {
                 redrive.interrupt();
@@ -155,7 +158,10 @@ async fn send(redrive: &Redrive, reading: &mut dyn Reading, n: usize, letter: &L
     let memory = redrive.memory();
     let (Some(order), Some(standing)) = (&memory.order, memory.letters.get(n)) else { return nothing_open() };
     let outgoing = outgoing::of(&order.id, &standing.chosen, letter, memory.edits.get(&n));
-    told(reading.send(&outgoing).await.map(Outcome::Sent))
+    match reading.send(&outgoing).await {
+        Err(error @ truegreen_connect::Error::Refused(_)) => Outcome::Refused(error.to_string()),
+        sent => told(sent.map(Outcome::Sent)),
+    }
 }
 
 fn shown(letter: &Letter) -> Shown {

@@ -3,7 +3,7 @@
 //! Read in this order: [`choice`] (which letters), [`looking`] (how a place is read), [`redrive`] (the pure state machine
 //! that decides what is done next, and what it remembers), [`journal`] (the file that outlives a crash), [`mod@bench`] (the one
 //! place that does what the machine decides), [`outgoing`] (what travels), [`canary`] (whether the first few had their
-//! effect), [`edits`], [`record`] (who did what, and what became of each), [`lock`], [`desk`] (what pages and API see).
+//! effect), [`edits`], [`earlier`] (what was sent before), [`record`] (who did what, and what became of each), [`lock`], [`desk`] (what pages and API see).
 //!
 //! INV-REDRIVE-1: a letter is published and confirmed before it is removed; an interrupted redrive resumes without losing
 //! or silently doubling one.
@@ -12,6 +12,7 @@ pub mod bench;
 pub mod canary;
 pub mod choice;
 pub mod desk;
+pub mod earlier;
 pub mod edits;
 pub mod fingerprint;
 pub mod journal;

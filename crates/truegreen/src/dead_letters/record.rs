@@ -76,6 +76,8 @@ pub struct Counts {
     pub not_removed: usize,
     /// Begun to be sent and not confirmed: there, or not. Resuming sends them again under the same key.
     pub unsure: usize,
+    /// Sent and not taken by the system: not there, and lying here as before. Resuming sends them again.
+    pub refused: usize,
     /// Not there any more when their turn came.
     pub missing: usize,
     /// Nothing was done with them.
@@ -109,6 +111,8 @@ pub struct LetterRecord {
     pub edited: Option<EditRecord>,
     /// What the system said, where it did not do it.
     pub told: String,
+    /// The redrive that sent it before; empty where none is known to have.
+    pub earlier: String,
 }
 
 /// An edit.
@@ -133,6 +137,7 @@ impl Counts {
             done: count(Stage::Removed),
             not_removed: count(Stage::Confirmed) + count(Stage::Kept),
             unsure: count(Stage::Sending) + count(Stage::NotConfirmed),
+            refused: count(Stage::Refused),
             missing: count(Stage::Missing),
             waiting: count(Stage::Waiting),
             may_be_doubled: memory.letters.iter().filter(|letter| letter.may_be_doubled).count(),
@@ -165,6 +170,7 @@ impl Record {
                 at: edited.at.clone(),
             }),
             told: standing.told.clone(),
+            earlier: standing.chosen.earlier.clone(),
         };
         Some(Record {
             id: order.id.clone(),

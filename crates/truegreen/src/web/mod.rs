@@ -41,6 +41,10 @@ pub struct View {
     pub services: Vec<ServiceReport>,
     /// Truegreen's own books (INV-DROP-1): what was refused, dropped or bounded, and why. Only what happened.
     pub own: Vec<CounterReport>,
+    /// Whether systems are configured that are asked themselves.
+    pub has_systems: bool,
+    /// Whether letters can lie dead in any of them.
+    pub has_dead_letters: bool,
 }
 
 /// `/` and what it links to.
@@ -67,10 +71,13 @@ async fn front(State(seen): State<Seen>) -> Response {
         descriptions: engine.flows().map(|flow| (flow.name.clone(), flow.description.clone())).collect(),
         services: engine.services(),
         own: engine.counters(),
+        ..View::default()
     });
     match view.await {
         Ok(mut view) => {
             view.own.extend(seen.metrics.losses());
+            view.has_systems = seen.probes.systems().all().next().is_some();
+            view.has_dead_letters = seen.desk.has_systems();
             // What was asked and answered is no loss.
             let is_work = |counter: &CounterReport| {
                 matches!(

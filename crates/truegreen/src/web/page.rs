@@ -11,6 +11,7 @@ pub(super) fn body(view: &View) -> Markup {
     let past: Vec<_> = view.report.findings.iter().filter(|f| !wording::is_standing(f)).take(20).collect();
     html! {
         h1 class=(class_of(&view.report.health)) { (wording::verdict(&view.report)) }
+        (beside_the_books(view))
         @for finding in &standing { (finding_article(finding)) }
         @for (name, flow) in &view.report.flows {
             (flow_section(name, flow, view.descriptions.get(name), view.minutes.get(name)))
@@ -23,8 +24,20 @@ pub(super) fn body(view: &View) -> Markup {
         (services(&view.services))
         (own_books(&view.own))
         p class="quiet" {
-            a href="/map" { "Where a failure could hide" } ". " a href="/systems" { "Systems asked themselves" } ". For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
+            a href="/map" { "Where a failure could hide" } ". For programs: " a href="/api/v1/report" { "report" } ", " a href="/api/v1/books" { "books" } ", "
             a href="/metrics" { "metrics" } ", " a href="/api/v1/openapi.json" { "description of the API" } "."
+        }
+    }
+}
+
+/// The ways to what the systems themselves say, where there are any.
+fn beside_the_books(view: &View) -> Markup {
+    html! {
+        @if view.has_systems {
+            nav class="quiet" {
+                a href="/systems" { "Systems asked themselves" }
+                @if view.has_dead_letters { " · " a href="/dead-letters" { "Dead letters" } }
+            }
         }
     }
 }
@@ -262,7 +275,13 @@ mod tests {
             data_points: 12,
         };
         let own = CounterReport { name: "refused_requests".to_owned(), reason: "malformed".to_owned(), value: 2 };
-        let mut view = View { services: vec![service], own: vec![own], ..View::default() };
+        let mut view = View {
+            services: vec![service],
+            own: vec![own],
+            has_systems: true,
+            has_dead_letters: true,
+            ..View::default()
+        };
         view.report.health = "BROKEN".to_owned();
         view.report.flows.insert("orders".to_owned(), flow);
         view.report.findings.push(finding);
@@ -283,5 +302,8 @@ mod tests {
         let text = body(&View::default()).into_string();
         assert!(text.contains("CANNOT TELL: no flow is watched."));
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        assert!(!text.contains("<nav"), "no way to what is not there");
+        let without_letters = body(&View { has_systems: true, ..View::default() }).into_string();
+        assert!(without_letters.contains("/systems") && !without_letters.contains("/dead-letters"));
     }
 }

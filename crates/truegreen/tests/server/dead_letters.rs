@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use crate::support::{PROTOBUF, TestServer, span, text, traces};
 
-const CONTRACT: &str = "
+pub(crate) const CONTRACT: &str = "
 flow: orders
 key: order.id
 start: {name: placed, span: place order, service: shop}
@@ -26,17 +27,18 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+pub(crate) fn parked(order: &str, id: u8) -> Span {
+    let mut parked = span("park order", order, id);
+    parked.attributes.push(text("reason", "out_of_stock"));
+    parked
+}
+
 /// Scenario: an order's message dies, is sent back, and is then processed in a trace of its own, or dies once more first.
 /// Guarantee: the books count the order once, and as completed.
 #[test]
 fn a_letter_that_comes_back_is_counted_once() {
     let server = TestServer::watching(CONTRACT, |_| {});
     let send = |spans| assert_eq!(server.post("/v1/traces", &[PROTOBUF], &traces(spans).encode_to_vec()).status, 200);
-    let parked = |order: &str, id| {
-        let mut parked = span("park order", order, id);
-        parked.attributes.push(text("reason", "out_of_stock"));
-        parked
-    };
     send(vec![span("place order", "o-1", 1), parked("o-1", 2), span("place order", "o-2", 3), parked("o-2", 4)]);
     server.until("/api/v1/report", "two deaths", |report| {
         report["flows"]["orders"]["dead_lettered"]["out_of_stock"] == 2 && report["flows"]["orders"]["entered"] == 2

@@ -21,7 +21,7 @@ mod lookup;
 mod pages;
 mod probes;
 mod python_sdk;
-#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+#[cfg(feature = "redis")]
 mod redrive;
 mod refusals;
 mod restart;

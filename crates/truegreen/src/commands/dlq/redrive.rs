@@ -10,7 +10,7 @@ use truegreen_connect::dead_letters::payload::line;
 use super::super::progress::LiveLine;
 use super::super::{shutdown, terminal};
 use super::json_path::Path as JsonPath;
-use super::selection::{Wanted, dry_run, freeze, nothing, order, select};
+use super::selection::{Wanted, dry_run, freeze, nothing, order, select, warnings};
 use super::verify::{Verifier, is_there};
 use super::whereabouts::{At, Spot, person};
 use super::{Which, text};
@@ -128,6 +128,7 @@ pub(super) async fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<u8>
     if !spot.place.warning.is_empty() {
         terminal::warn(&terminal::printable_lines(&spot.place.warning));
     }
+    warnings(&selection).iter().for_each(|told| terminal::warn(&terminal::printable_lines(told)));
     let order = Order {
         canary: args.canary,
         per_second: args.rate.0,

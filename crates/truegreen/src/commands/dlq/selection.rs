@@ -11,6 +11,7 @@ use super::text;
 use super::whereabouts::{Desk, Spot, person};
 use crate::clock::wall_clock;
 use crate::dead_letters::choice::Choice;
+use crate::dead_letters::earlier::{Earlier, SentBefore};
 use crate::dead_letters::journal::Journal;
 use crate::dead_letters::looking::{self, MAX_LOOKED};
 use crate::dead_letters::redrive::entry::LeftOut;
@@ -35,6 +36,8 @@ pub(super) struct Selection {
     left_out: Vec<LeftOut>,
     left_out_count: u64,
     often: usize,
+    before: SentBefore,
+    unread: Vec<String>,
     is_too_long: bool,
 }
 
@@ -48,7 +51,11 @@ pub(super) struct Wanted<'a> {
 /// Reads the whole place, and notes what fits.
 pub(super) async fn select(desk: &Desk, spot: &Spot<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Selection> {
     let known = edits::all(&desk.folder)?;
-    let mut selection = Selection::default();
+    let earlier = match wanted.action {
+        Action::Redrive => Earlier::of(&desk.folder, spot.system, &spot.place.name)?,
+        Action::Discard => Earlier::default(),
+    };
+    let mut selection = Selection { unread: earlier.unread.clone(), ..Selection::default() };
     let mut see = |letter: Letter| {
         if selection.chosen.len() >= MAX_CHOSEN {
             selection.is_too_long = true;
@@ -72,10 +79,13 @@ pub(super) async fn select(desk: &Desk, spot: &Spot<'_>, wanted: &Wanted<'_>) ->
             selection.edited.push(Entry::Edited { n, edited: edited.clone() });
         }
         selection.often += usize::from(outgoing::times_sent_back(&letter) >= OFTEN);
+        let sending = earlier.sending(&letter, &hash);
+        sending.iter().for_each(|sending| selection.before.add(sending));
+        let earlier = sending.map(|sending| sending.redrive).unwrap_or_default();
         let to = if wanted.action == Action::Redrive { to.to_owned() } else { String::new() };
         let asks = asks(&letter, wanted.key);
         let Letter { id, key, error_type, message_type, .. } = letter;
-        selection.chosen.push(Chosen { n, letter: id, hash, to, key, asks, error_type, message_type });
+        selection.chosen.push(Chosen { n, letter: id, hash, to, key, asks, error_type, message_type, earlier });
     };
     let (place, choice) = (&spot.place.name, (&wanted.choice, &desk.redaction));
     looking::look((spot.letters, spot.system), place, choice, MAX_LOOKED, &mut see).await?;
@@ -164,10 +174,21 @@ pub(super) fn dry_run(
     Ok(0)
 }
 
-fn left_out(out: &mut impl Write, selection: &Selection) -> std::io::Result<()> {
+/// What to know before these are sent.
+pub(super) fn warnings(selection: &Selection) -> Vec<String> {
+    let mut told = selection.before.warnings();
     if selection.often > 0 {
-        let told = format!("{} were sent back {OFTEN} times or more, and died again each time", selection.often);
-        text::warning(out, &told)?;
+        let times = if selection.often == 1 { "1 was" } else { &format!("{} were", selection.often) };
+        told.push(format!("{times} sent back {OFTEN} times or more, and died again each time"));
+    }
+    let unread = selection.unread.iter().map(|why| format!("whether it sent any of these before cannot be told: {why}"));
+    told.extend(unread.take(SHOWN));
+    told
+}
+
+fn left_out(out: &mut impl Write, selection: &Selection) -> std::io::Result<()> {
+    for warning in warnings(selection) {
+        text::warning(out, &warning)?;
     }
     if selection.left_out_count > 0 {
         writeln!(out, "{} would be left out:", selection.left_out_count)?;

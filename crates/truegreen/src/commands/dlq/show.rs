@@ -10,6 +10,8 @@ use super::super::terminal;
 use super::whereabouts::{At, Desk, Spot};
 use super::{list, text};
 use crate::dead_letters::choice::Choice;
+use crate::dead_letters::earlier::Earlier;
+use crate::dead_letters::fingerprint;
 use crate::dead_letters::looking::{self, MAX_LOOKED};
 
 /// Show one dead letter: why it died, its headers, its body
@@ -35,6 +37,9 @@ pub(super) async fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<u8>
     let desk = args.at.desk()?;
     let spot = desk.spot(&args.at).await?;
     let letter = find(&desk, &spot, &args.id).await?;
+    // What is known of it is told also where nothing is remembered.
+    let earlier = Earlier::of(&desk.folder, spot.system, &spot.place.name).unwrap_or_default();
+    let sending = earlier.sending(&letter, &fingerprint::of(&letter));
     if args.json {
         let mut told = list::brief_json(spot.system, &letter, &desk);
         let shown = payload::show(&letter.body, &desk.redaction, args.limit);
@@ -42,9 +47,13 @@ pub(super) async fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<u8>
         let header =
             |(name, value): &(String, String)| json!([name, desk.redaction.text(desk.redaction.header(name, value))]);
         told["headers"] = letter.headers.iter().map(header).collect();
+        told["earlier"] = json!(sending);
         writeln!(out, "{}", terminal::printable_json(&serde_json::to_string_pretty(&told)?))?;
     } else {
         text::letter(out, &letter, &desk.redaction, args.limit)?;
+        if let Some(sending) = &sending {
+            text::sent_before(out, sending)?;
+        }
     }
     Ok(0)
 }

@@ -96,7 +96,7 @@ fn a_record_says_who_what_and_what_became_of_each() {
         Entry::Removed { n: 1 },
         Entry::Proven { how: "the journeys of all 2 are completed in the books".to_owned() },
         Entry::Sending { n: 2 },
-        Entry::NotConfirmed { n: 2, why: "reset by peer".to_owned() },
+        Entry::NotConfirmed { n: 2, why: "reset by peer".to_owned(), is_refused: false },
         Entry::Missing { n: 3 },
         Entry::Stopped {
             why: StopWhy::SomeLeft,

@@ -9,6 +9,7 @@ use truegreen_connect::dead_letters::redact::Redaction;
 use truegreen_model::letter::Letter;
 
 use super::super::terminal::{BOLD, DIM};
+use crate::dead_letters::earlier::Sending;
 use crate::dead_letters::looking::{Looked, MAX_LOOKED};
 use crate::dead_letters::record::{Counts, Record};
 use crate::dead_letters::redrive::{Action, Stage};
@@ -153,6 +154,26 @@ pub(super) fn letter(
     Ok(())
 }
 
+/// That it was sent back before.
+pub(super) fn sent_before(out: &mut impl Write, sending: &Sending) -> std::io::Result<()> {
+    let often = match sending.times {
+        0 => String::new(),
+        1 => "sent back once so far".to_owned(),
+        times => format!("sent back {times} times so far"),
+    };
+    let outcome = sending.outcome.map(|stage| match stage {
+        Stage::Removed | Stage::Missing => "sent back, confirmed and removed, and the same lies here again",
+        Stage::Confirmed | Stage::Kept => "sent back and confirmed, and not removed yet",
+        _ => "sent back and not confirmed: it may be there",
+    });
+    let told: Vec<&str> = [often.as_str(), outcome.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
+    writeln!(out, "\n{BOLD}Its earlier life{BOLD:#}\n  {}", told.join("; "))?;
+    if sending.redrive.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "  by: truegreen dlq history {}", line(&sending.redrive, 64))
+}
+
 pub(super) fn looked(out: &mut impl Write, looked: Looked) -> std::io::Result<()> {
     if looked.is_cut {
         let told = format!("only the first {} were looked at, of at most {MAX_LOOKED}", looked.looked);
@@ -223,7 +244,11 @@ pub(super) fn record(out: &mut impl Write, record: &Record) -> std::io::Result<(
         let outcome = outcome(record.action, letter.outcome);
         let doubled = if letter.may_be_doubled { ", may be there twice" } else { "" };
         let to = if letter.to.is_empty() { String::new() } else { format!(" to {}", line(&letter.to, 60)) };
-        writeln!(out, "  {BOLD}{}{BOLD:#}{to}: {outcome}{doubled}", line(&letter.letter, 80))?;
+        let earlier = match letter.earlier.as_str() {
+            "" => String::new(),
+            earlier => format!(", sent back before, by {}", line(earlier, 64)),
+        };
+        writeln!(out, "  {BOLD}{}{BOLD:#}{to}: {outcome}{doubled}{earlier}", line(&letter.letter, 80))?;
         if let Some(edited) = &letter.edited {
             let (before, after) = (line(&edited.hash_before, 12), line(&edited.hash_after, 12));
             writeln!(out, "      {DIM}edited by {}: {before} is now {after}{DIM:#}", line(&edited.by.user, 60))?;
@@ -244,6 +269,7 @@ fn outcome(action: Action, stage: Stage) -> &'static str {
         (Stage::Removed, Action::Discard) => "kept in the journal, removed",
         (Stage::Waiting, _) => "nothing was done",
         (Stage::Sending | Stage::NotConfirmed, _) => "sent and not confirmed: it may be there",
+        (Stage::Refused, _) => "not taken by the system, and lying there as before",
         (Stage::Confirmed, _) => "confirmed, and not removed yet",
         (Stage::Kept, _) => "kept in the journal, and not removed yet",
         (Stage::Missing, _) => "was not there any more",
@@ -259,6 +285,7 @@ pub(super) fn counts(out: &mut impl Write, action: Action, counts: &Counts) -> s
     let lines = [
         (counts.done, done),
         (counts.unsure, "sent and not confirmed: resuming sends them again under the same key"),
+        (counts.refused, "not taken by the system, and lying there as before: resuming sends them again"),
         (counts.not_removed, "done and lying there still: resuming removes them"),
         (counts.missing, "were not there any more when their turn came"),
         (counts.waiting, "wait"),

@@ -77,6 +77,8 @@ pub enum Outcome {
     Sent(Sent),
     /// It is not done, or may not be.
     Failed(String),
+    /// It was not taken: nothing of it is there.
+    Refused(String),
     /// What became of the first few.
     Verified(Canary),
 }

@@ -82,6 +82,9 @@ pub struct Chosen {
     pub error_type: String,
     /// What it is.
     pub message_type: String,
+    /// The redrive that sent it before, where one is known to have.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub earlier: String,
 }
 
 /// An edited copy that goes in place of a letter's body.
@@ -208,6 +211,9 @@ pub enum Entry {
         n: usize,
         /// What the system said.
         why: String,
+        /// Whether the system said that it did not take it: then it is not there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_refused: bool,
     },
     /// It is about to be thrown away, and this is all of it.
     Kept {

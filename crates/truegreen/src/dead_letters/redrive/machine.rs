@@ -72,6 +72,8 @@ pub struct Redrive {
     /// To be written down with the next.
     pending: Vec<Entry>,
     is_interrupted: bool,
+    /// Whether the place may not show a letter that lies there.
+    may_hide: bool,
     /// RFC 3339, as it was told last.
     now: String,
 }
@@ -95,6 +97,7 @@ impl Redrive {
             fails_in_a_row: 0,
             pending: Vec::new(),
             is_interrupted: false,
+            may_hide: true,
             now: String::new(),
         };
         if redrive.memory.is_ended || !redrive.memory.is_frozen {
@@ -111,6 +114,11 @@ impl Redrive {
     /// What time it is, as RFC 3339.
     pub fn tick(&mut self, now: String) {
         self.now = now;
+    }
+
+    /// The place shows all that lies there, whoever else read it: what it does not show is gone.
+    pub fn place_shows_all(&mut self) {
+        self.may_hide = false;
     }
 
     /// It stops before the next letter.
@@ -187,14 +195,11 @@ impl Redrive {
                 self.state = State::Due(Deed::Remove(n, slot));
             }
             (Deed::Send(n, slot), Outcome::Sent(sent)) => {
-                self.fails_in_a_row = 0;
                 self.note(Entry::Confirmed { n, sent: sent.into() });
                 self.state = State::Due(Deed::Remove(n, slot));
             }
-            (Deed::Send(n, _), Outcome::Failed(why)) => {
-                self.note(Entry::NotConfirmed { n, why: why.clone() });
-                self.after_failure(why);
-            }
+            (Deed::Send(n, _), Outcome::Failed(why)) => self.not_confirmed(n, why, false),
+            (Deed::Send(n, _), Outcome::Refused(why)) => self.not_confirmed(n, why, true),
             (Deed::Remove(n, _), Outcome::Done) => {
                 self.fails_in_a_row = 0;
                 self.note(Entry::Removed { n });
@@ -212,6 +217,11 @@ impl Redrive {
             // An outcome that fits no effect is a mistake of whoever performs them; to stop is always safe.
             (_, _) => self.stop(StopWhy::Unreachable, "an effect had an outcome of another".to_owned()),
         }
+    }
+
+    fn not_confirmed(&mut self, n: usize, why: String, is_refused: bool) {
+        self.note(Entry::NotConfirmed { n, why: why.clone(), is_refused });
+        self.after_failure(why);
     }
 
     /// Which letter of the selection this is, if any. Later arrivals are none, also under an id that was chosen.
@@ -273,7 +283,8 @@ impl Redrive {
         let left: Vec<(usize, Stage)> =
             self.memory.letters.iter().filter(in_scope).map(|letter| (letter.chosen.n, letter.stage)).collect();
         let unseen: Vec<(usize, Stage)> = left.iter().copied().filter(|(n, _)| !self.pass.seen.contains(n)).collect();
-        if !unseen.is_empty() && self.looks < MAX_LOOKS {
+        let are_removed = unseen.iter().all(|(_, stage)| matches!(stage, Stage::Confirmed | Stage::Kept));
+        if !unseen.is_empty() && (self.may_hide || !are_removed) && self.looks < MAX_LOOKS {
             self.looks += 1;
             return self.leave(After::Again(1 << self.looks));
         }
@@ -304,7 +315,7 @@ impl Redrive {
     fn after_failure(&mut self, why: String) {
         self.fails_in_a_row += 1;
         let sent = self.memory.sent_ones().count();
-        let failed = self.memory.count(Stage::NotConfirmed);
+        let failed = self.memory.count(Stage::NotConfirmed) + self.memory.count(Stage::Refused);
         let percent = self.memory.order.as_ref().map_or(0, |order| order.max_failed_percent) as usize;
         if self.memory.is_canary() {
             self.stop(StopWhy::CanaryFailed, why);

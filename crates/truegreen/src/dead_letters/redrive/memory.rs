@@ -20,6 +20,8 @@ pub enum Stage {
     Sending,
     /// It was sent and not confirmed: it may be there, or not.
     NotConfirmed,
+    /// It was sent and not taken: it is not there.
+    Refused,
     /// It is confirmed to be there, and lies here too.
     Confirmed,
     /// It is kept in the journal, and lies here too.
@@ -39,6 +41,8 @@ pub struct Standing {
     pub stage: Stage,
     /// How often a sending was begun.
     pub sendings: u32,
+    /// How many of these the system did not take, for certain.
+    pub refusals: u32,
     /// Unix time in seconds of the first of them, where that is known.
     pub first_sending: Option<i64>,
     /// Whether it may be at its target twice.
@@ -145,6 +149,7 @@ impl Memory {
             chosen: chosen.clone(),
             stage: Stage::Waiting,
             sendings: 0,
+            refusals: 0,
             first_sending: None,
             may_be_doubled: false,
             sent: None,
@@ -177,11 +182,14 @@ impl Memory {
                     Certainty::Once => waited.is_some_and(|waited| waited > REMEMBERED_SECONDS),
                     Certainty::Already => false,
                 };
-                letter.may_be_doubled |= letter.sendings > 1 && is_doubtful;
+                letter.may_be_doubled |= letter.sendings > letter.refusals + 1 && is_doubtful;
             }
-            Entry::NotConfirmed { n, why } => {
+            Entry::NotConfirmed { n, why, is_refused } => {
                 let letter = self.standing(*n)?;
-                letter.stage = Stage::NotConfirmed;
+                letter.refusals += u32::from(*is_refused);
+                // An earlier sending may be there all the same.
+                let is_nowhere = letter.refusals == letter.sendings;
+                letter.stage = if is_nowhere { Stage::Refused } else { Stage::NotConfirmed };
                 letter.told.clone_from(why);
             }
             Entry::Kept { n, .. } => self.standing(*n)?.stage = Stage::Kept,

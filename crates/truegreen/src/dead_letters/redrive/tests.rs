@@ -18,12 +18,15 @@ struct World {
     drops_second_ones: bool,
     /// Of a hundred sendings, so many fail: one half of them having arrived.
     faulty_percent: u32,
+    /// Nothing can be removed.
+    is_stuck: bool,
     read: usize,
     /// Letters of this reading that are the same in everything.
     counted: usize,
     /// What was shown last.
     batch: Vec<(String, String)>,
     /// As a broker that puts back what a killed reader held only after a while.
+    may_hide: bool,
     hidden: Vec<(String, String)>,
     random: fastrand::Rng,
 }
@@ -96,9 +99,11 @@ impl World {
             target: Vec::new(),
             drops_second_ones,
             faulty_percent: 0,
+            is_stuck: false,
             read: 0,
             counted: 0,
             batch: Vec::new(),
+            may_hide: false,
             hidden: Vec::new(),
             random: fastrand::Rng::with_seed(1),
         }
@@ -118,6 +123,9 @@ impl World {
 
     fn send(&mut self, n: usize) -> Outcome {
         if self.random.u32(0..100) < self.faulty_percent {
+            if self.random.u32(0..3) == 0 {
+                return Outcome::Refused("the queue is full".into());
+            }
             if self.random.bool() {
                 self.arrive(n);
             }
@@ -162,7 +170,7 @@ impl World {
                         assert!(journal.iter().any(kept), "{n} is thrown away before it is kept");
                     }
                 }
-                if self.random.u32(0..100) < self.faulty_percent {
+                if self.is_stuck || self.random.u32(0..100) < self.faulty_percent {
                     return Outcome::Failed("not acknowledged".into());
                 }
                 let wanted = self.batch[*slot].clone();
@@ -186,6 +194,9 @@ impl World {
 /// Runs until the end or the crash; whether it came to an end.
 fn run(world: &mut World, journal: &mut Vec<Entry>, crash: &mut Crash) -> bool {
     let mut redrive = Redrive::new(memory(journal));
+    if !world.may_hide {
+        redrive.place_shows_all();
+    }
     if redrive.memory().stopped.is_some() {
         redrive.told(Entry::Resumed { by: Person::default() });
     }
@@ -285,7 +296,7 @@ fn killed_at_random_on_a_faulty_system_it_resumes() {
         let mut random = fastrand::Rng::with_seed(seed);
         let letters = letters(random.usize(1..200));
         let mut world = World::new(&letters, random.bool());
-        world.random = random.fork();
+        (world.random, world.may_hide) = (random.fork(), true);
         world.faulty_percent = random.u32(0..20);
         let mut journal = frozen(order(Action::Redrive, random.usize(0..8)), &letters);
         let mut arrivals = 0;
@@ -361,7 +372,40 @@ fn it_stops_by_itself_where_sendings_fail() {
     assert!(run(&mut world, &mut journal, &mut Crash(None)));
     let memory = memory(&journal);
     assert_eq!(memory.stopped.as_ref().map(|(why, _)| *why), Some(StopWhy::TooManyFailed));
-    assert!(memory.count(Stage::NotConfirmed) <= 5 && world.place.len() == 100);
+    let (unsure, refused) = (memory.count(Stage::NotConfirmed), memory.count(Stage::Refused));
+    assert!(unsure + refused <= 5 && refused > 0 && world.place.len() == 100, "{unsure} unsure, {refused} refused");
+}
+
+/// Scenario: a letter cannot be removed, whichever it is. Guarantee: it stops soon, rather than to send all of them and leave
+/// all of them lying there.
+#[test]
+fn it_stops_by_itself_where_removals_fail() {
+    let letters = letters(100);
+    let (mut world, mut journal) = (World::new(&letters, true), frozen(order(Action::Redrive, 0), &letters));
+    world.is_stuck = true;
+    assert!(run(&mut world, &mut journal, &mut Crash(None)));
+    let memory = memory(&journal);
+    assert_eq!(memory.stopped.as_ref().map(|(why, _)| *why), Some(StopWhy::TooManyFailed));
+    assert_eq!((memory.count(Stage::Confirmed), world.place.len()), (5, 100));
+}
+
+/// Scenario: a letter is refused, then taken, by a system that drops no second one. Guarantee: it is not called doubled; one
+/// whose sending was cut short before is.
+#[test]
+fn what_was_refused_is_not_there() {
+    let refused = Entry::NotConfirmed { n: 0, why: "full".into(), is_refused: true };
+    let confirmed = Entry::Confirmed { n: 0, sent: Certainty::AtLeastOnce };
+    let sending = Entry::Sending { n: 0 };
+    for (facts, stage, may_be_doubled) in [
+        (vec![sending.clone(), refused.clone()], Stage::Refused, false),
+        (vec![sending.clone(), sending.clone(), refused.clone()], Stage::NotConfirmed, false),
+        (vec![sending.clone(), refused.clone(), sending.clone(), confirmed.clone()], Stage::Confirmed, false),
+        (vec![sending.clone(), sending.clone(), refused, sending, confirmed], Stage::Confirmed, true),
+    ] {
+        let mut memory = memory(&frozen(order(Action::Redrive, 0), &letters(1)));
+        facts.iter().for_each(|fact| memory.learn("2026-01-01T00:00:00Z", fact).unwrap());
+        assert_eq!((memory.letters[0].stage, memory.letters[0].may_be_doubled), (stage, may_be_doubled), "{facts:?}");
+    }
 }
 
 #[test]

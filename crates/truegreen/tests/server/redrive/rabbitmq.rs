@@ -1,25 +1,25 @@
 //! Letters sent back on a real RabbitMQ, which drops no second one.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use truegreen_fixture::Rabbitmq;
 
 use super::Desk;
+use super::trial::{self, Bed, Copies, body, names};
 use crate::support::{agent, read};
 
-const LETTERS: usize = 1_000;
-
 /// The management API.
-struct Management(String);
+struct Management {
+    url: String,
+    agent: ureq::Agent,
+}
 
 impl Management {
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        let url = format!("{}/api/{path}", self.0);
+        let url = format!("{}/api/{path}", self.url);
         let text = body.to_string();
         let request = match method {
-            "PUT" => agent().put(url),
-            _ => agent().post(url),
+            "PUT" => self.agent.put(url),
+            _ => self.agent.post(url),
         };
         let request =
             request.header("authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=").header("content-type", "application/json");
@@ -28,68 +28,109 @@ impl Management {
         serde_json::from_slice(&answer.body).unwrap_or_default()
     }
 
-    fn queue(&self, name: &str) {
-        self.ask("PUT", &format!("queues/%2F/{name}"), &json!({"durable": true}));
+    fn queue(&self, name: &str, arguments: &Value) {
+        self.ask("PUT", &format!("queues/%2F/{name}"), &json!({"durable": true, "arguments": arguments}));
     }
 
-    fn letter(&self, n: usize) {
-        // Some are the same in everything, and can only be counted.
-        let order = if n.is_multiple_of(10) { "same".to_owned() } else { format!("o-{n}") };
+    fn letter(&self, queue: &str, name: &str) {
         let message = json!({
-            "properties": {"delivery_mode": 2, "headers": {"tenant": "blue"}}, "routing_key": "orders.dead",
-            "payload": json!({"order": {"id": order}}).to_string(), "payload_encoding": "string",
+            "properties": {"delivery_mode": 2, "headers": {"tenant": "blue"}}, "routing_key": queue,
+            "payload": body(name), "payload_encoding": "string",
         });
         assert_eq!(self.ask("POST", "exchanges/%2F/amq.default/publish", &message)["routed"], true);
     }
 
-    /// Everything in a queue, each body with how often.
-    fn take(&self, queue: &str) -> BTreeMap<String, usize> {
-        let wanted = json!({"count": 100_000, "ackmode": "ack_requeue_false", "encoding": "auto"});
-        let mut bodies = BTreeMap::new();
-        for message in self.ask("POST", &format!("queues/%2F/{queue}/get"), &wanted).as_array().unwrap() {
-            *bodies.entry(message["payload"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        bodies
+    /// Everything in a queue. By `ackmode` it stays there, or does not.
+    fn take(&self, queue: &str, ackmode: &str) -> Copies {
+        let wanted = json!({"count": 100_000, "ackmode": ackmode, "encoding": "auto"});
+        let messages = self.ask("POST", &format!("queues/%2F/{queue}/get"), &wanted);
+        names(messages.as_array().unwrap().iter().map(|message| message["payload"].as_str().unwrap()))
     }
 }
 
-/// Scenario: the command is killed twenty times at random, RabbitMQ twice; one letter in ten is the same in everything.
-/// Guarantee: each arrives, what may be there twice is counted, and what is left has arrived.
-#[test]
-fn killed_twenty_times_nothing_is_lost_and_doubles_are_counted() {
-    let mut rabbitmq = Rabbitmq::start().unwrap();
-    let management = Management(rabbitmq.management_url());
-    ["orders", "orders.dead"].iter().for_each(|queue| management.queue(queue));
-    (0..LETTERS).for_each(|n| management.letter(n));
-    let desk = Desk::at(&format!(
-        "{{url: '{}', management: '{}', dead_letters: [orders.dead], timeout: 20s}}",
-        rabbitmq.url(),
-        rabbitmq.management_url()
-    ));
-    let begin = ["redrive", "--place", "orders.dead", "--all", "--to", "orders", "--canary", "0", "--rate", "all"];
-    desk.kill(&begin, LETTERS, |kill, _| {
-        if kill.is_multiple_of(8) {
-            rabbitmq.restart().unwrap();
-        }
-    });
-    let ids = desk.ids();
-    assert_eq!(ids.len(), 1, "resumed, never begun anew");
-    desk.said(&["redrive", "--resume", &ids[0]]);
+struct Broker {
+    kind: &'static str,
+    rabbitmq: Rabbitmq,
+    management: Management,
+}
 
-    let record: Value = serde_json::from_str(&desk.said(&["history", &ids[0], "--json"])).unwrap();
-    let counts = &record["counts"];
-    assert_eq!(
-        (&record["state"], &counts["done"], &counts["missing"]),
-        (&"ended".into(), &LETTERS.into(), &0.into()),
-        "{counts}"
-    );
-    let arrived = management.take("orders");
-    let of_one = |body: &str| if body.contains("same") { LETTERS / 10 } else { 1 };
-    let lost: Vec<&String> = arrived.iter().filter(|(body, n)| **n < of_one(body)).map(|(body, _)| body).collect();
-    assert_eq!((arrived.len(), lost), (LETTERS - LETTERS / 10 + 1, Vec::new()), "0 lost");
-    let doubled = arrived.values().sum::<usize>() - LETTERS;
-    assert!(doubled as u64 <= counts["may_be_doubled"].as_u64().unwrap(), "{doubled} doubled, {counts}");
-    // It writes down acknowledgements a while after it took them, so that a crash of its own brings letters back.
-    let back = management.take("orders.dead");
-    assert!(back.keys().all(|body| arrived.contains_key(body)), "{back:?}");
+impl Broker {
+    /// With two queues of this type; the target has further arguments.
+    fn start(kind: &'static str, target: &Value) -> Broker {
+        let rabbitmq = Rabbitmq::start().unwrap();
+        let management = Management { url: rabbitmq.management_url(), agent: agent() };
+        let of_kind = json!({ "x-queue-type": kind });
+        let mut arguments = target.clone();
+        arguments["x-queue-type"] = kind.into();
+        management.queue("orders", &arguments);
+        management.queue("orders.dead", &of_kind);
+        Broker { kind, rabbitmq, management }
+    }
+}
+
+impl Bed for Broker {
+    const DROPS_A_SECOND: bool = false;
+
+    fn called(&self) -> String {
+        format!("RabbitMQ ({} queues)", self.kind)
+    }
+
+    fn entry(&self) -> String {
+        let (url, management) = (self.rabbitmq.url(), self.rabbitmq.management_url());
+        format!("{{url: '{url}', management: '{management}', dead_letters: [orders.dead], timeout: 20s}}")
+    }
+
+    fn die(&mut self, names: &[String]) {
+        names.iter().for_each(|name| self.management.letter("orders.dead", name));
+    }
+
+    fn restart(&mut self) {
+        self.rabbitmq.restart().unwrap();
+    }
+
+    fn dead(&mut self) -> Copies {
+        self.management.take("orders.dead", "ack_requeue_true")
+    }
+
+    fn arrived(&mut self) -> Copies {
+        self.management.take("orders", "ack_requeue_true")
+    }
+
+    /// Some are the same in everything, and can only be counted.
+    fn name(n: usize) -> String {
+        if n.is_multiple_of(10) { "same".to_owned() } else { format!("o-{n}") }
+    }
+}
+
+#[test]
+fn rabbitmq_classic() {
+    trial::stand(&mut Broker::start("classic", &json!({})));
+}
+
+#[test]
+fn rabbitmq_quorum() {
+    trial::stand(&mut Broker::start("quorum", &json!({})));
+}
+
+/// Scenario: the target is full and refuses what is published. Guarantee: it stops soon, what was refused lies dead still and
+/// says why; once there is room it goes.
+#[test]
+fn a_full_target_leaves_letters_where_they_are_and_says_why() {
+    let mut broker = Broker::start("classic", &json!({"x-max-length": 7, "x-overflow": "reject-publish"}));
+    let all: Vec<String> = (0..12).map(|n| format!("o-{n}")).collect();
+    broker.die(&all);
+    let desk = Desk::at(&broker.entry());
+    let output = desk.run(&["redrive", "--all", "--to", "orders", "--canary", "0", "--rate", "all"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(1) && told.contains("does not take it: the queue is full"), "{output:?}");
+    let history = desk.told(&["history", &desk.ids()[0]]);
+    assert!(history.contains("does not take it: the queue is full"), "{history}");
+    let first = broker.management.take("orders", "ack_requeue_false");
+    assert_eq!((first.len(), broker.dead().len()), (7, 5));
+
+    desk.said(&["redrive", "--resume", &desk.ids()[0]]);
+    let mut arrived = broker.arrived();
+    assert_eq!((arrived.len(), broker.dead().len()), (5, 0));
+    arrived.extend(first);
+    assert!(all.iter().all(|name| arrived.get(name) == Some(&1)), "{arrived:?}");
 }
