@@ -104,7 +104,18 @@ fn letters(arguments: &[String]) -> Result<()> {
     })?;
     servers::ensure()?;
     let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--package", "truegreen", "--features", "full", "--locked", "--test", "server", "--", "redrive"]);
+    cargo.args([
+        "test",
+        "--package",
+        "truegreen",
+        "--features",
+        "full",
+        "--locked",
+        "--test",
+        "server",
+        "--",
+        "redrive",
+    ]);
     cargo.args(["--nocapture", "--test-threads", "1"]).env("TRUEGREEN_LETTERS", many);
     run(cargo)
 }

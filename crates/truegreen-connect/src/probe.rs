@@ -23,9 +23,12 @@ pub async fn within<T>(
 /// A check that could not be made: it fails where the system itself is the reason, and is unknown where the question is.
 pub fn failed(measurement: &str, error: &Error) -> Check {
     let standing = match error {
-        Error::Unreachable(_) | Error::TimedOut { .. } | Error::Denied(_) | Error::Answered(_) | Error::Refused(_) | Error::Nonsense(_) => {
-            Standing::Fail
-        }
+        Error::Unreachable(_)
+        | Error::TimedOut { .. }
+        | Error::Denied(_)
+        | Error::Answered(_)
+        | Error::Refused(_)
+        | Error::Nonsense(_) => Standing::Fail,
         Error::NotAsked(_) | Error::NotBuilt(_) => Standing::Unknown,
     };
     Check::new(measurement, standing, error.to_string())

@@ -135,7 +135,8 @@ impl Reading for NatsReading {
         }
         let seq: u64 = id.parse().map_err(|_| Error::NotAsked(format!("`{id}` is no sequence of {}", self.place)))?;
         let question = format!("STREAM.MSG.DELETE.{}", self.place);
-        let body = json!({ "seq": seq, "no_erase": true });
+        // What is only marked as removed lies there again after a crash of the server; what is erased does not.
+        let body = json!({ "seq": seq, "no_erase": false });
         let gone = match self.link.ask::<Removed>(&question, &body, "to remove a letter").await {
             Ok(Some(removed)) => removed.success,
             // A server says by one and the same error that it is gone already and that it cannot: what it holds tells.

@@ -101,6 +101,11 @@ impl Line {
         within(self.limit, what, async { asked.await.map_err(|error| told(&error)) }).await
     }
 
+    /// How long anything may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Whether the broker lets nobody publish.
     pub(super) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()

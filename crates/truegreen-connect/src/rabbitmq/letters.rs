@@ -46,8 +46,8 @@ impl DeadLetters for Rabbitmq {
     }
 
     async fn open(&self, place: &str) -> Result<Box<dyn Reading>, Error> {
-        self.check_harmless(place).await?;
-        Ok(Box::new(QueueReading::open(&self.config, place).await?))
+        let is_quorum = self.check_harmless(place).await?;
+        Ok(Box::new(QueueReading::open(&self.config, place, is_quorum).await?))
     }
 
     fn may_hide(&self) -> bool {

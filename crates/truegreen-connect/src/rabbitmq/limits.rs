@@ -27,22 +27,22 @@ pub(super) fn refusal(queue: &str, limit: u64) -> String {
 }
 
 impl Rabbitmq {
-    /// An error where a reading could cost a letter, or where that cannot be told.
-    pub(super) async fn check_harmless(&self, queue: &str) -> Result<(), Error> {
+    /// An error where a reading could cost a letter, or where that cannot be told; else whether it is a quorum queue.
+    pub(super) async fn check_harmless(&self, queue: &str) -> Result<bool, Error> {
         let told = match self.management.queue(queue).await {
             Ok(told) => told,
             Err(error @ Error::Answered(_)) => return Err(error),
-            Err(_) => return self.check_by_trial(queue).await,
+            Err(_) => return self.check_by_trial(queue).await.map(|()| false),
         };
         if told.is_stream() {
             return Err(Error::NotAsked(format!("`{queue}` is a stream, of which nothing can be removed")));
         }
         if !told.is_quorum() {
-            return Ok(());
+            return Ok(false);
         }
         match told.delivery_limit(self.management.version().await?) {
             Some(limit) => Err(Error::NotAsked(refusal(queue, limit))),
-            None => self.wait_for_return(queue).await,
+            None => self.wait_for_return(queue).await.map(|()| true),
         }
     }
 

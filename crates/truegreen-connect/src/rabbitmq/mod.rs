@@ -5,6 +5,7 @@
 mod death;
 mod dial;
 mod glance;
+mod flow;
 mod letters;
 mod limits;
 mod management;

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation};
 use truegreen_model::letter::Letter;
 
 use super::dial::{Line, name};
+use super::flow::Flow;
 use super::message::{id, identity, letter};
 use super::outgoing::{Kinds, properties, target};
 use super::queues::counted;
@@ -33,10 +32,7 @@ pub(super) struct QueueReading {
     sender: Option<Channel>,
     place: String,
     queue: ShortString,
-    /// How many of those that were there with the first are still to be shown; none before it. What comes later is not part
-    /// of this reading, else what dies again at once would never let it end. Only the answer to a get counts: a declaration
-    /// of a quorum queue can say 0 for a while after a restart.
-    left: Option<u32>,
+    flow: Flow,
     held: HashMap<String, u64>,
     /// How many of each were seen that are the same in everything.
     seen: HashMap<u128, u32>,
@@ -44,25 +40,19 @@ pub(super) struct QueueReading {
 }
 
 impl QueueReading {
-    pub(super) async fn open(config: &Arc<SystemConfig>, place: &str) -> Result<QueueReading, Error> {
+    pub(super) async fn open(config: &Arc<SystemConfig>, place: &str, is_quorum: bool) -> Result<QueueReading, Error> {
         let line = Line::open(config).await?;
         // For its error, where there is no such queue.
         counted(&line, place).await?;
         let channel = line.channel().await?;
         let (place, queue) = (place.to_owned(), name(place)?);
+        let flow = Flow::new(channel.clone(), queue.clone(), is_quorum);
         let (held, seen, kinds) = (HashMap::new(), HashMap::new(), Kinds::default());
-        Ok(QueueReading { line, channel, sender: None, place, queue, left: None, held, seen, kinds })
+        Ok(QueueReading { line, channel, sender: None, place, queue, flow, held, seen, kinds })
     }
 
     async fn one(&mut self) -> Result<Option<Letter>, Error> {
-        let got = self.channel.basic_get(self.queue.clone(), BasicGetOptions::default());
-        let Some(got) = self.line.wait("a letter", got).await? else {
-            // Somebody else may take from this queue, too.
-            self.left = Some(0);
-            return Ok(None);
-        };
-        self.left = Some(self.left.map_or(got.message_count, |left| left - 1));
-        let delivery = got.delivery;
+        let Some(delivery) = self.flow.next(&self.line, self.held.len()).await? else { return Ok(None) };
         let identity = identity(&delivery);
         let nth = self.seen.entry(identity).or_default();
         let id = id(identity, *nth);
@@ -89,7 +79,7 @@ impl Reading for QueueReading {
     async fn next(&mut self, limit: usize) -> Result<Vec<Letter>, Error> {
         let mut letters = Vec::new();
         let mut bytes = 0;
-        while self.left != Some(0) && letters.len() < limit.min(MAX_BATCH) && bytes < MAX_BATCH_BYTES {
+        while letters.len() < limit.min(MAX_BATCH) && bytes < MAX_BATCH_BYTES {
             if self.held.len() >= MAX_HELD {
                 return Err(Error::NotAsked(format!(
                     "more than {MAX_HELD} letters in one reading\nhint: close it and begin anew"

@@ -181,7 +181,8 @@ pub(super) fn warnings(selection: &Selection) -> Vec<String> {
         let times = if selection.often == 1 { "1 was" } else { &format!("{} were", selection.often) };
         told.push(format!("{times} sent back {OFTEN} times or more, and died again each time"));
     }
-    let unread = selection.unread.iter().map(|why| format!("whether it sent any of these before cannot be told: {why}"));
+    let unread =
+        selection.unread.iter().map(|why| format!("whether it sent any of these before cannot be told: {why}"));
     told.extend(unread.take(SHOWN));
     told
 }

@@ -166,7 +166,8 @@ pub(super) fn sent_before(out: &mut impl Write, sending: &Sending) -> std::io::R
         Stage::Confirmed | Stage::Kept => "sent back and confirmed, and not removed yet",
         _ => "sent back and not confirmed: it may be there",
     });
-    let told: Vec<&str> = [often.as_str(), outcome.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
+    let told: Vec<&str> =
+        [often.as_str(), outcome.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
     writeln!(out, "\n{BOLD}Its earlier life{BOLD:#}\n  {}", told.join("; "))?;
     if sending.redrive.is_empty() {
         return Ok(());

@@ -139,7 +139,8 @@ fn number(order: &str) -> u8 {
 #[test]
 fn the_rest_goes_once_the_books_complete_the_first_few() {
     let mut shop = Shop::start();
-    let output = shop.redrive("1m", &mut |shop, order, _| shop.tell(vec![span("ship order", order, 100 + number(order))]));
+    let output =
+        shop.redrive("1m", &mut |shop, order, _| shop.tell(vec![span("ship order", order, 100 + number(order))]));
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("the journeys of all 3 are completed in the books"), "{told}");

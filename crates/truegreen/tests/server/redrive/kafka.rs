@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use truegreen_fixture::KafkaMock;
 use truegreen_fixture::rdkafka::config::ClientConfig;
 use truegreen_fixture::rdkafka::consumer::{BaseConsumer, Consumer as _};
 use truegreen_fixture::rdkafka::message::{Header, Message as _, OwnedHeaders};
 use truegreen_fixture::rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use truegreen_fixture::rdkafka::{Offset, TopicPartitionList};
-use truegreen_fixture::KafkaMock;
 
 use super::trial::{self, Bed, Copies, body, names};
 use crate::support::PATIENCE;

@@ -12,7 +12,8 @@ use super::trial::{self, Bed, Copies, body, names};
 const ENTRY: &str = "dead_letters: ['failed_jobs(to=orders)'], timeout: 20s";
 
 fn insert(names: &[String]) -> String {
-    let rows: Vec<String> = names.iter().map(|name| format!("('{}', 'shop.OutOfStock: none left')", body(name))).collect();
+    let rows: Vec<String> =
+        names.iter().map(|name| format!("('{}', 'shop.OutOfStock: none left')", body(name))).collect();
     format!("INSERT INTO failed_jobs (payload, exception) VALUES {};", rows.join(", "))
 }
 

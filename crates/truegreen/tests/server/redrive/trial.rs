@@ -47,10 +47,27 @@ pub(super) trait Bed {
     /// What is at the target.
     fn arrived(&mut self) -> Copies;
 
+    /// How many of these are to be sent still, or which are gone from the dead and not at the target; `later` lie there too.
+    fn left(&mut self, expected: &Copies, _later: usize) -> Result<usize, String> {
+        left(&self.dead(), &self.arrived(), expected)
+    }
+
     /// The name of the nth letter.
     fn name(n: usize) -> String {
         format!("o-{n}")
     }
+}
+
+/// How many are to be sent still, or which are in neither place.
+pub(super) fn left(dead: &Copies, arrived: &Copies, expected: &Copies) -> Result<usize, String> {
+    let is_gone = |(name, of): &(&String, &usize)| copies(dead, name) + copies(arrived, name) < **of;
+    let gone: Vec<&String> = expected.iter().filter(is_gone).map(|(name, _)| name).collect();
+    let left = expected.iter().map(|(name, of)| of.saturating_sub(copies(arrived, name))).sum();
+    if gone.is_empty() { Ok(left) } else { Err(format!("{gone:?}")) }
+}
+
+fn copies(of: &Copies, name: &String) -> usize {
+    of.get(name).copied().unwrap_or_default()
 }
 
 /// The body of a letter of this name.
@@ -114,7 +131,6 @@ pub(super) fn stand<B: Bed>(bed: &mut B) {
     assert_eq!(desk.ids().len(), 1, "resumed, never begun anew");
 
     let (arrived, dead) = (bed.arrived(), bed.dead());
-    let copies = |of: &Copies, name: &String| of.get(name).copied().unwrap_or_default();
     let lost: usize = expected.iter().map(|(name, of)| of.saturating_sub(copies(&arrived, name))).sum();
     let doubled: usize = expected.iter().map(|(name, of)| copies(&arrived, name).saturating_sub(*of)).sum();
     let again: usize = dead.iter().map(|(name, of)| of.saturating_sub(copies(&later, name))).sum();
@@ -175,7 +191,7 @@ fn killed<B: Bed>(
             bed.die(std::slice::from_ref(&name));
             later.insert(name, 1);
         }
-        left = all_are_somewhere(bed, expected);
+        left = all_are_somewhere(bed, expected, later.len());
         assert!(left > 0, "it was over after {} kills", tally.kills);
     }
     id.unwrap()
@@ -183,19 +199,14 @@ fn killed<B: Bed>(
 
 /// Every letter that is gone from the dead is at its target: else it was removed before it was confirmed, or lost. How many
 /// are to be sent still.
-fn all_are_somewhere<B: Bed>(bed: &mut B, expected: &Copies) -> usize {
+fn all_are_somewhere<B: Bed>(bed: &mut B, expected: &Copies, later: usize) -> usize {
     let began = Instant::now();
     loop {
-        let (dead, arrived) = (bed.dead(), bed.arrived());
-        let copies = |of: &Copies, name: &String| of.get(name).copied().unwrap_or_default();
-        let mut gone = expected.iter().filter(|(name, of)| copies(&dead, name) + copies(&arrived, name) < **of);
-        // What a killed process held comes back only once the system has noticed that it is gone.
-        match gone.next() {
-            None => return expected.iter().map(|(name, of)| of.saturating_sub(copies(&arrived, name))).sum(),
-            Some((name, _)) if began.elapsed() > patience() => {
-                panic!("{name} and {} more are gone, and never arrived", gone.count())
-            }
-            Some(_) => std::thread::park_timeout(Duration::from_millis(20)),
+        match bed.left(expected, later) {
+            Ok(left) => return left,
+            // What a killed process held comes back only once the system has noticed that it is gone.
+            Err(_) if began.elapsed() < patience() => std::thread::park_timeout(Duration::from_millis(20)),
+            Err(gone) => panic!("gone, and never arrived: {gone}"),
         }
     }
 }
