@@ -4,8 +4,8 @@
 
 mod death;
 mod dial;
-mod glance;
 mod flow;
+mod glance;
 mod letters;
 mod limits;
 mod management;
