@@ -1,9 +1,13 @@
 //! How Truegreen can ask the parts of a run themselves, beside listening to its services.
 
-use truegreen_connect::{Address, Kind, SystemConfig};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use truegreen_connect::Kind;
+use truegreen_connect::{Address, SystemConfig};
 
 use super::Parts;
-use crate::{CONTRACT, database};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::database;
+use crate::{CONTRACT, storefront};
 
 const BROKER: &str = "broker";
 const DATABASE: &str = "database";
@@ -27,6 +31,14 @@ impl Parts {
             .collect()
     }
 
+    /// How prices are asked for, where both the cache and the database are real.
+    pub fn prices(&self, run: &str) -> Option<Prices> {
+        self.cache.as_ref()?;
+        let source = price(self.database.as_ref()?, run)?;
+        let cached = format!("HGET {} price_cents", storefront::key_of(run, "{key}"));
+        Some(Prices { cached: (CACHE, cached), source: (DATABASE, source) })
+    }
+
     /// The demo's contract; on a real database with the question whether the stock was updated, asked of every order.
     pub fn contract(&self, run: &str) -> String {
         let Some(ask) = self.database.as_ref().and_then(|address| stock_updated(address, run)) else {
@@ -36,6 +48,15 @@ impl Parts {
         // It is the last step that is looked up.
         CONTRACT.replacen("}\nexits:", &format!(",\n     {confirm}}}\nexits:"), 1)
     }
+}
+
+/// What a real cache and a real database are asked for the price of a product, to be held against each other.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prices {
+    /// The cache, by its name among [`Parts::systems`], and the question.
+    pub cached: (&'static str, String),
+    /// The same of the database.
+    pub source: (&'static str, String),
 }
 
 /// What was taken for an order, from a stock that exists. What is taken once per message is noted as `ORDER/MESSAGE`.
@@ -48,6 +69,17 @@ fn stock_updated(address: &Address, run: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("SELECT m.sku FROM {shop}.movements m JOIN {shop}.stock s ON s.sku = m.sku WHERE {is_of_order}"))
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn price(address: &Address, run: &str) -> Option<String> {
+    let sku = if address.kind() == Kind::Postgres { "$1" } else { "?" };
+    Some(format!("SELECT price_cents FROM {}.products WHERE sku = {sku}", database::server::shop_of(run)))
+}
+
+#[cfg(not(any(feature = "postgres", feature = "mysql")))]
+fn price(_address: &Address, _run: &str) -> Option<String> {
+    None
 }
 
 /// Without a client, an address has been refused before.
@@ -77,6 +109,9 @@ mod tests {
             let (steps, _) = contract.split_once("exits:").unwrap();
             let (_, last) = steps.split_once("stock_updated").unwrap();
             assert!(last.contains("truegreen_demo_1f.movements") && last.contains(part), "{contract}");
+            let prices = parts.prices("1f").unwrap();
+            assert_eq!(prices.cached.1, "HGET truegreen-demo:1f:stock:{key} price_cents");
+            assert!(prices.source.1.contains("FROM truegreen_demo_1f.products"), "{prices:?}");
             let systems = parts.systems();
             let names: Vec<_> = systems.iter().map(|system| system.name.as_str()).collect();
             assert_eq!(names, ["broker", "database", "cache"]);

@@ -13,6 +13,8 @@ use std::process::Command;
 use truegreen_connect::address::Surroundings;
 use truegreen_connect::{Address, Kind};
 
+pub use asked::Prices;
+
 use crate::Error;
 use crate::database::{self, Ledger, Shop, SqliteLedger, SqliteShop};
 use crate::queue::Queue;

@@ -26,7 +26,7 @@ use crate::queue::STOCK_CHANGES;
 use crate::service::Stop;
 use crate::telemetry::Telemetry;
 use crate::truth::{Deed, TruthFile};
-pub(crate) use cache::Cache;
+pub(crate) use cache::{Cache, key_of};
 use catalogue::{Catalogue, Changes};
 
 #[cfg(feature = "redis")]

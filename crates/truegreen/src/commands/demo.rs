@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::watch;
+use truegreen_demo::parts::Prices;
 use truegreen_demo::{Fault, Parts, Pipeline, Setup};
 use truegreen_engine::Engine;
 use truegreen_engine::flow::Source;
@@ -19,11 +20,16 @@ use crate::monitor::Monitor;
 use crate::record::Recorder;
 use crate::run_loop::Tap;
 use crate::server::Server;
+use crate::systems::comparing::Comparison;
+use crate::systems::comparing::comparison::{Asked, KeysOf, SAMPLE};
+use crate::systems::comparing::value::Pick;
 use crate::{flows, quantity};
 use story::Story;
 
 /// How long undecided journeys are waited for: proof of a loss needs the services to be heard again.
 const DRAIN_AT_MOST: Duration = Duration::from_secs(180);
+/// How long a new price may take to the cache, lawfully.
+const CHANGE_TAKES: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Break a small pipeline silently, and see it found
@@ -163,11 +169,27 @@ async fn start_server(
         let recorder = Recorder::create(path).with_context(|| format!("cannot record to {}", path.display()))?;
         taps.push(Box::new(recorder));
     }
-    let mut config = Config { systems: parts.systems(), ..Config::default() };
+    let comparisons = parts.prices(run).map(comparison).into_iter().collect();
+    let mut config = Config { systems: parts.systems(), comparisons, ..Config::default() };
     for address in [&mut config.listen.grpc, &mut config.listen.http, &mut config.listen.web] {
         address.set_port(0);
     }
     Ok(Server::start(&config, compiled.flows, taps).await?)
+}
+
+/// Prices in the cache held against those in the database. A change reaches the cache through a queue.
+fn comparison(prices: Prices) -> Comparison {
+    let asked = |(system, ask): (&str, String)| Asked { system: system.to_owned(), ask, value: Pick::Whole };
+    Comparison {
+        name: "prices".to_owned(),
+        cache: asked(prices.cached),
+        keys: KeysOf::default(),
+        source: asked(prices.source),
+        age: None,
+        within: CHANGE_TAKES,
+        sample: SAMPLE,
+        every: CHANGE_TAKES,
+    }
 }
 
 /// Places the orders, lets the pipeline come to rest, and waits until every journey is decided.

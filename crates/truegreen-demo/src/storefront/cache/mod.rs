@@ -19,6 +19,11 @@ use in_memory::InMemory;
 /// How long an entry is served at most: a safety net, as changes are told.
 const TTL: Duration = Duration::from_secs(600);
 
+/// What an entry is called where others keep theirs, too.
+pub(crate) fn key_of(run: &str, sku: &str) -> String {
+    format!("truegreen-demo:{run}:stock:{sku}")
+}
+
 /// Where the entries are. Its methods may block.
 trait Kept: Send + Sync {
     fn get(&self, sku: &str, context: &Context) -> Result<Option<Product>, Error>;

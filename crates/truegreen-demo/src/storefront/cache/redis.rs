@@ -8,7 +8,7 @@ use opentelemetry::{Context, KeyValue};
 use redis::{Connection, RedisResult, Script};
 use truegreen_connect::Address;
 
-use super::{Kept, TTL};
+use super::{Kept, TTL, key_of};
 use crate::Error;
 use crate::event::CATALOGUE;
 use crate::product::Product;
@@ -98,7 +98,7 @@ impl Redis {
     }
 
     fn key(&self, sku: &str) -> String {
-        key(&self.run, sku)
+        key_of(&self.run, sku)
     }
 }
 
@@ -128,10 +128,6 @@ impl Kept for Redis {
         })
         .map(drop)
     }
-}
-
-fn key(run: &str, sku: &str) -> String {
-    format!("truegreen-demo:{run}:stock:{sku}")
 }
 
 fn client(address: &Address) -> Result<redis::Client, Error> {
