@@ -156,7 +156,7 @@ fn failed(address: &Address, action: &'static str, error: &redis::RedisError) ->
 /// # Errors
 /// It does not answer.
 pub(crate) fn empty(address: &Address, run: &str) -> Result<(), Error> {
-    let keys: Vec<String> = CATALOGUE.iter().map(|article| key(run, article.sku)).collect();
+    let keys: Vec<String> = CATALOGUE.iter().map(|article| key_of(run, article.sku)).collect();
     let emptied = connect(&client(address)?)
         .and_then(|mut connection| redis::cmd("DEL").arg(&keys).query::<u64>(&mut connection));
     emptied.map(drop).map_err(|error| failed(address, "remove the run's keys", &error))
