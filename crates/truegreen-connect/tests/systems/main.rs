@@ -8,8 +8,6 @@ mod glance;
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
-#[cfg(all(feature = "postgres", feature = "mysql", feature = "redis"))]
-mod keys;
 mod loopback;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -16,6 +16,9 @@ pub(super) type Clock = dyn Fn() -> Duration + Send + Sync;
 /// Characters of the reason why one key could not be compared.
 const MAX_REASON: usize = 300;
 
+/// Seconds that clocks may differ by; an age further below 0 is a mistake.
+const MAX_SKEW: f64 = 60.0;
+
 /// What both said of some keys.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Round {
@@ -156,11 +159,11 @@ fn both(asked: &Asked, age: Option<&str>, cached: Value, said: Result<Found, Err
     match (picked(asked, age, said), aged) {
         (Ok(source), Ok(age)) => Seen::Both { cached, source, age },
         (Err(why), _) => Seen::Untold(why),
-        (_, Err(why)) => Seen::Untold(format!("{}: {why}", asked.system)),
+        (_, Err(why)) => Seen::Untold(format!("{}: {}", asked.system, why.replace('\n', "; "))),
     }
 }
 
-/// The youngest row tells. Below 0 it is of a moment ago, by another clock.
+/// The youngest row tells. A little below 0 it is of a moment ago, by another clock.
 fn aged(column: &str, said: &Result<Found, Error>) -> Result<Option<Duration>, String> {
     let Ok(Found::Rows(rows)) = said else { return Ok(None) };
     let mut youngest: Option<Duration> = None;
@@ -170,8 +173,34 @@ fn aged(column: &str, said: &Result<Found, Error>) -> Result<Option<Duration>, S
         let Some(text) = text else { return Ok(None) };
         let seconds = text.trim().parse::<f64>().ok().filter(|seconds| seconds.is_finite());
         let seconds = seconds.ok_or_else(|| format!("`{shown}` is no number of seconds"))?;
+        if seconds < -MAX_SKEW {
+            return Err(format!(
+                "`{shown}` is {:.0} s in the future\nhint: the question runs in UTC; is the time that it reckons with another zone's?",
+                -seconds
+            ));
+        }
         let age = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         youngest = Some(youngest.map_or(age, |youngest| youngest.min(age)));
     }
     Ok(youngest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_number_of_seconds_of_the_past() {
+        let row = |age: Option<&str>| [("age".to_owned(), age.map(str::to_owned))].into();
+        let told = |ages: &[Option<&str>]| aged("age", &Ok(Found::Rows(ages.iter().map(|age| row(*age)).collect())));
+        assert_eq!(told(&[Some("240.5"), Some("7e1")]), Ok(Some(Duration::from_secs(70))));
+        assert_eq!(told(&[Some("-59")]), Ok(Some(Duration::ZERO)));
+        assert_eq!((told(&[None]), aged("age", &Ok(Found::Nothing))), (Ok(None), Ok(None)));
+        for (age, part) in
+            [("-32400", "32400 s in the future\nhint:"), ("NaN", "no number"), ("2026-01-01", "no number")]
+        {
+            assert!(told(&[Some(age)]).unwrap_err().contains(part), "{age}");
+        }
+        assert!(aged("since", &Ok(Found::Rows(vec![row(None)]))).unwrap_err().contains("no column `since`"));
+    }
 }

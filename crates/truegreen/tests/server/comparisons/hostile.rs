@@ -3,7 +3,7 @@
 use serde_json::Value;
 use truegreen_fixture::{Postgres, Redis};
 
-use super::shop::{Cache, Database, configured, truegreen};
+use super::shop::{Cache, Database, configured, redis_calls, truegreen};
 
 /// One comparison of each kind, by what the source is asked, or how keys are listed.
 fn comparison(name: &str, ask: &str, source: &str, keys: &str) -> String {
@@ -97,20 +97,6 @@ fn a_large_cache_is_walked_in_small_steps() {
     let checks = answer["probes"][0]["checks"].as_array().unwrap();
     let compared = checks.iter().find(|check| check["measurement"] == "compared").unwrap();
     assert_eq!(compared["observed"]["value"], 50.0, "{compared}");
-    let calls = |command: &str| -> u64 {
-        let stats = redis_stats(&redis);
-        let line =
-            stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls="))?.split_once(','));
-        line.map_or(0, |(calls, _)| calls.parse().unwrap())
-    };
-    assert!((1..=40).contains(&calls("scan")) && calls("keys") == 0, "{}", redis_stats(&redis));
-}
-
-fn redis_stats(redis: &Redis) -> String {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
-    stream.write_all(b"INFO commandstats\r\nQUIT\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
+    let (scans, all) = (redis_calls(&redis, "scan"), redis_calls(&redis, "keys"));
+    assert!((1..=40).contains(&scans) && all == 0, "{scans} steps");
 }

@@ -1,6 +1,6 @@
 //! A shop with its prices in a database and, as JSON, in a cache.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output};
 
@@ -61,7 +61,7 @@ impl Database {
         };
         let time = match self {
             Database::Postgres(_) => "timestamptz",
-            Database::Mariadb(_) => "DATETIME(6)",
+            Database::Mariadb(_) => "TIMESTAMP(6) NULL",
         };
         self.run(&format!("CREATE TABLE products (id int PRIMARY KEY, price numeric(10,2), changed_at {time})"));
         let rows: Vec<String> = (0..PRODUCTS).map(|id| format!("({id}, 10.25, {an_hour_ago})")).collect();
@@ -104,6 +104,17 @@ impl Cache {
     pub(super) fn fill(&mut self) {
         (0..PRODUCTS).for_each(|id| self.set(id, "10.25"));
     }
+}
+
+/// How often this command was called.
+pub(super) fn redis_calls(redis: &Redis, command: &str) -> u64 {
+    let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
+    stream.write_all(b"INFO commandstats\r\nQUIT\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let start = format!("cmdstat_{command}:calls=");
+    let line = text.lines().find_map(|line| line.strip_prefix(&start)?.split_once(','));
+    line.map_or(0, |(calls, _)| calls.parse().unwrap())
 }
 
 /// A configuration with one comparison, or several.

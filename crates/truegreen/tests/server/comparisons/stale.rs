@@ -147,22 +147,23 @@ fn a_standby_that_lags_proves_nothing() {
 }
 
 /// Guarantee: one round by hand calls stale what the source's age proves, and says of the rest that it cannot tell yet.
-#[test]
-fn by_hand_one_round_tells_what_can_be_told() {
-    let database = Database::Postgres(Postgres::start().unwrap());
+fn by_hand_is_told(database: Database) {
     database.fill();
     let redis = Redis::start().unwrap();
     let mut cache = Cache::of(&redis);
     cache.fill();
     cache.set(17, "9.99");
     let with_age = prices(&database, "30s");
-    let without = "unaged:
-  ask: GET product:{key}
+    let key = if matches!(database, Database::Mariadb(_)) { "?" } else { "$1" };
+    let without = format!(
+        "unaged:
+  ask: GET product:{{key}}
   value: $.price
-  keys: {system: catalog-db, ask: 'SELECT id FROM products ORDER BY id DESC LIMIT 20'}
-  source: {system: catalog-db, ask: 'SELECT price FROM products WHERE id = $1'}
+  keys: {{system: catalog-db, ask: 'SELECT id FROM products ORDER BY id DESC LIMIT 20'}}
+  source: {{system: catalog-db, ask: 'SELECT price FROM products WHERE id = {key}'}}
   within: 30s
-";
+"
+    );
     let config =
         configured(&redis, &database, "1h", &format!("{with_age}{without}").replace("sample: 20", "sample: 100"));
     let output = truegreen(&config, &["probe", "product-cache"]);
@@ -181,4 +182,14 @@ fn by_hand_one_round_tells_what_can_be_told() {
     assert!(!told.contains("catalog-db fails") && !told.contains("hunter2"), "only what was named is probed: {told}");
     let checked = truegreen(&config, &["check", "orders.yaml", "--config", "truegreen.yaml"]);
     assert!(!String::from_utf8_lossy(&checked.stdout).contains("is not compared"), "{checked:?}");
+}
+
+#[test]
+fn by_hand_one_round_tells_what_postgresql_can_tell() {
+    by_hand_is_told(Database::Postgres(Postgres::start().unwrap()));
+}
+
+#[test]
+fn by_hand_one_round_tells_what_mariadb_can_tell() {
+    by_hand_is_told(Database::Mariadb(Mariadb::start().unwrap()));
 }
