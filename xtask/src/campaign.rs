@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{new_cargo, root};
 
+/// What CI runs the demo on: each broker once, with either database.
+const REAL_PARTS: [&str; 3] = ["rabbitmq,postgres,redis", "nats,postgres,redis", "kafka,mariadb,redis"];
 /// Rounds that CI runs.
 const FEW_ROUNDS: &str = "20";
 
@@ -38,22 +40,45 @@ fn server() -> PathBuf {
     target().join("debug").join(format!("truegreen{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// A few rounds, as CI runs them.
+/// A few rounds of crashes, as CI runs them: by what it has built.
 pub(crate) fn few_rounds() -> Result<()> {
-    if crash(&["--rounds".to_owned(), FEW_ROUNDS.to_owned()])? != ExitCode::SUCCESS {
-        bail!("something was lost or changed: its lines stand above");
+    let mut crash = Command::new(example("crash"));
+    crash.arg("--server").arg(server()).args(["--commit", &commit(), "--rounds", FEW_ROUNDS]);
+    run_built(crash, "something was lost or changed")
+}
+
+/// Every fault once and the worst noise, as CI runs them: by what it has built.
+pub(crate) fn few_faults() -> Result<()> {
+    let mut campaign = Command::new(example("campaign"));
+    campaign.arg("--few");
+    run_built(campaign, "a silent failure was not found, or something that was none")
+}
+
+/// The faults of brokers, databases and caches on real ones, as CI runs them: by what it has built, side by side.
+pub(crate) fn few_on_real_parts() -> Result<()> {
+    let on_real_parts = |parts: &'static str| {
+        let serve = Command::new(example("serve"));
+        let (table, summary, all) = live::run_on(parts, serve, LIVE_SECONDS)?;
+        show(&format!("{table}\n{summary}"));
+        if !all {
+            bail!("a silent failure was not found on {parts}, or is told as what it is not: the table stands above");
+        }
+        Ok(())
+    };
+    let runs = REAL_PARTS.map(|parts| std::thread::spawn(move || on_real_parts(parts)));
+    runs.into_iter().try_for_each(|run| run.join().unwrap_or_else(|_| bail!("a run on real parts ended by a bug")))
+}
+
+fn run_built(mut program: Command, or: &str) -> Result<()> {
+    let shown = program.get_program().display().to_string();
+    if !program.current_dir(root()).status().with_context(|| format!("cannot start {shown}"))?.success() {
+        bail!("{or}: its lines stand above");
     }
     Ok(())
 }
 
-/// Every fault once and the worst noise, as CI runs them: in the profile of the tests, which is built already.
-pub(crate) fn few_faults() -> Result<()> {
-    let mut cargo = new_cargo();
-    cargo.args(["run", "--quiet", "--package", "truegreen-sim", "--example", "campaign", "--", "--few"]);
-    if !cargo.current_dir(root()).status().context("cannot start cargo")?.success() {
-        bail!("a silent failure was not found, or something that was none: its lines stand above");
-    }
-    Ok(())
+fn example(name: &str) -> PathBuf {
+    target().join("debug/examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 fn target() -> PathBuf {

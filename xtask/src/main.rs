@@ -85,8 +85,11 @@ fn ci() -> Result<()> {
     deny()?;
     docs()?;
     test()?;
+    // From the same libraries as the tests: with any other selection of packages or features most would be built again.
+    cargo(&["build", "--workspace", "--features", FULL, "--locked", "--bins", "--examples"])?;
     campaign::few_faults()?;
-    campaign::few_rounds()
+    campaign::few_rounds()?;
+    campaign::few_on_real_parts()
 }
 
 /// One profile for everything, and few binaries: what takes long is building, not testing. With every client of other
@@ -103,7 +106,7 @@ fn letters(arguments: &[String]) -> Result<()> {
         format!("{} is no number of letters\nhint: `cargo xtask letters 10000`", arguments.join(" "))
     })?;
     servers::ensure()?;
-    let mut cargo = Command::new("cargo");
+    let mut cargo = new_cargo();
     cargo.args([
         "test",
         "--package",

@@ -58,12 +58,21 @@ struct Row {
 pub(super) fn run(names: &[&str], seconds: u32) -> Result<(String, String, bool)> {
     let (wanted, names) = parts::asked_for(names)?;
     build_server(wanted.is_some())?;
-    let parts = wanted.map(Parts::start).transpose()?;
+    let parts = wanted.map(|wanted| Parts::start(wanted, parts::serve())).transpose()?;
+    judged(&names, seconds, parts.as_ref())
+}
+
+/// Runs the faults of real parts on these, which `serve` starts, with the server that is built.
+pub(super) fn run_on(parts: &str, serve: Command, seconds: u32) -> Result<(String, String, bool)> {
+    judged(parts::FAULTS, seconds, Some(&Parts::start(parts, serve)?))
+}
+
+fn judged(names: &[&str], seconds: u32, parts: Option<&Parts>) -> Result<(String, String, bool)> {
     let mut rows = Vec::new();
     let started = Instant::now();
     for (fault, kinds, places) in FAULTS.iter().filter(|(fault, ..)| names.is_empty() || names.contains(fault)) {
-        say(&format!("live: {fault}"));
-        rows.push(judge(fault, kinds, places, &demo(fault, seconds, parts.as_ref())?));
+        say(&format!("live: {fault}{}", parts.map(Parts::named).unwrap_or_default()));
+        rows.push(judge(fault, kinds, places, &demo(fault, seconds, parts)?));
     }
     if rows.is_empty() {
         bail!("no such fault\nhint: one of {}", FAULTS.iter().map(|(fault, ..)| *fault).collect::<Vec<_>>().join(", "));
@@ -73,7 +82,7 @@ pub(super) fn run(names: &[&str], seconds: u32) -> Result<(String, String, bool)
     let faults = rows.iter().filter(|row| row.fault != "none").count();
     let summary = format!(
         "campaign --live{}: {found} of {faults} faults found, {right} of {} runs as required; {} s",
-        parts.as_ref().map(|parts| format!(" --parts {}", parts.names())).unwrap_or_default(),
+        parts.map(Parts::named).unwrap_or_default(),
         rows.len(),
         started.elapsed().as_secs()
     );

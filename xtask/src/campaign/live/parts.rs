@@ -1,7 +1,7 @@
 //! Real servers for the demo to run on, started and stopped by the example `serve` of `truegreen-fixture`.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,7 +17,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("redis", "--cache"),
 ];
 /// What is run on them where no fault is named.
-const FAULTS: &[&str] =
+pub(super) const FAULTS: &[&str] =
     &["silent-skip", "slow-consumer", "stale-cache", "zero-row-update", "lost-publish", "stuck-consumer"];
 
 /// Takes `--parts NAME,NAME` out of the arguments, and leaves the faults.
@@ -42,13 +42,19 @@ pub(super) struct Parts {
     serving: Child,
 }
 
+/// Builds what starts servers, and runs it.
+pub(super) fn serve() -> Command {
+    let mut cargo = new_cargo();
+    cargo.args(["run", "--quiet", "--package", "truegreen-fixture", "--example", "serve", "--"]);
+    cargo
+}
+
 impl Parts {
-    pub(super) fn start(names: &str) -> Result<Parts> {
+    /// By a program that starts servers by their names, [`serve`] or one that is built.
+    pub(super) fn start(names: &str, mut serve: Command) -> Result<Parts> {
         let wanted: Vec<&str> = names.split(',').collect();
-        let mut cargo = new_cargo();
-        cargo.args(["run", "--quiet", "--package", "truegreen-fixture", "--example", "serve", "--"]).args(&wanted);
-        cargo.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir(root());
-        let mut serving = cargo.spawn().context("cannot start cargo")?;
+        serve.args(&wanted).stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir(root());
+        let mut serving = serve.spawn().context("cannot start what starts the servers")?;
         let told = serving.stdout.take().context("the servers tell nothing")?;
         let mut parts = Parts { names: names.to_owned(), flags: Vec::new(), serving };
         for line in BufReader::new(told).lines().take(wanted.len()) {
@@ -65,8 +71,9 @@ impl Parts {
         Ok(parts)
     }
 
-    pub(super) fn names(&self) -> &str {
-        &self.names
+    /// As the command line names them.
+    pub(super) fn named(&self) -> String {
+        format!(" --parts {}", self.names)
     }
 
     pub(super) fn flags(&self) -> &[String] {
