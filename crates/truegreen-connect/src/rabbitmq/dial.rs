@@ -69,6 +69,8 @@ impl Line {
             let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
             let connected = tokio::time::timeout(limit, tokio::net::TcpStream::connect((host, port))).await;
             let tcp = connected.map_err(io::Error::from)??;
+            // A letter is several small writes, and each would wait 40 ms for the other side to acknowledge the one before.
+            tcp.set_nodelay(true)?;
             let _first = slot.set(TcpStream::from(tcp.as_fd().try_clone_to_owned()?));
             let stream = AsyncTcpStream::Plain(tcp.compat());
             Ok(match uri.scheme {

@@ -19,6 +19,9 @@ use crate::support::{PATIENCE, PROTOBUF, TestServer, span, traces};
 const ORDERS: u8 = 12;
 const CANARY: usize = 3;
 
+/// Is shown an order that arrived, and its headers.
+type Consumer = dyn FnMut(&mut Shop, &str, &[(String, String)]);
+
 /// A shop: a queue, the letters that died of it, and the books.
 struct Shop {
     server: TestServer,
@@ -87,7 +90,7 @@ impl Shop {
 
     /// Sends all back, with the books asked about the first few; `consume` is shown each order that arrives, once the command
     /// has said that it waits for these, at most for `patience`.
-    fn redrive(&mut self, patience: &str, consume: &mut dyn FnMut(&mut Shop, &str, &[(String, String)])) -> Output {
+    fn redrive(&mut self, patience: &str, consume: &mut Consumer) -> Output {
         let url = format!("http://{}", self.server.web);
         let canary = CANARY.to_string();
         let mut command = self.desk.command(&["redrive", "--all", "--key", "$.order.id", "--rate", "all"]);
