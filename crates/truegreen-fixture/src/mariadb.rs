@@ -112,6 +112,8 @@ fn run(follow: &str, settings: &[&str]) -> Result<Mariadb, Error> {
     let mut set_up = Command::new(SET_UP.find()?);
     set_up.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
     set_up.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]).args(SMALL);
+    // Its temporary tables are named by numbers that another one beside it may have, too.
+    set_up.env("TMPDIR", folder.path());
     let done = set_up.stdin(Stdio::null()).output()?;
     if !done.status.success() {
         let why = format!("it ended with {}", done.status);
@@ -136,7 +138,7 @@ fn serve(folder: TempDir, port: u16, settings: &[String]) -> Result<Process, Err
     server.arg("--socket").arg(folder.path().join("socket")).arg("--pid-file").arg(folder.path().join("pid"));
     server.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=30"]);
     server.args(["--port", &port.to_string(), "--innodb-flush-log-at-trx-commit=0"]).args(SMALL).args(settings);
-    server.env("TZ", "JST-9");
+    server.env("TZ", "JST-9").env("TMPDIR", folder.path());
     // It refuses root unless it is told; for everybody else the option is only a warning.
     server.arg("--user=root");
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

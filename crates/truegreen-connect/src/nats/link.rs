@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
@@ -10,6 +11,7 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Request, Serve
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::MAX_STREAMS;
@@ -19,6 +21,8 @@ use crate::{Error, SystemConfig};
 
 /// Bytes of one answer that are read; a server sends at most its own largest payload.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// A connection that is made at all is made at once.
+const AGAIN: Duration = Duration::from_millis(500);
 /// What the server complained of lately.
 const MAX_COMPLAINTS: usize = 16;
 
@@ -67,9 +71,29 @@ impl Link {
         let connected = async {
             options.connect(self.servers.clone()).await.map_err(|error| self.refused(error.kind(), &chain(&error)))
         };
-        let client = within(limit, "a connection", connected).await?;
+        let client = match within(limit, "a connection", connected).await {
+            Err(Error::TimedOut { limit, .. }) if self.takes_connections().await => {
+                Err(Error::TimedOut { what: "its greeting", limit })
+            }
+            connected => connected,
+        }?;
         *kept = Some(client.clone());
         Ok(client)
+    }
+
+    /// Whether any of them does, for a client that only tells that it took too long. Asked where that was so, and so briefly.
+    async fn takes_connections(&self) -> bool {
+        let mut asked = tokio::task::JoinSet::new();
+        for server in &self.servers {
+            let (host, port) = (server.host().to_owned(), server.port());
+            asked.spawn(tokio::time::timeout(AGAIN, async move { TcpStream::connect((host, port)).await.is_ok() }));
+        }
+        while let Some(answered) = asked.join_next().await {
+            if matches!(answered, Ok(Ok(true))) {
+                return true;
+            }
+        }
+        false
     }
 
     async fn options(&self) -> Result<ConnectOptions, Error> {

@@ -75,7 +75,7 @@ async fn each_way_of_not_being_reached_is_told_apart() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let began = Instant::now();
     let report = probe(&system(&format!("nats://{}", silent.local_addr().unwrap()), quick)).await;
-    assert_eq!(check(&report, "", "connect").reason, "did not answer a connection within 1500 ms");
+    assert_eq!(check(&report, "", "connect").reason, "did not answer its greeting within 1500 ms");
     assert!(began.elapsed() < Duration::from_secs(10));
 
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -386,7 +386,7 @@ async fn lost_copies_warn_and_a_lost_majority_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_is_told_as_one() {
-    let server = Nats::start_with("jetstream { max_file_store: 1MB }\n").unwrap();
+    let server = Nats::start_with("jetstream {\n  max_file_store: 1MB\n}\n").unwrap();
     let context = jetstream_of(&server).await;
     let filler = stream::Config { name: "FILLER".into(), subjects: vec!["filler".into()], ..Default::default() };
     context.create_stream(filler).await.unwrap();
