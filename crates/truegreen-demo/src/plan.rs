@@ -170,7 +170,7 @@ impl Plan<'_> {
             run_dir: self.run_dir.to_owned(),
             run: self.setup.run.clone(),
             parts: self.setup.parts.clone(),
-            instance: format!("{}-{}", role.name(), self.run),
+            instance: format!("{}-{}", role.name(), self.setup.run),
             version: version.to_owned(),
             clock_ahead_ms: 0,
             role,

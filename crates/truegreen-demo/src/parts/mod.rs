@@ -106,6 +106,17 @@ fn address(
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) run_dir: PathBuf,
+    #[cfg_attr(
+        not(any(
+            feature = "postgres",
+            feature = "mysql",
+            feature = "redis",
+            feature = "rabbitmq",
+            feature = "nats",
+            feature = "kafka"
+        )),
+        expect(dead_code, reason = "only what is made on real parts carries it")
+    )]
     pub(crate) run: String,
     pub(crate) parts: Parts,
 }

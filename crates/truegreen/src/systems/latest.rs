@@ -114,7 +114,7 @@ impl Latest {
             check.observed = check.observed.take().filter(|observed| observed.value.is_finite());
         }
         let mut latest = self.lock();
-        let Some(entry) = latest.get_mut(&report.system) else { return None };
+        let entry = latest.get_mut(&report.system)?;
         if entry.report.standing != report.standing {
             entry.since = now;
             say(&report);
