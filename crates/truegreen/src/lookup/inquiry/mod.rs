@@ -1,8 +1,8 @@
 //! One key asked for everywhere: each system is asked itself for what it knows of the key that is followed, and what they
 //! say stands beside what telemetry says.
 //!
-//! Read in this order: [`subject`] (what is asked for), `plan` (who is asked what), `questions`, `letters` and `messages` (how),
-//! `shown` (what of an answer is shown), [`conclusion`] (what it comes to).
+//! Read in this order: `subject` (what is asked for), `plan` (who is asked what), `questions`, `letters` and `messages` (how),
+//! `shown` (what of an answer is shown), `conclusion` (what it comes to).
 //!
 //! A page that is looked at again and again floods nobody: an answer is kept for some seconds, few keys are asked for at the
 //! same time, and each of them has an end.

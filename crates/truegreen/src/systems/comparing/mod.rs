@@ -1,5 +1,5 @@
 //! What a cache says held against what its source says: some keys a round, each asked of both. A key that is stale is proven to
-//! be: see [`judge`].
+//! be: see `judge`.
 //!
 //! Read in this order: `comparison` (what is configured, and whether it can be asked), `sample` (which keys), `round` (asking
 //! both), `value` (when two answers are the same), `judge` (when a key is stale), `told` (in words), and here: when.
