@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{new_cargo, root};
+use crate::{FULL, cargo, new_cargo, root};
 
 /// What CI runs the demo on: each broker once, with either database.
 const REAL_PARTS: [&str; 3] = ["rabbitmq,postgres,redis", "nats,postgres,redis", "kafka,mariadb,redis"];
@@ -38,6 +38,12 @@ fn build_server(full: bool) -> Result<()> {
 
 fn server() -> PathBuf {
     target().join("debug").join(format!("truegreen{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// All programs, from the same libraries as the tests: with any other selection of packages or features most would be built
+/// again.
+pub(crate) fn build_all() -> Result<()> {
+    cargo(&["build", "--workspace", "--features", FULL, "--locked", "--bins", "--examples"])
 }
 
 /// A few rounds of crashes, as CI runs them: by what it has built.
@@ -113,6 +119,10 @@ pub(crate) fn faults(arguments: &[String]) -> Result<ExitCode> {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let rest: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| !is_own(argument)).collect();
     let is_mix = !has("--sim") && !has("--live");
+    if has("--live") && rest == ["--parts", "all"] {
+        build_all()?;
+        return few_on_real_parts().map(|()| ExitCode::SUCCESS);
+    }
     let mut holds = true;
     if has("--sim") || is_mix {
         holds &= simulated(if is_mix && rest.is_empty() { &["--few"] } else { &rest }, has("--write"))?;

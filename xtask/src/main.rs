@@ -85,8 +85,7 @@ fn ci() -> Result<()> {
     deny()?;
     docs()?;
     test()?;
-    // From the same libraries as the tests: with any other selection of packages or features most would be built again.
-    cargo(&["build", "--workspace", "--features", FULL, "--locked", "--bins", "--examples"])?;
+    campaign::build_all()?;
     campaign::few_faults()?;
     campaign::few_rounds()?;
     campaign::few_on_real_parts()

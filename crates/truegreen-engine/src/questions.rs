@@ -74,6 +74,11 @@ impl Questions {
         true
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The first tick on which a question is due.
     pub(crate) fn next_timer(&self) -> Tick {
         self.waiting.first().map_or(Tick::NEVER, |(at, _)| *at)

@@ -104,6 +104,11 @@ impl Engine {
         journeys.into_iter()
     }
 
+    /// Effects that are still to be looked up, or looked up again.
+    pub fn questions(&self) -> usize {
+        self.questions.len()
+    }
+
     /// Who is heard, by service name.
     pub fn services(&self) -> Vec<ServiceReport> {
         let recently = self.now - REPORTING_WITHIN;

@@ -39,9 +39,11 @@ pub(super) struct Case {
 }
 
 impl Case {
-    pub(super) fn new(finding: Finding, books: &FlowBooks) -> Self {
-        // By the time the first deviation is known, later journeys have long completed: they tell how rare it is.
-        let completed_since_onset = completed_since(&finding, books);
+    /// `effects_found`: since the last time that one was missing.
+    pub(super) fn new(finding: Finding, books: &FlowBooks, effects_found: u64) -> Self {
+        // By the time the first deviation is known, later journeys have long completed: they tell how rare it is. Effects are
+        // asked for one by one, and only those that were found before do.
+        let completed_since_onset = completed_since(&finding, books).unwrap_or(effects_found);
         let latest_entry = finding.onset;
         Case { finding, share: 1.0, latest_entry, completed_since_onset, completed_since_last: 0 }
     }
@@ -53,7 +55,7 @@ impl Case {
         finding.last_seen = context.now;
         if line.entered_at < finding.onset {
             finding.onset = line.entered_at;
-            self.completed_since_onset = completed_since(finding, context.books);
+            self.completed_since_onset = completed_since(finding, context.books).unwrap_or(self.completed_since_onset);
         }
         if finding.examples.len() < MAX_EXAMPLES {
             finding.examples.push(context.key.to_owned());
@@ -83,11 +85,7 @@ impl Case {
     }
 }
 
-/// How many fared well since the onset, as far as that is known of all of them.
-fn completed_since(finding: &Finding, books: &FlowBooks) -> u64 {
-    match finding.kind {
-        // Only some are asked for, and of the others nothing is known.
-        FindingKind::EffectMissing => 0,
-        _ => books.completed_since(finding.onset.minute()),
-    }
+/// How many fared well since the onset; none where that is not known of all of them, since only some are asked for.
+fn completed_since(finding: &Finding, books: &FlowBooks) -> Option<u64> {
+    (finding.kind != FindingKind::EffectMissing).then(|| books.completed_since(finding.onset.minute()))
 }

@@ -49,6 +49,8 @@ pub(crate) struct Findings {
     pub(super) shares: Vec<[Share; 4]>,
     /// By account, where the contract allows some journeys to end unaccounted.
     pub(super) trials: Vec<Option<Trial>>,
+    /// By account: effects found since the last one that was missing.
+    pub(super) effects_found: Vec<u64>,
     pub(super) turns: Vec<Turn>,
     /// Closed findings that had to go.
     pub(crate) forgotten: u64,
@@ -62,6 +64,7 @@ impl Findings {
             ordinals: BTreeMap::new(),
             shares: Vec::new(),
             trials: Vec::new(),
+            effects_found: Vec::new(),
             turns: Vec::new(),
             forgotten: 0,
         };
@@ -133,11 +136,15 @@ impl Findings {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 let ordinal = self.ordinals.get(&folder).copied().unwrap_or(0);
-                new.insert(Case::new(finding(context, folder, ordinal, line), context.books))
+                let found = self.effects_found[folder.account.0 as usize];
+                new.insert(Case::new(finding(context, folder, ordinal, line), context.books, found))
             }
         };
         let is_new = case.finding.count == 0;
         case.deviate(context, line);
+        if folder.kind == FindingKind::EffectMissing {
+            self.effects_found[folder.account.0 as usize] = 0;
+        }
         is_new
     }
 
@@ -207,6 +214,7 @@ impl Findings {
             return;
         }
         let Context { matcher, plan, .. } = context;
+        self.effects_found[plan.account.0 as usize] += 1;
         let is_about = |folder: &Folder| {
             let step = folder.hop.and_then(|hop| matcher.same_step(folder.flow, hop.before, plan.id));
             folder.account == plan.account

@@ -128,7 +128,7 @@ impl Accounts {
             evidence,
         };
         self.findings.turns.push(Turn::Opened(finding.clone()));
-        self.findings.open.insert(folder, Case::new(finding, self.books.flow(plan.account)));
+        self.findings.open.insert(folder, Case::new(finding, self.books.flow(plan.account), 0));
     }
 
     /// The counters of the contracts that are in force now.

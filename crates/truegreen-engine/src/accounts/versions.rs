@@ -32,6 +32,7 @@ impl Findings {
                 None => self.shares.push(share::watched(&limits.unwrap_or_default())),
             }
         }
+        self.effects_found.resize(self.shares.len(), 0);
         let mut open = BTreeMap::new();
         for (folder, mut case) in std::mem::take(&mut self.open) {
             let folder = folder.newest(matcher);

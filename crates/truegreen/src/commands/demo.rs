@@ -213,7 +213,7 @@ async fn order_and_wait(pipeline: &mut Pipeline, server: &Server, line: &mut Liv
     while started.elapsed() < DRAIN_AT_MOST {
         let seen = *books.borrow();
         // What was accepted last may still be on its way through an exporter's batch.
-        if seen.open == 0 && seen.entered >= placed {
+        if seen.open == 0 && seen.questions == 0 && seen.entered >= placed {
             break;
         }
         let seconds = started.elapsed().as_secs();
@@ -230,16 +230,18 @@ struct Seen {
     open: u64,
     completed: u64,
     unaccounted: u64,
+    /// Effects that are still to be looked up.
+    questions: usize,
 }
 
 impl Seen {
     fn shown(self) -> String {
-        let Seen { entered, open, completed, unaccounted } = self;
+        let Seen { entered, open, completed, unaccounted, .. } = self;
         format!("{entered} entered, {open} open, {completed} completed, {unaccounted} UNACCOUNTED")
     }
 
     fn of(engine: &Engine) -> Seen {
-        let mut seen = Seen::default();
+        let mut seen = Seen { questions: engine.questions(), ..Seen::default() };
         for flow in engine.report().flows.values() {
             seen.entered += flow.entered;
             seen.open += flow.open;

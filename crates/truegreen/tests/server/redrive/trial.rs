@@ -172,8 +172,9 @@ fn killed<B: Bed>(
             Some(id) => desk.start(&["redrive", "--resume", id]),
             None => desk.start(&begin),
         };
-        // The first dies before its selection is whole, the others between any two writes behind it.
-        let share = left as u64 * BYTES_OF_A_LETTER * 2 / u64::from(KILLS - tally.kills + 3);
+        // The first dies before its selection is whole, the others between any two writes behind it: about half of the letters
+        // are left for the last.
+        let share = left as u64 * BYTES_OF_A_LETTER / u64::from(KILLS - tally.kills + 3);
         let more = if tally.kills == 0 { 1 } else { random.u64(1..share.max(2)) };
         wait(&mut child, &desk.journals(), more);
         let is_due = RESTARTS.get(tally.restarts as usize).is_some_and(|kill| tally.kills + 1 >= *kill);
