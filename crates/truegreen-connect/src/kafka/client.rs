@@ -73,7 +73,7 @@ impl Maker {
         // The client takes no less for its own limits.
         let limit = config.timeout.max(Duration::from_secs(1)).as_millis().min(300_000).to_string();
         let mut base = ClientConfig::new();
-        base.set("bootstrap.servers", address.hosts(9092).join(","))
+        base.set("bootstrap.servers", address.hosts(super::PORT).join(","))
             .set("client.id", "truegreen")
             .set("socket.connection.setup.timeout.ms", &limit)
             .set("socket.timeout.ms", &limit)

@@ -34,7 +34,10 @@ use crate::lag::Window;
 use crate::live::Live;
 use crate::probe::{failed, within};
 use crate::system::Ask;
-use crate::{Error, SystemConfig};
+use crate::{Error, SystemConfig, socket};
+
+/// Where nothing else is said.
+const PORT: u16 = 9092;
 
 /// One probe may take so many times the limit of one question; what is not asked by then is said.
 const PATIENCE: u32 = 4;
@@ -113,9 +116,14 @@ impl Asker {
             Some(client) => client,
             None => self.maker.consumer(None)?,
         };
-        let metadata = client
-            .fetch_metadata(None, self.config.timeout)
-            .map_err(|error| self.maker.explain(&client, &error, "for its topics"))?;
+        let metadata = client.fetch_metadata(None, self.config.timeout).map_err(|error| {
+            match self.maker.explain(&client, &error, "for its topics") {
+                Error::TimedOut { limit, .. } if !socket::takes_connections(&self.config.address.hosts(PORT)) => {
+                    Error::TimedOut { what: "a connection", limit }
+                }
+                error => error,
+            }
+        })?;
         checks.push(Check::pass("connect"));
         let topics = Topics::of(&metadata, &self.config);
         checks.extend(topics.checks());

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
-use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
@@ -11,18 +10,16 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Request, Serve
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::MAX_STREAMS;
 use super::told::{Got, Refusal, Stored, StreamInfo, StreamPage};
 use crate::probe::within;
-use crate::{Error, SystemConfig};
+use crate::{Error, SystemConfig, socket};
 
 /// Bytes of one answer that are read; a server sends at most its own largest payload.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// A connection that is made at all is made at once.
-const AGAIN: Duration = Duration::from_millis(500);
+const PORT: u16 = 4222;
 /// What the server complained of lately.
 const MAX_COMPLAINTS: usize = 16;
 
@@ -50,7 +47,7 @@ impl Link {
     pub(super) fn new(config: Arc<SystemConfig>) -> Result<Link, Error> {
         let servers = config
             .address
-            .hosts(4222)
+            .hosts(PORT)
             .iter()
             .map(|host| host.parse::<ServerAddr>())
             .collect::<Result<Vec<_>, _>>()
@@ -81,19 +78,9 @@ impl Link {
         Ok(client)
     }
 
-    /// Whether any of them does, for a client that only tells that it took too long. Asked where that was so, and so briefly.
     async fn takes_connections(&self) -> bool {
-        let mut asked = tokio::task::JoinSet::new();
-        for server in &self.servers {
-            let (host, port) = (server.host().to_owned(), server.port());
-            asked.spawn(tokio::time::timeout(AGAIN, async move { TcpStream::connect((host, port)).await.is_ok() }));
-        }
-        while let Some(answered) = asked.join_next().await {
-            if matches!(answered, Ok(Ok(true))) {
-                return true;
-            }
-        }
-        false
+        let hosts = self.config.address.hosts(PORT);
+        tokio::task::spawn_blocking(move || socket::takes_connections(&hosts)).await.unwrap_or(false)
     }
 
     async fn options(&self) -> Result<ConnectOptions, Error> {

@@ -286,7 +286,7 @@ async fn dead_letters_go_back_once(url: &str, owner: &mut MySqlConnection) {
     assert!(matches!(elsewhere, Err(Error::NotAsked(_))), "{elsewhere:?}");
     // What cannot be put there is not passed over, and is not mistaken for a duplicate.
     let broken = Outgoing { body: b"no json".to_vec(), idempotency_key: "2".into(), ..outgoing.clone() };
-    assert!(matches!(reading.send(&broken).await, Err(Error::Answered(_))));
+    assert!(matches!(reading.send(&broken).await, Err(Error::Refused(_))));
     let long = vec![("queue".to_owned(), "far too long a name".to_owned())];
     let long = Outgoing { headers: long, idempotency_key: "3".into(), ..outgoing.clone() };
     assert!(matches!(reading.send(&long).await, Err(Error::Answered(text)) if text.contains("too long")));

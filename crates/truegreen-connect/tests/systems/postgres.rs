@@ -279,7 +279,7 @@ async fn dead_letters_go_back_once(url: &str, owner: &mut PgConnection) {
     let elsewhere = reading.send(&Outgoing { to: "orders".into(), ..outgoing.clone() }).await;
     assert!(matches!(elsewhere, Err(Error::NotAsked(_))), "{elsewhere:?}");
     let broken = Outgoing { body: b"no json".to_vec(), idempotency_key: "2".into(), ..outgoing.clone() };
-    assert!(matches!(reading.send(&broken).await, Err(Error::Answered(text)) if text.contains("json")));
+    assert!(matches!(reading.send(&broken).await, Err(Error::Refused(text)) if text.contains("json")));
     reading.remove("100").await.unwrap();
     reading.remove("100").await.unwrap();
     assert!(reading.remove("1 OR true").await.is_err());
