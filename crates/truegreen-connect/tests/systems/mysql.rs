@@ -289,7 +289,7 @@ async fn dead_letters_go_back_once(url: &str, owner: &mut MySqlConnection) {
     assert!(matches!(reading.send(&broken).await, Err(Error::Refused(_))));
     let long = vec![("queue".to_owned(), "far too long a name".to_owned())];
     let long = Outgoing { headers: long, idempotency_key: "3".into(), ..outgoing.clone() };
-    assert!(matches!(reading.send(&long).await, Err(Error::Answered(text)) if text.contains("too long")));
+    assert!(matches!(reading.send(&long).await, Err(Error::Refused(text)) if text.contains("too long")));
     reading.remove("100").await.unwrap();
     reading.remove("100").await.unwrap();
     let _nothing = reading.remove("101 OR true").await;
