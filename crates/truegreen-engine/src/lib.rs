@@ -14,7 +14,8 @@
 //!    `finding`: what they find, folded by place; `blind_spots`: where a failure could hide.
 //! 8. [`learn`]: flows read off healthy traffic, and who breaks them later. It stands beside the rest.
 //! 9. `questions`, `asking`: what systems themselves are asked, and what they answer.
-//! 10. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
+//! 10. [`explain`]: why. It stands beside the rest, and is given what was recorded.
+//! 11. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
 //!     is kept across restarts.
 
 mod accounts;
@@ -24,6 +25,7 @@ mod counters;
 mod coverage;
 mod date;
 pub mod engine;
+pub mod explain;
 mod finding;
 pub mod flow;
 pub mod input;

@@ -1,0 +1,1 @@
+//! What changed, and which of it could have caused a failure.

@@ -1,0 +1,1 @@
+//! What is different about the failing rows of a table.

@@ -1,0 +1,1 @@
+//! Where failing requests leave the way of healthy ones.
