@@ -326,6 +326,7 @@ impl Engine {
         for tree in &trees {
             watch.settled(tree, &view, findings);
         }
+        findings.witness(&trees, operations);
         for tree in &going_on {
             watch.goes_on(tree, &view, findings);
         }

@@ -14,13 +14,15 @@
 //!    `finding`: what they find, folded by place; `blind_spots`: where a failure could hide.
 //! 8. [`learn`]: flows read off healthy traffic, and who breaks them later. It stands beside the rest.
 //! 9. `questions`, `asking`: what systems themselves are asked, and what they answer.
-//! 10. [`explain`]: why. It stands beside the rest, and is given what was recorded.
+//! 10. [`cases`]: which requests a finding is about, and which of their like went well; [`explain`]: why. It stands
+//!     beside the rest, and is given what was recorded.
 //! 11. `engine`: all of it behind one function; `report`: how it is read; `revision`: how contracts change; `state`: how it
 //!     is kept across restarts.
 
 mod accounts;
 mod asking;
 mod blind_spots;
+pub mod cases;
 mod counters;
 mod coverage;
 mod date;

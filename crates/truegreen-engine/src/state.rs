@@ -32,7 +32,7 @@ const NAME: u8 = b'n';
 const TRACE: u8 = b't';
 
 /// Changes whenever the bytes of a record mean something else.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// Who keeps records: is given each key, and its value or nothing where it is gone.
 pub type Keep<'k> = dyn FnMut(&[u8], Option<&[u8]>) + 'k;

@@ -119,6 +119,12 @@ impl Findings {
         open
     }
 
+    /// The finding with this id, open or closed.
+    pub(crate) fn find(&self, id: &str) -> Option<&Finding> {
+        let mut all = self.open.values().map(|case| &case.finding).chain(self.closed.iter().rev());
+        all.find(|finding| format!("{:016x}", finding.id.0) == id)
+    }
+
     /// The findings of a flow that are not closed.
     pub(crate) fn unresolved(&self, account: AccountId) -> impl Iterator<Item = &Finding> {
         self.open.iter().filter(move |(folder, _)| folder.account == account).map(|(_, case)| &case.finding)

@@ -9,19 +9,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use truegreen_model::finding::{FindingId, FindingKind, FindingStatus};
-use truegreen_model::observation::Symbol;
+use truegreen_model::observation::{Symbol, TraceId};
 use truegreen_model::report::FindingReport;
 use truegreen_model::time::Timestamp;
 
+use crate::cases::Witnessed;
 use crate::date::rfc3339;
 use crate::matcher::key::{hash, mix};
 use crate::symbols::Symbols;
+use crate::trace::operation::Operations;
+use crate::trace::tree::Tree;
+use crate::watch::hex;
 use place::Place;
 
 const MAX_EXAMPLES: usize = 20;
 const MAX_EVIDENCE: usize = 8;
 /// Kinds and places at once; remote peers choose the names of services.
 const MAX_OPEN: usize = 10_000;
+/// Findings of one kind about one operation that a trace is witnessed for: they differ by whom or what they concern.
+const MAX_ALIKE: usize = 16;
 const MAX_CLOSED: usize = 10_000;
 /// Without a new deviation for so long a finding is quiet rather than open.
 const QUIET_AFTER: Duration = Duration::from_secs(60);
@@ -33,12 +39,27 @@ pub(crate) struct Sign {
     pub(crate) place: Place,
     /// When it happened, in event time.
     pub(crate) at: Timestamp,
-    /// A trace id, a key, or nothing.
-    pub(crate) example: Option<String>,
+    pub(crate) example: Option<Example>,
     /// Which share of its like deviates, 0 to 1; so many that go well are needed before it counts as over.
     pub(crate) share: f64,
     /// What shows it, a sentence without a full stop; empty where the title says all.
     pub(crate) evidence: String,
+}
+
+/// What shows a deviation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Example {
+    /// A trace that deviates.
+    Trace(TraceId),
+    /// A journey's key, or an instance.
+    Named(String),
+}
+
+impl Example {
+    /// A trace, if it has an id.
+    pub(crate) fn of(trace: TraceId) -> Option<Example> {
+        (trace != TraceId(0)).then_some(Example::Trace(trace))
+    }
 }
 
 /// A finding that is about a place.
@@ -57,6 +78,7 @@ pub(crate) struct PlaceFinding {
     evidence: Vec<String>,
     share: f64,
     went_well: u64,
+    witnessed: Witnessed,
 }
 
 /// A finding about a place opened or closed.
@@ -113,6 +135,7 @@ impl PlaceFindings {
     pub(crate) fn close(&mut self, kind: FindingKind, place: Place, status: FindingStatus) {
         let Some(mut finding) = self.open.remove(&(kind, place)) else { return };
         finding.status = status;
+        finding.witnessed.close();
         *self.ordinals.entry((kind, place)).or_default() += 1;
         self.turns.push(Turn::Closed(finding.clone()));
         if self.closed.len() >= MAX_CLOSED {
@@ -120,6 +143,45 @@ impl PlaceFindings {
             self.forgotten += 1;
         }
         self.closed.push(finding);
+    }
+
+    /// These traces went through, and every detector has seen them: where a finding is open they are what it is compared
+    /// with.
+    pub(crate) fn witness(&mut self, trees: &[Tree], operations: &Operations) {
+        if trees.is_empty() || self.open.is_empty() {
+            return;
+        }
+        for kind in self.open_kinds() {
+            for tree in trees.iter().filter(|tree| tree.trace != TraceId(0)) {
+                let mut places: Vec<Place> = Vec::new();
+                for span in &tree.spans {
+                    let operation = &operations[span.operation];
+                    let service = Place::service(operation.service_name);
+                    places.extend([service, Place { operation: Some(operation.name), ..service }]);
+                }
+                places.sort_unstable();
+                places.dedup();
+                let began = tree.spans.first().map(|span| span.start).unwrap_or_default();
+                for from in places {
+                    let is_there = |place: &Place| (place.service, place.operation) == (from.service, from.operation);
+                    let alike = self.open.range_mut((kind, from)..).take(MAX_ALIKE);
+                    let alike = alike.take_while(|((of, place), _)| *of == kind && is_there(place));
+                    alike.for_each(|(_, finding)| finding.witnessed.go_well(began, tree.trace));
+                }
+            }
+        }
+    }
+
+    fn open_kinds(&self) -> Vec<FindingKind> {
+        let mut kinds: Vec<FindingKind> = self.open.keys().map(|(kind, _)| *kind).collect();
+        kinds.dedup();
+        kinds
+    }
+
+    /// What was witnessed of the finding with this id.
+    pub(crate) fn witnessed(&self, id: &str) -> Option<&Witnessed> {
+        let mut all = self.open.values().chain(self.closed.iter().rev());
+        all.find(|finding| format!("{:016x}", finding.id.0) == id).map(|finding| &finding.witnessed)
     }
 
     pub(crate) fn is_open(&self, kind: FindingKind, place: Place) -> bool {
@@ -175,6 +237,7 @@ impl PlaceFinding {
             evidence: Vec::new(),
             share: 1.0,
             went_well: 0,
+            witnessed: Witnessed::default(),
         }
     }
 
@@ -184,7 +247,14 @@ impl PlaceFinding {
         self.last_seen = now;
         self.share = sign.share;
         self.went_well = 0;
-        if let Some(example) = sign.example
+        if let Some(Example::Trace(trace)) = sign.example {
+            self.witnessed.fail(sign.at, trace);
+        }
+        let example = sign.example.map(|example| match example {
+            Example::Trace(trace) => hex(trace),
+            Example::Named(name) => name,
+        });
+        if let Some(example) = example
             && self.examples.len() < MAX_EXAMPLES
             && !self.examples.contains(&example)
         {

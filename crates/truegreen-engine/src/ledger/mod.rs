@@ -271,6 +271,16 @@ impl Ledger {
     }
 
     /// Hands every case to `read`, in no order.
+    /// In so many parts all journeys can be read one after the other.
+    pub(crate) fn parts(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// As [`read_all`](Ledger::read_all), of one part only.
+    pub(crate) fn read_part(&self, part: usize, mut read: impl FnMut(FlowId, &Case)) {
+        self.shards.get(part).into_iter().for_each(|shard| shard.read_all(&mut read));
+    }
+
     pub(crate) fn read_all(&self, mut read: impl FnMut(FlowId, &Case)) {
         self.shards.iter().for_each(|shard| shard.read_all(&mut read));
     }

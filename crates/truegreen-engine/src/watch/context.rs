@@ -19,10 +19,10 @@ use truegreen_model::verdict::Why;
 use super::kin::Kin;
 use super::surge::Surge;
 use super::table::Table;
-use super::{Doubt, View, hex};
+use super::{Doubt, View};
 use crate::coverage::ServiceId;
 use crate::finding::place::Place;
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 use crate::trace::operation::{Operation, OperationId};
 use crate::trace::tree::{Parent, Tree};
 
@@ -201,7 +201,7 @@ impl Context {
             view.symbols.text(operation.name),
             view.symbols.text(operation.service_name),
         );
-        let example = (tree.trace != TraceId(0)).then(|| hex(tree.trace));
+        let example = Example::of(tree.trace);
         findings.deviate(Sign { kind, place, at: span.start, example, share, evidence }, view.now, view.symbols);
         true
     }
@@ -232,7 +232,7 @@ impl Context {
             view.symbols.text(operation.name),
             view.symbols.text(operation.service_name),
         );
-        let example = (tree.trace != TraceId(0)).then(|| hex(tree.trace));
+        let example = Example::of(tree.trace);
         let sign = Sign { kind, place, at: span.start, example, share: 0.5, evidence };
         findings.deviate(sign, view.now, view.symbols);
         true

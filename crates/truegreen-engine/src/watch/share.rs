@@ -8,9 +8,9 @@ use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
 
 use super::surge::Surge;
-use super::{View, hex};
+use super::View;
 use crate::finding::place::Place;
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 
 /// Deviations remembered until the share rings.
 const MAX_RUN: usize = 64;
@@ -97,7 +97,7 @@ impl Share {
         let share = (self.recent / 2.0).clamp(0.01, 1.0);
         let evidence = evidence();
         for Deviation { at, trace } in self.run.drain(..) {
-            let example = (trace != TraceId(0)).then(|| hex(trace));
+            let example = Example::of(trace);
             let sign = Sign { kind, place, at, example, share, evidence: evidence.clone() };
             findings.deviate(sign, view.now, view.symbols);
         }

@@ -13,7 +13,7 @@ use super::ID;
 use super::base::Base;
 use super::debts::Debts;
 use super::row::{Becomes, Cache, Hit, Row, Write};
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 use crate::trace::operation::OperationId;
 use crate::trace::span::TracedSpan;
 use crate::watch::clocks::Clocks;
@@ -202,7 +202,7 @@ impl Entries {
         let (kind, place, view) = (FindingKind::StaleCache, scene.debts.place(cache), scene.view);
         if scene.findings.is_open(kind, place) {
             let evidence = String::new();
-            let sign = Sign { kind, place, at: hit.at, example: Some(hex(hit.trace)), share: 1.0, evidence };
+            let sign = Sign { kind, place, at: hit.at, example: Some(Example::Trace(hit.trace)), share: 1.0, evidence };
             scene.findings.deviate(sign, view.now, view.symbols);
         }
     }

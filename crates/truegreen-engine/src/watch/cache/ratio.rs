@@ -17,9 +17,9 @@ use truegreen_model::time::Timestamp;
 
 use super::row::Cache;
 use crate::finding::place::Place;
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 use crate::watch::table::Table;
-use crate::watch::{View, hex};
+use crate::watch::View;
 
 /// A stretch lasts for so many requests and writes, and so long.
 const ASKED: u64 = 200;
@@ -129,7 +129,7 @@ impl Unnamed {
                     "hits go on though rows are written: {missed} misses of {asked} requests of `{service}` while what fills the cache was written {writes} times; usually at least {:.1} are missed for ten writes",
                     fewest * 10.0,
                 );
-                let example = ratio.trace.map(hex);
+                let example = ratio.trace.map(Example::Trace);
                 let sign = Sign { kind, place, at: since, example, share: 1.0, evidence };
                 findings.deviate(sign, view.now, view.symbols);
             }

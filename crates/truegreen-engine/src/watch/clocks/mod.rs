@@ -25,7 +25,7 @@ use super::View;
 use super::table::Table;
 use crate::coverage::HostOffset;
 use crate::finding::place::Place;
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 use crate::trace::span::TracedSpan;
 use crate::trace::tree::{Parent, Tree};
 use alone::{Alone, Message};
@@ -233,7 +233,7 @@ impl Clocks {
         let instance = view.coverage.entry(solved.instance);
         let place = Place::service(view.coverage[instance.service].name);
         let told = told(&solved, least, host, &instance.label, view);
-        let example = Some(instance.label.to_string());
+        let example = Some(Example::Named(instance.label.to_string()));
         let at = view.now;
         for evidence in told {
             let sign = Sign { kind: FindingKind::ClockSkew, place, at, example: example.clone(), share: 1.0, evidence };

@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use truegreen_model::finding::FindingKind;
 use truegreen_model::flow::SpanKind;
-use truegreen_model::observation::{Symbol, TraceId};
+use truegreen_model::observation::Symbol;
 use truegreen_model::time::Timestamp;
 
 use super::kin::is_entry;
 use super::table::Table;
-use super::{View, hex};
+use super::View;
 use crate::coverage::ServiceId;
 use crate::finding::place::Place;
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 use crate::trace::operation::{Operation, OperationId};
 use crate::trace::tree::{Parent, Tree};
 use failing::Failing;
@@ -115,7 +115,7 @@ impl Health {
         }
         let name = view.symbols.text(operation.service_name);
         let evidence = format!("{:.0} % of the journeys that `{name}` has to pass on are lost there", 100.0 * share);
-        let sign = Sign { kind, place, at: since, example: Some(key.to_owned()), share, evidence };
+        let sign = Sign { kind, place, at: since, example: Some(Example::Named(key.to_owned())), share, evidence };
         findings.deviate(sign, view.now, view.symbols);
     }
 
@@ -165,7 +165,7 @@ impl Health {
                     kind: FindingKind::LyingHealth,
                     place,
                     at: span.start,
-                    example: (tree.trace != TraceId(0)).then(|| hex(tree.trace)),
+                    example: Example::of(tree.trace),
                     share: served.share(),
                     evidence,
                 };

@@ -29,9 +29,9 @@ use super::drops::Drops;
 use super::kin::{Kin, counted, is_entry};
 use super::share::{Deviation, Share};
 use super::table::Table;
-use super::{View, hex};
+use super::View;
 use crate::finding::place::Place;
-use crate::finding::{PlaceFindings, Sign};
+use crate::finding::{Example, PlaceFindings, Sign};
 use crate::trace::operation::OperationId;
 use crate::trace::tree::{Parent, Tree};
 use parts::{Group, caller, missing};
@@ -304,7 +304,7 @@ impl Unfinished {
             kind: FindingKind::SilentLoop,
             place: place_of(operation),
             at,
-            example: Some(hex(key.0)),
+            example: Some(Example::Trace(key.0)),
             share,
             evidence,
         };
