@@ -1,12 +1,13 @@
 //! The words of Truegreen as plain data. No I/O, no clock, no logic beyond what keeps a value well-formed.
 //!
 //! Read in this order: [`time`], [`flow`] (the contract), [`observation`] (one step seen for one key),
-//! [`verdict`] (how a journey ended), [`confirmation`] (whether it did happen), [`books`] (the equation), [`finding`], [`report`], [`passage`], [`answer`] and [`map`] (the stable JSON),
+//! [`verdict`] (how a journey ended), [`confirmation`] (whether it did happen), [`books`] (the equation), [`finding`], [`diagnosis`] (why), [`report`], [`passage`], [`answer`] and [`map`] (the stable JSON),
 //! [`probe`] (what a system says of itself) and [`letter`] (dead letters).
 
 pub mod answer;
 pub mod books;
 pub mod confirmation;
+pub mod diagnosis;
 pub mod finding;
 pub mod flow;
 pub mod letter;

@@ -1,0 +1,135 @@
+//! A diagnosis: why a finding is there, as far as what was recorded tells, and how sure that is. Stable: fields are added,
+//! never renamed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::passage::CutReport;
+use crate::report::FindingReport;
+
+/// How sure a diagnosis is. The rules stand in `docs/diagnosis.md`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Certainty {
+    /// Nothing that was seen tells the cause, or several causes would look alike.
+    #[default]
+    Inconclusive,
+    /// One cause explains what was seen better than any other.
+    Likely,
+    /// The cause was seen itself, or two independent kinds of evidence name the same one and nothing speaks against it.
+    Confirmed,
+}
+
+impl Certainty {
+    /// Its name in reports, pages and docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Certainty::Inconclusive => "INCONCLUSIVE",
+            Certainty::Likely => "LIKELY",
+            Certainty::Confirmed => "CONFIRMED",
+        }
+    }
+}
+
+/// Why a finding is there.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The finding, as it stood then.
+    pub finding: FindingReport,
+    /// RFC 3339: as of when.
+    pub as_of: String,
+    /// How sure.
+    pub verdict: Certainty,
+    /// All of it in one sentence.
+    pub says: String,
+    /// Why it is that sure, and no surer: a sentence each.
+    pub reasons: Vec<String>,
+    /// When it began.
+    pub onset: Option<Onset>,
+    /// How far it reaches.
+    pub radius: Radius,
+    /// What was compared to find out.
+    pub compared: Compared,
+}
+
+/// When it began, and whether it goes on.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Onset {
+    /// RFC 3339: most probably.
+    pub at: String,
+    /// RFC 3339: not before, with 95 %.
+    pub from: String,
+    /// RFC 3339: not after, with 95 %.
+    pub until: String,
+    /// Share that failed before, 0 to 1; absent where nothing is known of before.
+    pub share_before: Option<f64>,
+    /// Share that failed from then on, 0 to 1.
+    pub share_since: f64,
+    /// Whether it still goes on: `yes`, `no`, or `cannot tell`.
+    pub goes_on: String,
+    /// RFC 3339: the latest that failed.
+    pub latest: String,
+    /// What it is taken from, and what it means, in one sentence.
+    pub says: String,
+}
+
+/// How far a failure reaches.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Radius {
+    /// `all`, `subset`, `single` (one key) or `cannot tell`.
+    pub reach: String,
+    /// Keys (orders, requests) that fail, as far as they are counted.
+    pub keys: u64,
+    /// Share of their like that fails since the onset, 0 to 1; absent where that is not known.
+    pub share: Option<f64>,
+    /// Different users, customers or tenants among those that were looked at; absent where no record names any.
+    pub users: Option<u64>,
+    /// By user, tenant, region, version, host and flow, those first that tell most.
+    pub dimensions: Vec<Dimension>,
+    /// In one sentence.
+    pub says: String,
+}
+
+/// How a failure is spread over the values of one attribute.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Dimension {
+    /// The attribute.
+    pub attribute: String,
+    /// Whether it fails for `all` of its values alike, for a `subset`, or it `cannot tell`.
+    pub reach: String,
+    /// Values among failing ones.
+    pub failing_values: u64,
+    /// Values among all that were compared.
+    pub values: u64,
+    /// Probability of a spread that uneven by chance alone.
+    pub p_value: f64,
+    /// Those that fail most, at most ten.
+    pub worst: Vec<Spread>,
+}
+
+/// One value of an attribute.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Spread {
+    /// Its text.
+    pub value: String,
+    /// How many with it fail, of those that were compared.
+    pub failing: u64,
+    /// How many with it were compared.
+    pub compared: u64,
+}
+
+/// What a diagnosis is taken from.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Compared {
+    /// Failing requests or journeys that were looked at.
+    pub failing: u64,
+    /// Of so many that are known.
+    pub failing_of: u64,
+    /// Healthy ones that were looked at.
+    pub healthy: u64,
+    /// Of so many that are known.
+    pub healthy_of: u64,
+    /// Spans and log records of theirs.
+    pub records: u64,
+    /// What bounds left out.
+    pub cut: Vec<CutReport>,
+}
