@@ -30,7 +30,7 @@ const MAX_OPEN: usize = 10_000;
 const MAX_ALIKE: usize = 16;
 const MAX_CLOSED: usize = 10_000;
 /// Without a new deviation for so long a finding is quiet rather than open.
-const QUIET_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const QUIET_AFTER: Duration = Duration::from_secs(60);
 
 /// One deviation.
 #[derive(Clone, Debug)]
@@ -95,11 +95,17 @@ pub(crate) struct PlaceFindings {
     closed: Vec<PlaceFinding>,
     ordinals: BTreeMap<(FindingKind, Place), u32>,
     turns: Vec<Turn>,
+    now: Timestamp,
     /// Deviations that no finding could be opened for, and closed findings that had to go.
     pub(crate) forgotten: u64,
 }
 
 impl PlaceFindings {
+    /// Time passed.
+    pub(crate) fn pass(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     /// Something deviated.
     pub(crate) fn deviate(&mut self, sign: Sign, now: Timestamp, symbols: &Symbols) {
         let folder = (sign.kind, sign.place);
@@ -125,8 +131,10 @@ impl PlaceFindings {
         }
         let Some(finding) = self.open.get_mut(&(kind, place)) else { return };
         finding.went_well += many;
-        // What fails with share p is missed by 3/p that go well in a row once in twenty times.
-        if finding.went_well as f64 >= (3.0 / finding.share.clamp(1e-6, 1.0)).ceil() {
+        // What fails with share p is missed by 3/p that go well in a row once in twenty times. What goes well and what does
+        // not arrive in heaps, an export of each service at a time, so that many in a row say little of a moment.
+        let enough = finding.went_well as f64 >= (3.0 / finding.share.clamp(1e-6, 1.0)).ceil();
+        if enough && finding.is_quiet(self.now) {
             self.close(kind, place, FindingStatus::Resolved);
         }
     }

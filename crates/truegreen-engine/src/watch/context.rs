@@ -326,6 +326,9 @@ mod tests {
         assert_eq!(scene.doubts.len(), 1);
         assert_eq!((scene.doubts[0].why, scene.doubts[0].is_new), (Why::ContextLost, true));
         (0..200).for_each(|_| scene.message(true, true));
+        assert_eq!(scene.stage.found()[0].status, "open", "many in a row say little of a moment");
+        scene.stage.rest();
+        scene.message(true, true);
         assert_eq!(scene.stage.found()[0].status, "resolved");
     }
 

@@ -196,6 +196,7 @@ mod tests {
         let found = scene.0.found();
         assert_eq!((found.len(), found[0].kind.as_str(), found[0].count), (1, "edge_vanished", 1));
         assert_eq!((found[0].service.as_deref(), found[0].peer.as_deref()), (Some("shop"), Some("fraud")));
+        scene.0.rest();
         (0..10).for_each(|_| scene.shows(&checkout(Some("POST"))));
         assert_eq!(scene.0.found()[0].status, "resolved");
     }

@@ -198,6 +198,7 @@ impl Watch {
 
     /// Nothing more is expected of this trace.
     pub(crate) fn settled(&mut self, tree: &Tree, view: &View<'_>, findings: &mut PlaceFindings) {
+        findings.pass(view.now);
         self.paths.settled(tree, view);
         self.masked.settled(tree, view, findings);
         self.unfinished.settled(tree, &self.kin, view, findings);
@@ -246,6 +247,7 @@ impl Watch {
 
     /// Time passed.
     pub(crate) fn tick(&mut self, tick: Tick, view: &View<'_>, findings: &mut PlaceFindings) {
+        findings.pass(view.now);
         self.unfinished.tick(&self.kin, &mut self.drops, view, findings);
         self.silence.tick(view, findings);
         self.context.tick(view, &mut self.doubts);

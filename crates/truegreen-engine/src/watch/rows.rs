@@ -199,6 +199,7 @@ mod tests {
         let found = stage.found();
         assert_eq!((found.len(), found[0].kind.as_str()), (1, "zero_rows"));
         assert_eq!((found[0].operation.as_deref(), found[0].subject.as_deref()), (Some("UPDATE stock"), Some("stock")));
+        stage.rest();
         for _ in 0..500 {
             shown(&mut stage, &mut rows, &sale(1));
         }

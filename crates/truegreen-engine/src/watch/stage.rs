@@ -7,7 +7,7 @@ use truegreen_model::time::Timestamp;
 
 use super::View;
 use crate::coverage::Coverage;
-use crate::finding::PlaceFindings;
+use crate::finding::{PlaceFindings, QUIET_AFTER};
 use crate::symbols::Symbols;
 use crate::trace::operation::{Operations, Told};
 use crate::trace::span::{Outcome, TracedSpan};
@@ -117,9 +117,15 @@ impl Stage {
         }
     }
 
+    /// So long nothing happens that findings are quiet.
+    pub(super) fn rest(&mut self) {
+        self.now = self.now + QUIET_AFTER;
+    }
+
     /// Lets a detector see something.
     pub(super) fn show(&mut self, mut see: impl FnMut(&View<'_>, &mut PlaceFindings)) {
         let Stage { operations, symbols, coverage, findings, now, .. } = self;
+        findings.pass(*now);
         see(&View { operations, symbols, coverage, now: *now }, findings);
     }
 

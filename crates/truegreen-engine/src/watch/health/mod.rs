@@ -293,7 +293,7 @@ mod tests {
         for (check, found) in [(200, 1), (503, 0)] {
             let (mut stage, mut health) = (Stage::new(), Health::default());
             let name = stage.symbols.intern(b"shop");
-            for second in 0..120 {
+            for second in 0..160 {
                 let is_lost = (60..90).contains(&second);
                 for _ in 0..10 {
                     health.passed_on(name, is_lost.then_some("ord-1"), stage.now);

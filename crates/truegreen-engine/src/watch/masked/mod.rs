@@ -248,6 +248,7 @@ mod tests {
         assert_eq!((found[0].kind.as_str(), found[0].count), ("swallowed_timeout", 4));
         assert_eq!((found[0].service.as_deref(), found[0].peer.as_deref()), (Some("shop"), Some("payments")));
         assert!(found[0].evidence[0].contains("with `timeout`"), "{:?}", found[0].evidence);
+        stage.rest();
         for _ in 0..200 {
             shown(&mut stage, &mut masked, &checkout(Act::default()));
         }
