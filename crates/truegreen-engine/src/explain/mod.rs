@@ -8,5 +8,7 @@
 
 pub mod changes;
 pub mod contrast;
+pub mod onset;
+pub mod radius;
 pub mod recording;
 pub mod suspects;

@@ -1,0 +1,169 @@
+//! When it began: where the share of failing requests changed, how exactly that is known, and whether it goes on.
+
+use truegreen_model::diagnosis::Onset;
+use truegreen_model::time::Timestamp;
+
+use crate::date::{clock, rfc3339};
+
+/// Requests that began within one stretch of time, and how many of them failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stretch {
+    /// Its first instant.
+    pub at: Timestamp,
+    /// Its last instant.
+    pub until: Timestamp,
+    /// Requests that failed.
+    pub failing: u64,
+    /// All requests.
+    pub all: u64,
+}
+
+impl Stretch {
+    /// One request.
+    pub fn one(at: Timestamp, is_failing: bool) -> Stretch {
+        Stretch { at, until: at, failing: u64::from(is_failing), all: 1 }
+    }
+}
+
+/// A log-likelihood less than the best by no more than this is within its 95 % (half of chi-square's 3.84 with one degree of
+/// freedom).
+const WITHIN: f64 = 1.92;
+/// As improbable as this is not by chance.
+const BY_CHANCE: f64 = 0.05;
+
+/// The point in time that parts these stretches best into one with fewer and one with more failures. They are in the order of
+/// time; nothing where none failed.
+pub fn onset(stretches: &[Stretch]) -> Option<Onset> {
+    let latest = stretches.iter().rposition(|stretch| stretch.failing > 0)?;
+    let (during, after) = stretches.split_at(latest + 1);
+    let sums = sums(during);
+    let (failing, all) = *sums.last()?;
+    let likelihoods: Vec<f64> = (0..during.len())
+        .map(|at| {
+            let (failing_before, all_before) = sums[at];
+            let (share_before, share_since) =
+                (share(failing_before, all_before), share(failing - failing_before, all - all_before));
+            // What fell did not begin there.
+            if at > 0 && share_before >= share_since {
+                return f64::NEG_INFINITY;
+            }
+            likelihood(failing_before, all_before) + likelihood(failing - failing_before, all - all_before)
+        })
+        .collect();
+    let best = likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let place = likelihoods.iter().position(|one| *one >= best)?;
+    let within = |one: &f64| *one >= best - WITHIN;
+    let (first, last) = (likelihoods.iter().position(within)?, likelihoods.iter().rposition(within)?);
+    let share_since = share(failing - sums[place].0, all - sums[place].1);
+    // It began after the last request that is still from before, whenever that was.
+    let from = first.checked_sub(1).map_or(during[0].at, |before| during[before].at);
+    let until = during[last].until.max(during[place].until);
+    let passed: u64 = after.iter().map(|stretch| stretch.all).sum();
+    let goes_on = match (1.0 - share_since).powf(passed as f64) {
+        // Where every one failed, one that did not is enough.
+        chance if passed > 0 && chance < BY_CHANCE => "no",
+        _ if passed == 0 || share_since > 0.0 => "yes",
+        _ => "cannot tell",
+    };
+    let share_before = (sums[place].1 > 0).then(|| share(sums[place].0, sums[place].1));
+    let at = during[place].at;
+    Some(Onset {
+        at: rfc3339(at),
+        from: rfc3339(from.min(at)),
+        until: rfc3339(until),
+        share_before,
+        share_since,
+        goes_on: goes_on.to_owned(),
+        latest: rfc3339(during[latest].at),
+        says: says(at, share_before, share_since, goes_on),
+    })
+}
+
+fn says(at: Timestamp, before: Option<f64>, since: f64, goes_on: &str) -> String {
+    let since = percent(since);
+    let began = match before {
+        Some(before) => format!("it began about {} UTC: {} failed before, {since} since", clock(at), percent(before)),
+        None => format!("{since} fail since {} UTC, the first that is known: it may have been so before", clock(at)),
+    };
+    let goes_on = match goes_on {
+        "no" => "it is over: more went well since than chance would allow",
+        "yes" => "it goes on as far as is known",
+        _ => "whether it goes on cannot be told",
+    };
+    format!("{began}; {goes_on}")
+}
+
+/// A share as people read it.
+pub(super) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "none".to_owned(),
+        part if part >= 99.95 => "all".to_owned(),
+        part if part < 0.1 => "fewer than 0.1 %".to_owned(),
+        part if part < 10.0 => format!("{part:.1} %"),
+        part => format!("{part:.0} %"),
+    }
+}
+
+/// Failing and all, of the first so many stretches.
+fn sums(stretches: &[Stretch]) -> Vec<(u64, u64)> {
+    let mut sums = vec![(0, 0)];
+    let mut sum = (0, 0);
+    for stretch in stretches {
+        sum = (sum.0 + stretch.failing, sum.1 + stretch.all);
+        sums.push(sum);
+    }
+    sums
+}
+
+fn share(part: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 }
+}
+
+/// The log-likelihood of so many failures at their own share.
+fn likelihood(failing: u64, all: u64) -> f64 {
+    let part = |count: u64| if count == 0 { 0.0 } else { count as f64 * share(count, all).ln() };
+    part(failing) + part(all - failing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request each second from 1000 s on.
+    fn requests(failing: impl Fn(u64) -> bool, seconds: u64) -> Vec<Stretch> {
+        (0..seconds).map(|n| Stretch::one(Timestamp::from_secs(1_000 + n), failing(n))).collect()
+    }
+
+    #[test]
+    fn a_failure_that_begins_is_dated_within_its_interval() {
+        let onset = onset(&requests(|n| n >= 300 && n % 5 == 0, 600)).unwrap();
+        assert_eq!(onset.at, "1970-01-01T00:21:40Z");
+        assert!(onset.from < onset.at && onset.at <= onset.until, "{onset:?}");
+        assert!(onset.from >= "1970-01-01T00:21:20Z".to_owned(), "one in five is not missed for 20 requests: {onset:?}");
+        assert_eq!((onset.share_before, onset.goes_on.as_str()), (Some(0.0), "yes"));
+        assert!((onset.share_since - 0.2).abs() < 0.01, "{onset:?}");
+    }
+
+    #[test]
+    fn a_share_that_rises_is_dated_though_some_always_failed() {
+        let onset = onset(&requests(|n| n % 50 == 0 || (n >= 400 && n % 2 == 0), 800)).unwrap();
+        assert_eq!(onset.at, "1970-01-01T00:23:20Z");
+        assert!((onset.share_before.unwrap() - 0.02).abs() < 0.001, "{onset:?}");
+    }
+
+    #[test]
+    fn what_went_well_for_long_enough_is_over() {
+        let onset = onset(&requests(|n| (300..400).contains(&n) && n % 10 == 0, 500)).unwrap();
+        assert_eq!(onset.goes_on, "no");
+        let soon = super::onset(&requests(|n| (300..400).contains(&n) && n % 10 == 0, 401)).unwrap();
+        assert_eq!(soon.goes_on, "yes", "ten in a row that go well are no proof at one in ten");
+    }
+
+    #[test]
+    fn what_was_there_from_the_first_request_has_no_before() {
+        let onset = onset(&requests(|_| true, 20)).unwrap();
+        assert_eq!((onset.share_before, onset.share_since), (None, 1.0));
+        assert!(onset.says.contains("it may have been so before"), "{}", onset.says);
+        assert_eq!(super::onset(&requests(|_| false, 20)), None);
+    }
+}
