@@ -1,8 +1,10 @@
 //! The words of Truegreen as plain data. No I/O, no clock, no logic beyond what keeps a value well-formed.
 //!
-//! Read in this order: [`time`], [`flow`] (the contract), [`observation`] (one step seen for one key),
-//! [`verdict`] (how a journey ended), [`confirmation`] (whether it did happen), [`books`] (the equation), [`finding`], [`diagnosis`] (why), [`report`], [`passage`], [`answer`] and [`map`] (the stable JSON),
-//! [`probe`] (what a system says of itself) and [`letter`] (dead letters).
+//! Read in this order: [`time`], [`flow`] (the contract), [`observation`] (one step seen for one key), [`verdict`] (how a
+//! journey ended), [`confirmation`] (whether it did happen), [`books`] (the equation), [`finding`]; why: [`diagnosis`] with
+//! [`contrast`] (what is different), [`change`] (what changed) and [`suspect`] (what caused it); [`incident`] (the record);
+//! [`report`], [`passage`], [`answer`] and [`map`] (the stable JSON), [`probe`] (what a system says of itself) and
+//! [`letter`] (dead letters).
 
 pub mod answer;
 pub mod books;
@@ -16,5 +18,6 @@ pub mod observation;
 pub mod passage;
 pub mod probe;
 pub mod report;
+pub mod suspect;
 pub mod time;
 pub mod verdict;

@@ -130,7 +130,7 @@ fn mask(word: &str) -> String {
 }
 
 /// The name of a span with ids in its path as `*`: `GET /users/17/orders` is `GET /users/*/orders`.
-pub(super) fn mask_path(name: &str) -> String {
+pub(crate) fn mask_path(name: &str) -> String {
     let is_id = |part: &str| {
         let digits = part.bytes().filter(u8::is_ascii_digit).count();
         let hex = part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');

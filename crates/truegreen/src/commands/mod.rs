@@ -7,6 +7,7 @@ mod blindspots;
 mod check;
 mod demo;
 mod demo_service;
+mod diagnose;
 mod dlq;
 mod explain;
 mod learn;
@@ -59,6 +60,7 @@ enum Command {
     Dlq(Box<dlq::Args>),
     Learn(learn::Args),
     Audit(audit::Args),
+    Diagnose(diagnose::Args),
     Store(store::Args),
     /// Print the JSON schema of contracts, for editors
     Schema,
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(args) => dlq::run(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Schema => schema::run(),
         Command::DemoService(args) => demo_service::run(&args),

@@ -18,8 +18,10 @@ fn help_of(name: &str) -> String {
 #[test]
 fn help_reads_well() {
     insta::assert_snapshot!("help", truegreen::commands::description().term_width(100).render_long_help().to_string());
-    let names =
-        ["demo", "serve", "check", "explain", "status", "trace", "probe", "dlq", "learn", "audit", "store", "schema"];
+    let names = [
+        "demo", "serve", "check", "explain", "status", "trace", "probe", "dlq", "learn", "audit", "diagnose", "store",
+        "schema",
+    ];
     for name in names {
         insta::assert_snapshot!(format!("help_{name}"), help_of(name));
     }

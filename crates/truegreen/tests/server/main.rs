@@ -12,6 +12,7 @@ mod comparisons;
 mod confirmations;
 mod dead_letters;
 mod demo;
+mod diagnose;
 #[cfg(feature = "full")]
 mod effects;
 mod events;

@@ -1,0 +1,62 @@
+//! `truegreen diagnose`: where failing requests leave the way of healthy ones.
+
+mod files;
+mod text;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use truegreen_engine::explain::recording::Recorder;
+use truegreen_engine::explain::suspects::{Case, suspects};
+
+use super::{learn, terminal};
+
+/// Name the place that most probably makes requests fail
+///
+/// Compares recorded traces and logs of a healthy stretch of time with those of a failing one, request by request: what
+/// is missing, what is new, what takes longer, what is repeated. Names the cause rather than its symptoms, by rank, with
+/// the evidence, and what was ruled out. The stretches may be of any length and traffic, and of the failing one only
+/// some requests need have failed.
+///
+/// Reads OTLP as files: lines of OTLP/JSON, as the Collector's file exporter writes them, or protobuf; plain or compressed
+/// with gzip or zstd; several files, or folders of them.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Recordings of when all was well, or folders of them
+    #[arg(long, value_name = "FILE", num_args = 1.., value_delimiter = ',', required = true)]
+    normal: Vec<PathBuf>,
+    /// Recordings of when it was not
+    #[arg(long, value_name = "FILE", num_args = 1.., value_delimiter = ',', required = true)]
+    failing: Vec<PathBuf>,
+    /// Print the diagnosis as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let (normal, failing) = (learn::files(&args.normal)?, learn::files(&args.failing)?);
+    if let Some(both) = normal.iter().find(|file| failing.contains(file)) {
+        let both = both.display();
+        terminal::warn(&format!("{both} is on both sides: what is wrong all through it cannot be found"));
+    }
+    let mut recorder = Recorder::default();
+    files::read(&normal, &mut recorder)?;
+    recorder.begin_part();
+    files::read(&failing, &mut recorder)?;
+    let recording = recorder.finish();
+    let (normal, failing) = (Case::every_trace(&recording, 0), Case::every_trace(&recording, 1));
+    for (side, cases) in [("normal", &normal), ("failing", &failing)] {
+        anyhow::ensure!(
+            !cases.is_empty(),
+            "the {side} files hold no trace\nhint: spans, or logs with trace ids, are needed on both sides"
+        );
+    }
+    let diagnosis = suspects(&recording, &normal, &failing);
+    if args.json {
+        let json = serde_json::to_string_pretty(&diagnosis)?;
+        writeln!(std::io::stdout(), "{}", terminal::printable_json(&json))?;
+    } else {
+        text::write(&mut anstream::stdout(), &diagnosis)?;
+    }
+    Ok(0)
+}
