@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod books;
 pub mod confirmation;
+pub mod contrast;
 pub mod diagnosis;
 pub mod finding;
 pub mod flow;

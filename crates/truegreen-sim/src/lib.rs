@@ -7,6 +7,7 @@
 //! history each time), [`world`] (services, journeys and troubles from a seed), [`script`] (a world written by hand),
 //! [`otlp`] (records to bytes), [`run`] (an engine driven through a world, its books checked after every input),
 //! [`compare`] (its word against the reference's), [`durability`] (nothing acknowledged is lost, whatever crashes).
+//! Beside all that: [`tables`] (planted causes, and whether they are named).
 
 pub mod campaign;
 pub mod compare;
@@ -15,5 +16,6 @@ pub mod otlp;
 pub mod reference;
 pub mod run;
 pub mod script;
+pub mod tables;
 pub mod telemetry;
 pub mod world;

@@ -3,7 +3,7 @@
 mod rows;
 mod server;
 pub(super) mod source;
-mod when;
+pub(super) mod when;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

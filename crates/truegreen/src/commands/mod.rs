@@ -5,6 +5,7 @@ mod asking;
 mod audit;
 mod blindspots;
 mod check;
+mod contrast;
 mod demo;
 mod demo_service;
 mod diagnose;
@@ -61,6 +62,7 @@ enum Command {
     Learn(learn::Args),
     Audit(audit::Args),
     Diagnose(diagnose::Args),
+    Contrast(contrast::Args),
     Store(store::Args),
     /// Print the JSON schema of contracts, for editors
     Schema,
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
+        Command::Contrast(args) => contrast::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Schema => schema::run(),
         Command::DemoService(args) => demo_service::run(&args),

@@ -10,6 +10,7 @@ mod commands;
 #[cfg(feature = "full")]
 mod comparisons;
 mod confirmations;
+mod contrast;
 mod dead_letters;
 mod demo;
 mod diagnose;

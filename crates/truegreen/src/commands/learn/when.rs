@@ -16,7 +16,7 @@ const FORMS: [&str; 6] = [
 ];
 
 /// `None` where it is no time, or before 1970.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub(in crate::commands) fn parse(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && !text.is_empty() && text.matches('.').count() < 2 {
         return number(text);

@@ -1,0 +1,58 @@
+//! A line for each setting: how many tables were recovered exactly, by whom, and in what time.
+
+use super::judge::Judged;
+use super::setting::Setting;
+
+/// What came of one setting.
+#[derive(Debug)]
+pub struct Line {
+    /// Which.
+    pub setting: Setting,
+    /// Ours.
+    pub own: Vec<Judged>,
+    /// Adtributor's.
+    pub adtributor: Vec<Judged>,
+    /// That of the ranking by share difference.
+    pub share_difference: Vec<Judged>,
+    /// Seconds that each search took.
+    pub seconds: Vec<f64>,
+}
+
+/// Share of the tables that must be recovered exactly.
+pub fn asked_for(setting: &Setting) -> f64 {
+    if setting.is_easy { 0.9 } else { 0.75 }
+}
+
+/// Share of exact answers.
+pub fn exact(judged: &[Judged]) -> f64 {
+    judged.iter().filter(|one| one.is_exact).count() as f64 / judged.len().max(1) as f64
+}
+
+impl Line {
+    /// Whether it is as asked for.
+    pub fn holds(&self) -> bool {
+        exact(&self.own) >= asked_for(&self.setting)
+    }
+
+    /// The line of a table in Markdown.
+    pub fn text(&self) -> String {
+        let percent = |judged: &[Judged]| format!("{:.0} %", 100.0 * exact(judged));
+        let sum = |of: fn(&Judged) -> usize| self.own.iter().map(of).sum::<usize>();
+        let (hits, causes, told) = (sum(|one| one.hits), sum(|one| one.causes), sum(|one| one.told));
+        let slowest = self.seconds.iter().copied().fold(0.0, f64::max);
+        format!(
+            "| {} | {} | **{}** | {hits} of {causes}, {told} told | {} | {} | {:.0} ms |",
+            self.setting.name,
+            self.own.len(),
+            percent(&self.own),
+            percent(&self.adtributor),
+            percent(&self.share_difference),
+            1e3 * slowest
+        )
+    }
+}
+
+/// The head of the table.
+pub const HEAD: &str = "\
+| setting | tables | exact | causes | Adtributor | share difference | slowest |
+| --- | --- | --- | --- | --- | --- | --- |";
