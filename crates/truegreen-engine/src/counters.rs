@@ -55,6 +55,8 @@ counters! {
     JOURNEYS_BOUND = "bounds_reached" / "ended_journeys";
     /// Contracts that did not come into force, since too many versions have journeys.
     VERSIONS_BOUND = "bounds_reached" / "contract_versions";
+    /// Changes that made room for newer ones.
+    CHANGES_BOUND = "bounds_reached" / "changes";
     /// Values of a CloudEvent past the bounds of what is read of one.
     EVENT_BOUND = "bounds_reached" / "event_values";
     /// A point of a metric that a contract names as a counter, and that is no monotonic sum.

@@ -12,6 +12,7 @@ use truegreen_otlp::Limits;
 use crate::accounts::{Accounts, Turn};
 use crate::counters::{self, Counters};
 use crate::coverage::{Coverage, LIMIT_BEYOND_LAG};
+use crate::explain::changes::KnownChanges;
 use crate::finding::{self, PlaceFindings};
 use crate::input::{Effect, Input};
 use crate::intake::digest::Digest;
@@ -105,6 +106,7 @@ pub struct Engine {
     pub(crate) watch: Watch,
     pub(crate) findings: PlaceFindings,
     pub(crate) questions: Questions,
+    pub(crate) changes: KnownChanges,
     /// Questions that are to be asked now.
     pub(crate) asking: Vec<Question>,
     /// Of the traces that were being put together when what is restored was kept.
@@ -135,6 +137,7 @@ impl Engine {
             watch: Watch::default(),
             findings: PlaceFindings::default(),
             questions: Questions::default(),
+            changes: KnownChanges::default(),
             asking: Vec::new(),
             outline: Outline::default(),
             events: Vec::new(),
@@ -176,6 +179,11 @@ impl Engine {
                 }
                 Input::Contracts(flows) => self.revise(flows),
                 Input::Confirmed(confirmation) => self.confirm(confirmation),
+                Input::Change(change) => {
+                    if self.changes.take(change) {
+                        self.counters.count(counters::CHANGES_BOUND);
+                    }
+                }
                 Input::Resumed { .. } => self.accounts.missed(&self.matcher, None, &self.symbols, self.now),
                 Input::Tick => {}
             }

@@ -1,5 +1,6 @@
 //! What goes into the engine, and what it asks to be done.
 
+use truegreen_model::change::Change;
 use truegreen_model::confirmation::{Confirmation, Question};
 use truegreen_model::flow::Flow;
 use truegreen_model::report::FindingReport;
@@ -31,6 +32,8 @@ pub enum Input<'a> {
     Contracts(&'a [Flow]),
     /// A system answered whether an effect is there, or cannot tell.
     Confirmed(&'a Confirmation),
+    /// Something was changed. The same id twice is one change, as it was told last.
+    Change(&'a Change),
     /// Nothing but time passed. Not logged, since every input fires the timers first.
     Tick,
 }

@@ -12,6 +12,7 @@ use crate::accounts::Accounts;
 use crate::asking::system_of;
 use crate::coverage::Coverage;
 use crate::engine::{Engine, Options, trace_window};
+use crate::explain::changes::KnownChanges;
 use crate::finding::PlaceFindings;
 use crate::ledger::{Kept, Learned, StepSums};
 use crate::matcher::Matcher;
@@ -74,6 +75,7 @@ struct WholeRef<'e> {
     accounts: &'e Accounts,
     watched: (&'e Operations, Outline, &'e Watch, &'e PlaceFindings),
     questions: KeptQuestions,
+    changes: &'e KnownChanges,
     counters: Vec<(String, String, u64)>,
 }
 
@@ -93,6 +95,7 @@ struct Whole {
     accounts: Accounts,
     watched: (Operations, Outline, Watch, PlaceFindings),
     questions: KeptQuestions,
+    changes: KnownChanges,
     counters: Vec<(String, String, u64)>,
 }
 
@@ -136,6 +139,7 @@ impl Engine {
             accounts: &self.accounts,
             watched: (&self.operations, self.assembly.outline(), &self.watch, &self.findings),
             questions: self.questions.kept(),
+            changes: &self.changes,
             counters: self.counters.kept(),
         };
         // Plain data of known shape: writing it down into memory does not fail.
@@ -180,6 +184,7 @@ impl Engine {
         engine.watch = watch;
         engine.findings = findings;
         engine.questions = Questions::restore(whole.questions, |id| system_of(&engine.matcher, id));
+        engine.changes = whole.changes;
         engine.counters.restore(&whole.counters);
         engine.ledger.restored(whole.sums, whole.now);
         if !engine.ledger.fit(&engine.matcher) {

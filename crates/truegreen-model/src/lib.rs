@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod books;
+pub mod change;
 pub mod confirmation;
 pub mod contrast;
 pub mod diagnosis;

@@ -21,11 +21,13 @@ pub enum Kind {
     Contracts,
     /// What systems answered when they were asked whether effects are there.
     Confirmations,
+    /// Changes that were reported.
+    Changes,
 }
 
 impl Kind {
     /// Every kind, each once.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Traces,
         Kind::Logs,
         Kind::Metrics,
@@ -34,13 +36,14 @@ impl Kind {
         Kind::Stopped,
         Kind::Contracts,
         Kind::Confirmations,
+        Kind::Changes,
     ];
 
     /// Whether it is a note of our own rather than what a sender sent. Notes are small, and must be taken where requests
     /// no longer are: for them half of [`Options::min_free_bytes`](crate::Options::min_free_bytes) may be used.
     pub const fn is_note(self) -> bool {
         match self {
-            Kind::Traces | Kind::Logs | Kind::Metrics => false,
+            Kind::Traces | Kind::Logs | Kind::Metrics | Kind::Changes => false,
             Kind::Refused | Kind::Resumed | Kind::Stopped | Kind::Contracts | Kind::Confirmations => true,
         }
     }
@@ -56,6 +59,7 @@ impl Kind {
             Kind::Stopped => "stopped",
             Kind::Contracts => "contracts",
             Kind::Confirmations => "confirmations",
+            Kind::Changes => "changes",
         }
     }
 
@@ -71,6 +75,7 @@ impl Kind {
             Kind::Stopped => 6,
             Kind::Contracts => 7,
             Kind::Confirmations => 8,
+            Kind::Changes => 9,
         }
     }
 

@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod api;
+pub mod changes;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -54,6 +54,12 @@ pub struct Metrics {
     pub refused_without_sender: Counter,
     /// Connections that were closed unserved because too many were open.
     pub refused_connections: Counter,
+    /// Changes that were taken.
+    pub accepted_changes: Counter,
+    /// Reports of changes that were refused, by reason.
+    pub refused_changes: ByReason,
+    /// Reports of what is no change, as a push to a side branch, by reason.
+    pub ignored_changes: ByReason,
     /// Alert posts that were answered with success.
     pub alerts_sent: Counter,
     /// Attempts to post an alert that failed and will be made again.
@@ -76,6 +82,7 @@ impl Metrics {
         for (name, by_reason) in [
             ("refused_requests", &self.refused_requests),
             ("refused_records", &self.refused_records),
+            ("refused_changes", &self.refused_changes),
             ("alerts_dropped", &self.alerts_dropped),
             ("unasked_questions", &self.unasked),
         ] {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use truegreen_engine::{Effect, Engine, Input, Request};
+use truegreen_model::change;
 use truegreen_model::confirmation::Confirmation;
 use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
@@ -53,6 +54,10 @@ enum Message {
     Confirmed {
         at: Timestamp,
         answers: Vec<Confirmation>,
+    },
+    Changed {
+        at: Timestamp,
+        changes: Vec<change::Change>,
     },
     Time(Timestamp),
     /// What it derived and changed since the last time is to be kept.
@@ -106,6 +111,11 @@ impl Feed {
     /// Systems answered so.
     pub(crate) fn confirmed(&self, at: Timestamp, answers: Vec<Confirmation>) {
         self.send(Message::Confirmed { at, answers });
+    }
+
+    /// This was changed.
+    pub(crate) fn changed(&self, at: Timestamp, changes: Vec<change::Change>) {
+        self.send(Message::Changed { at, changes });
     }
 
     /// We listen again.
@@ -252,6 +262,9 @@ impl RunLoop {
                 Message::Contracts { at, flows } => self.apply(at, Input::Contracts(&flows)),
                 Message::Confirmed { at, answers } => {
                     answers.iter().for_each(|answer| self.apply(at, Input::Confirmed(answer)));
+                }
+                Message::Changed { at, changes } => {
+                    changes.iter().for_each(|change| self.apply(at, Input::Change(change)));
                 }
                 Message::Time(now) => self.apply(now, Input::Tick),
                 Message::Checkpoint(asked) => self.checkpoint(asked),

@@ -45,6 +45,9 @@ pub enum Error {
     /// What systems answered, as the log tells.
     #[error(transparent)]
     Confirmations(#[from] confirming::kept::Error),
+    /// What was changed, as the log tells.
+    #[error(transparent)]
+    Changes(#[from] crate::changes::kept::Error),
     /// One of the systems that are to be asked.
     #[error("the system `{name}` cannot be asked: {error}")]
     Asked {
@@ -254,6 +257,7 @@ impl From<durable::Failed> for Error {
             durable::Failed::Log(error) => Error::Log(error),
             durable::Failed::Contracts(error) => Error::Contracts(error),
             durable::Failed::Confirmations(error) => Error::Confirmations(error),
+            durable::Failed::Changes(error) => Error::Changes(error),
         }
     }
 }

@@ -146,8 +146,12 @@ impl Engine {
             Input::Traces(request) => drop(truegreen_otlp::scan_traces(request.body, limits, &mut senders)),
             Input::Logs(request) => drop(truegreen_otlp::scan_logs(request.body, limits, &mut senders)),
             Input::Metrics(request) => drop(truegreen_otlp::scan_metrics(request.body, limits, &mut senders)),
-            Input::Refused { .. } | Input::Resumed { .. } | Input::Contracts(_) | Input::Confirmed(_) | Input::Tick => {
-            }
+            Input::Refused { .. }
+            | Input::Resumed { .. }
+            | Input::Contracts(_)
+            | Input::Confirmed(_)
+            | Input::Change(_)
+            | Input::Tick => {}
         }
         senders.introduced
     }

@@ -73,7 +73,7 @@ pub fn apply(engine: &mut Engine, entry: &Entry) {
         Kind::Logs => drop(engine.apply(at, Input::Logs(request))),
         Kind::Metrics => drop(engine.apply(at, Input::Metrics(request))),
         // Here contracts stay as they are.
-        Kind::Stopped | Kind::Contracts | Kind::Confirmations => drop(engine.apply(at, Input::Tick)),
+        Kind::Stopped | Kind::Contracts | Kind::Confirmations | Kind::Changes => drop(engine.apply(at, Input::Tick)),
         Kind::Resumed => {
             let since = body.as_slice().try_into().map_or(at, |bytes| Timestamp(u64::from_le_bytes(bytes)));
             engine.apply(at, Input::Resumed { down_since: since });

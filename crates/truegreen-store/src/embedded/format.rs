@@ -1,4 +1,4 @@
-//! The bytes on disk, format 3. All numbers are little-endian; times are nanoseconds since 1970.
+//! The bytes on disk, format 4. All numbers are little-endian; times are nanoseconds since 1970.
 //!
 //! A log is a directory of segment files named by the sequence of their first entry, `00000000000000000001.segment`,
 //! and a file `LOCK`. A segment is a header, blocks one behind the other, and, once it is full, a seal. It is only
@@ -7,7 +7,7 @@
 //! | segment header | bytes | |
 //! | --- | --- | --- |
 //! | magic | 8 | `TGSEGMNT` |
-//! | format | 4 | 1 to 3 |
+//! | format | 4 | 1 to 4 |
 //! | checksum | 4 | of the 12 bytes before; these 16 stay as they are in every format to come |
 //! | first sequence | 8 | of its first entry; the same as in the file's name |
 //! | created at | 8 | when its first entry was received |
@@ -37,7 +37,7 @@
 //! | checksum | 4 | of the 52 bytes before |
 //!
 //! Kinds of entries: 1 traces, 2 logs, 3 metrics, 4 refused, 5 resumed; since format 2 also 6 stopped and 7 contracts;
-//! since format 3 also 8 confirmations. Nothing else differs between the formats. A program refuses a log with a segment of
+//! since format 3 also 8 confirmations; since format 4 also 9 changes. Nothing else differs between the formats. A program refuses a log with a segment of
 //! a format that it does not know, and names both; so nothing is appended to a segment of an older format.
 //!
 //! Checksums are CRC-32 (IEEE). Behind the segment's header they start from its seed and cover their own offset, so
@@ -48,7 +48,7 @@ use crc32fast::Hasher;
 use truegreen_model::time::Timestamp;
 
 /// The format this program writes, and the newest it reads.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// The oldest it reads.
 const OLDEST_VERSION: u32 = 1;
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 36;

@@ -1,5 +1,6 @@
 //! The API on the web port: JSON under `/api/v1`, health checks, metrics. Errors are `{error, hint}`.
 
+mod changes;
 pub(crate) mod dead_letters;
 mod healthz;
 mod learned;
@@ -40,6 +41,7 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/blindspots", get(blind_spots))
         .route("/api/v1/journeys/{flow}/{key}", get(journeys))
         .route("/api/v1/trace/{asked}", get(trace))
+        .route("/api/v1/changes", get(changes::list).post(changes::report))
         .route("/api/v1/learn", get(learned::learn))
         .route("/api/v1/learned", get(learned::in_force))
         .route("/api/v1/learned/{flow}", delete(learned::forget))

@@ -104,6 +104,11 @@ fn intake(text: &mut Exposition, seen: &Seen) {
     text.by_label("refused_requests_total", "Requests refused as a whole.", "reason", refused);
     let refused = metrics.refused_records.get();
     text.by_label("refused_records_total", "Records refused in requests that were taken.", "reason", refused);
+    text.single("accepted_changes_total", "counter", "Changes taken.", metrics.accepted_changes.get());
+    let help = "Reports of changes that were refused.";
+    text.by_label("refused_changes_total", help, "reason", metrics.refused_changes.get());
+    let help = "Reports of what is no change.";
+    text.by_label("ignored_changes_total", help, "reason", metrics.ignored_changes.get());
     let unread = metrics.refused_without_sender.get();
     let help = "Refused requests whose sender could not be read, so that no coverage gap was opened.";
     text.single("refused_without_sender_total", "counter", help, unread);

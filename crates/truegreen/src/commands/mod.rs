@@ -4,6 +4,8 @@
 mod asking;
 mod audit;
 mod blindspots;
+mod change;
+mod changes;
 mod check;
 mod contrast;
 mod demo;
@@ -59,6 +61,8 @@ enum Command {
     Blindspots(blindspots::Args),
     Probe(probe::Args),
     Dlq(Box<dlq::Args>),
+    Change(change::Args),
+    Changes(changes::Args),
     Learn(learn::Args),
     Audit(audit::Args),
     Diagnose(diagnose::Args),
@@ -84,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Blindspots(args) => blindspots::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Dlq(args) => dlq::run(&args),
+        Command::Change(args) => change::run(&args),
+        Command::Changes(args) => changes::run(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use truegreen_model::change;
 use truegreen_model::confirmation::Confirmation;
 use truegreen_model::flow::Flow;
 use truegreen_model::time::Timestamp;
@@ -72,6 +73,8 @@ enum What {
     Contracts(Vec<Flow>),
     /// What systems answered.
     Confirmations(Vec<Confirmation>),
+    /// What was changed.
+    Changes(Vec<change::Change>),
 }
 
 /// Why an offered request was not taken, with its body, from which its sender can be read.
@@ -155,6 +158,14 @@ impl Handle {
             return Err(NotTaken { refusal: Refusal::LogFailed, body: Vec::new() });
         };
         self.hand_over(What::Confirmations(answers), body).await
+    }
+
+    /// What was changed; resolves once that is durable.
+    pub(crate) async fn changed(&self, changes: Vec<change::Change>) -> Result<(), NotTaken> {
+        let Ok(body) = crate::changes::kept::written(&changes) else {
+            return Err(NotTaken { refusal: Refusal::LogFailed, body: Vec::new() });
+        };
+        self.hand_over(What::Changes(changes), body).await
     }
 
     async fn hand_over(&self, what: What, body: Vec<u8>) -> Result<(), NotTaken> {

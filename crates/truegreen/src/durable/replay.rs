@@ -8,6 +8,7 @@ use truegreen_store::checkpoint::{self, Checkpoints};
 use truegreen_store::{CHECKPOINT_FOLDER, Error, Kind, Log};
 
 use super::{contracts, gaps};
+use crate::changes;
 use crate::clock::wall_clock;
 use crate::config::Data;
 use crate::confirming::kept;
@@ -25,6 +26,9 @@ pub(crate) enum Failed {
     /// The answers of systems in it.
     #[error(transparent)]
     Confirmations(#[from] kept::Error),
+    /// The changes in it.
+    #[error(transparent)]
+    Changes(#[from] changes::kept::Error),
 }
 
 /// What a start found.
@@ -218,6 +222,11 @@ fn replay(log: &Log, from: u64, engine: &mut Engine) -> Result<Option<Replayed>,
             Kind::Confirmations => {
                 for answer in kept::read(entry.sequence, &entry.body)? {
                     engine.apply(at, Input::Confirmed(&answer));
+                }
+            }
+            Kind::Changes => {
+                for change in changes::kept::read(entry.sequence, &entry.body)? {
+                    engine.apply(at, Input::Change(&change));
                 }
             }
             Kind::Refused => {

@@ -274,6 +274,7 @@ impl Writer {
                     }
                     What::Contracts(flows) => self.feed.contracts(at, flows),
                     What::Confirmations(answers) => self.feed.confirmed(at, answers),
+                    What::Changes(changes) => self.feed.changed(at, changes),
                 }
             }
             Note::Gap => {
@@ -380,6 +381,7 @@ fn kind(what: &What) -> Kind {
         What::Request(Signal::Metrics, _) => Kind::Metrics,
         What::Contracts(_) => Kind::Contracts,
         What::Confirmations(_) => Kind::Confirmations,
+        What::Changes(_) => Kind::Changes,
     }
 }
 

@@ -19,9 +19,8 @@ fn help_of(name: &str) -> String {
 fn help_reads_well() {
     insta::assert_snapshot!("help", truegreen::commands::description().term_width(100).render_long_help().to_string());
     let names = [
-        "demo", "serve", "check", "explain", "status", "trace", "probe", "dlq", "learn", "audit", "diagnose",
-        "contrast", "store",
-        "schema",
+        "demo", "serve", "check", "explain", "status", "trace", "probe", "dlq", "change", "changes", "learn", "audit",
+        "diagnose", "contrast", "store", "schema",
     ];
     for name in names {
         insta::assert_snapshot!(format!("help_{name}"), help_of(name));

@@ -6,6 +6,7 @@ mod alerts;
 #[cfg(feature = "full")]
 mod asks;
 mod audit;
+mod changes;
 mod commands;
 #[cfg(feature = "full")]
 mod comparisons;

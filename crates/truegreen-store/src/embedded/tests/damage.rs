@@ -169,7 +169,7 @@ fn a_newer_format_is_refused_by_name_of_both() {
     }
     let disk = SimulatedDisk::with(&files);
     let error = Log::open_on(disk.clone(), SMALL).unwrap_err();
-    assert!(matches!(error, Error::NewerVersion { found: 7, known: 3, .. }), "{error}");
+    assert!(matches!(error, Error::NewerVersion { found: 7, known: 4, .. }), "{error}");
     assert!(matches!(verify_on(&disk), Err(Error::NewerVersion { .. })));
     assert_eq!(disk.files(), files);
     // So is one that a crash may have left without a block.
@@ -204,6 +204,6 @@ fn a_segment_of_an_older_format_is_read_and_sealed() {
     assert_eq!((all(&log), log.stats().segments), (samples, 2));
     let files = disk.files();
     assert_eq!(files[0].1[..older.len()], older);
-    assert_eq!(files[1].1[8], 3, "what is new is of the new format");
+    assert_eq!(files[1].1[8], 4, "what is new is of the new format");
     assert_eq!(verify_on(&disk).unwrap().damage, None);
 }

@@ -1,0 +1,4 @@
+mod finding;
+mod planted;
+mod telemetry;
+mod town;

@@ -1,0 +1,107 @@
+//! Changes read off recorded telemetry.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
+use prost::Message;
+use truegreen_model::change::{Change, ChangeKind};
+use truegreen_model::time::Timestamp;
+use truegreen_otlp::Signal;
+
+use super::super::read_off::{read_off, sure};
+use super::town::Chance;
+use crate::explain::recording::{Recorder, Recording};
+
+const BEGINS: u64 = 1_800_000_000_000_000_000;
+const MINUTE: u64 = 60_000_000_000;
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
+    let text = |text: &str| AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) };
+    pairs
+        .iter()
+        .map(|(key, value)| KeyValue { key: (*key).to_owned(), value: Some(text(value)), ..KeyValue::default() })
+        .collect()
+}
+
+/// Half an hour of a shop: from its twentieth minute on one of two carts runs another version, sees another variant of a flag,
+/// calls a service that nobody called before, and takes longer to be answered by the database service.
+fn shop(is_changed: bool) -> Recording {
+    let mut chance = Chance::new(11);
+    let mut recorder = Recorder::default();
+    for number in 0..1_800_u64 {
+        let start = BEGINS + number * MINUTE / 60 + (chance.unit() * 5e8) as u64;
+        let is_new = is_changed && number >= 1_200 && number % 2 == 0;
+        let is_late = is_changed && number >= 1_200;
+        let pod = if number % 2 == 0 { "cart-a" } else { "cart-b" };
+        let trace_id = u128::from(number + 1).to_be_bytes().to_vec();
+        let span = |id: u8, parent: u8, from: u64, took: u64, attributes: Vec<KeyValue>| Span {
+            trace_id: trace_id.clone(),
+            span_id: vec![id; 8],
+            parent_span_id: if parent == 0 { Vec::new() } else { vec![parent; 8] },
+            name: "work".to_owned(),
+            kind: span::SpanKind::Server.into(),
+            start_time_unix_nano: from,
+            end_time_unix_nano: from + took,
+            attributes,
+            status: Some(Status::default()),
+            ..Span::default()
+        };
+        let slow = if is_late { 9 } else { 1 };
+        let took = (1_000_000.0 * (1.0 + chance.unit())) as u64;
+        let flag = pairs(&[
+            ("feature_flag.key", "new-cart"),
+            ("feature_flag.result.variant", if is_new { "on" } else { "off" }),
+        ]);
+        let mut told = vec![
+            ("cart", pod, if is_new { "2" } else { "1" }, span(1, 0, start, took * 20, flag)),
+            ("stock", "stock-a", "1", span(2, 1, start + took, took * slow, Vec::new())),
+        ];
+        if is_new {
+            told.push(("advice", "advice-a", "1", span(3, 1, start + took, took, Vec::new())));
+        }
+        let resource_spans = told.into_iter().map(|(service, pod, version, span)| {
+            let resource =
+                pairs(&[("service.name", service), ("service.instance.id", pod), ("service.version", version)]);
+            let resource = Some(Resource { attributes: resource, ..Resource::default() });
+            ResourceSpans {
+                resource,
+                scope_spans: vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }],
+                ..ResourceSpans::default()
+            }
+        });
+        let body = ExportTraceServiceRequest { resource_spans: resource_spans.collect() }.encode_to_vec();
+        recorder.take(Signal::Traces, &body, Timestamp(start));
+    }
+    recorder.finish()
+}
+
+fn of(changes: &[Change], kind: ChangeKind) -> Vec<&Change> {
+    changes.iter().filter(|change| change.kind == kind).collect()
+}
+
+#[test]
+fn what_is_new_is_told_with_its_time_and_its_instances() {
+    let onset = Timestamp(BEGINS + 20 * MINUTE);
+    let changes = read_off(&shop(true), onset);
+    let release = of(&changes, ChangeKind::Release);
+    assert_eq!(release.len(), 1, "{changes:#?}");
+    assert_eq!((release[0].version.as_deref(), &release[0].instances[..]), (Some("2"), &["cart-a".to_owned()][..]));
+    assert!(release[0].at.0.abs_diff(onset.0) < 5_000_000_000 && sure(release[0]) > 0.999, "{release:?}");
+    let flag = of(&changes, ChangeKind::FeatureFlag);
+    assert_eq!(flag[0].attributes["feature_flag.result.variant"], "new-cart=on");
+    let dependencies: Vec<&str> =
+        of(&changes, ChangeKind::Dependency).iter().map(|change| change.title.as_str()).collect();
+    assert!(dependencies.contains(&"cart calls advice"), "{dependencies:?}");
+    assert!(
+        dependencies.iter().any(|title| title.starts_with("calls of cart to stock take longer")),
+        "{dependencies:?}"
+    );
+}
+
+#[test]
+fn what_was_always_there_is_no_change() {
+    let changes = read_off(&shop(false), Timestamp(BEGINS + 20 * MINUTE));
+    assert!(changes.is_empty(), "{changes:#?}");
+    assert!(read_off(&Recorder::default().finish(), Timestamp(BEGINS)).is_empty());
+}
