@@ -280,7 +280,7 @@ impl Engine {
         reasons.iter().map(|(reason, n)| (self.symbols.text(*reason).to_owned(), *n)).collect()
     }
 
-    fn journey_report(&self, plan: &Plan, case: &Case, passage: &Passage) -> JourneyReport {
+    pub(crate) fn journey_report(&self, plan: &Plan, case: &Case, passage: &Passage) -> JourneyReport {
         let (verdict, reason) = self.verdict_words(passage.standing);
         JourneyReport {
             flow: plan.flow.name.clone(),

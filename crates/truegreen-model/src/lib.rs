@@ -14,6 +14,7 @@ pub mod contrast;
 pub mod diagnosis;
 pub mod finding;
 pub mod flow;
+pub mod incident;
 pub mod letter;
 pub mod map;
 pub mod observation;

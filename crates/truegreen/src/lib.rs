@@ -16,6 +16,7 @@ pub mod confirming;
 pub mod dead_letters;
 pub mod durable;
 pub mod flows;
+pub mod incidents;
 pub mod ingest;
 pub mod learning;
 pub mod listen;

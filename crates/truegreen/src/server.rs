@@ -14,6 +14,7 @@ use truegreen_store::Log;
 use crate::config::{Config, Data};
 use crate::confirming::{self, Sources};
 use crate::dead_letters::desk::Desk;
+use crate::incidents::Incidents;
 use crate::ingest::Intake;
 use crate::learning::Learning;
 use crate::listen::{self, Floor};
@@ -30,6 +31,9 @@ use crate::{alert, api, durable, web};
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The records of incidents.
+    #[error("cannot read the records of incidents: {0}")]
+    Incidents(std::io::Error),
     /// The configuration forbids it.
     #[error(transparent)]
     Config(#[from] crate::config::Error),
@@ -110,6 +114,8 @@ pub struct Seen {
     pub data: Option<Data>,
     /// For dead letters.
     pub desk: Desk,
+    /// What was written down of findings.
+    pub incidents: Incidents,
 }
 
 impl Server {
@@ -182,6 +188,9 @@ impl Server {
         let inquiry = Inquiry::new(&systems, &sources, &desk);
         let (asker, questions) = confirming::channel();
         let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), asker, taps)?;
+        let (data, asked) = (config.data.as_ref().map(|data| data.dir.clone()), run.clone());
+        let opened = tokio::task::spawn_blocking(move || Incidents::open(data.as_deref(), asked)).await?;
+        let incidents = opened.map_err(Error::Incidents)?;
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
         threads.push(engine_thread);
         let learning = Learning::new(learn_from, log.clone(), run.clone(), in_force);
@@ -194,13 +203,24 @@ impl Server {
         let comparisons = Comparisons::new(&config.comparisons, &systems, &Redaction::new(&config.redact));
         let (probes, asking) = Probes::start(&systems, &comparisons, &alerts.handle(), &stopped);
         let comparing = comparisons.start(&stopped);
+        let watching = incidents.start(&stopped);
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
         let lookup = Lookup::new(passages, run.clone()).asking(inquiry);
         let data = config.data.clone();
         let (run_seen, log_seen, probes_seen) = (run.clone(), log.clone(), probes.clone());
-        let seen =
-            Seen { run: run_seen, log: log_seen, metrics, intake, lookup, learning, probes: probes_seen, data, desk };
+        let seen = Seen {
+            run: run_seen,
+            log: log_seen,
+            metrics,
+            intake,
+            lookup,
+            learning,
+            probes: probes_seen,
+            data,
+            desk,
+            incidents,
+        };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());
         let pages = api::router(seen.clone()).merge(web::router(seen));
         let pages = pages.layer(axum::middleware::from_fn_with_state(names, web::host::guard));
@@ -214,6 +234,7 @@ impl Server {
         listeners.extend(asking);
         listeners.extend(comparing);
         listeners.push(looking_up);
+        listeners.push(watching);
         Ok(Server { addresses, run, log, threads, indexer, alerts, probes, stop, listeners })
     }
 

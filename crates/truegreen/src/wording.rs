@@ -133,6 +133,11 @@ pub fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// `1 hypothesis`, `2 hypotheses`.
+pub fn number_of(n: usize, one: &str, many: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
+}
+
 /// With one full stop at its end.
 pub fn sentence(text: &str) -> String {
     format!("{}.", text.trim_end_matches(['.', ' ']))

@@ -1,5 +1,6 @@
 //! Which requests or journeys a finding is about, and which of their like went well: what an explanation compares.
 
+mod affected;
 mod sample;
 mod witnessed;
 
@@ -138,7 +139,8 @@ fn case_of(plan: &Plan, case: &Passages, passage: &Passage) -> Case {
     let groups = case.split(plan);
     let of_passage = groups.iter().find(|group| group.iter().any(|one| one.at == passage.entered_at));
     let seen = of_passage.into_iter().flatten();
-    let mut traces: Vec<u128> = seen.clone().map(|one| one.trace).filter(|trace| *trace != TraceId(0)).map(|t| t.0).collect();
+    let mut traces: Vec<u128> =
+        seen.clone().map(|one| one.trace).filter(|trace| *trace != TraceId(0)).map(|t| t.0).collect();
     let mut evidence: Vec<Evidence> = seen.map(|one| one.evidence).collect();
     traces.sort_unstable();
     traces.dedup();

@@ -3,6 +3,7 @@
 mod changes;
 pub(crate) mod dead_letters;
 mod healthz;
+mod incidents;
 mod learned;
 mod prometheus;
 mod systems;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -50,6 +51,17 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/dead-letters", get(dead_letters::list))
         .route("/api/v1/dead-letters/groups", get(dead_letters::groups))
         .route("/api/v1/dead-letters/{system}/{place}/{id}", get(dead_letters::letter))
+        .route("/api/v1/incidents", get(incidents::list).post(incidents::open))
+        .route("/api/v1/incidents/{id}", get(incidents::show))
+        .route("/api/v1/incidents/{id}/export", get(incidents::export))
+        .route("/api/v1/incidents/{id}/affected", get(incidents::affected))
+        .route("/api/v1/incidents/{id}/notes", post(incidents::note))
+        .route("/api/v1/incidents/{id}/hypotheses", post(incidents::hypothesis))
+        .route("/api/v1/incidents/{id}/actions", post(incidents::action))
+        .route("/api/v1/incidents/{id}/findings", post(incidents::finding))
+        .route("/api/v1/incidents/{id}/diagnosis", post(incidents::diagnosis))
+        .route("/api/v1/incidents/{id}/close", post(incidents::close))
+        .route("/api/v1/findings/{id}/recurrence", get(incidents::recurrence))
         .route("/api/{*path}", get(unknown))
         .route("/metrics", get(prometheus::metrics))
         .route("/healthz", get(healthz::healthz))

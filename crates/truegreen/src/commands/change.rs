@@ -116,7 +116,7 @@ fn add(args: &Add) -> anyhow::Result<u8> {
             change[name] = json!(text);
         }
     }
-    let taken: Taken = asking::tell(&args.server, "/api/v1/changes", &change)?;
+    let taken: Taken = asking::send(&args.server, "/api/v1/changes", &change)?;
     for id in &taken.ids {
         writeln!(std::io::stdout(), "{}", terminal::printable(id))?;
     }

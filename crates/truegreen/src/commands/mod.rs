@@ -13,7 +13,11 @@ mod demo_service;
 mod diagnose;
 mod dlq;
 mod explain;
+mod incident;
+mod investigate;
 mod learn;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod probe;
 mod progress;
 mod schema;
@@ -63,11 +67,15 @@ enum Command {
     Dlq(Box<dlq::Args>),
     Change(change::Args),
     Changes(changes::Args),
+    Investigate(Box<investigate::Args>),
+    Incident(incident::Args),
     Learn(learn::Args),
     Audit(audit::Args),
     Diagnose(diagnose::Args),
     Contrast(contrast::Args),
     Store(store::Args),
+    #[cfg(feature = "mcp")]
+    Mcp(mcp::Args),
     /// Print the JSON schema of contracts, for editors
     Schema,
     #[command(hide = true)]
@@ -90,11 +98,15 @@ pub fn main() -> ExitCode {
         Command::Dlq(args) => dlq::run(&args),
         Command::Change(args) => change::run(&args),
         Command::Changes(args) => changes::run(&args),
+        Command::Investigate(args) => investigate::run(&args),
+        Command::Incident(args) => incident::run(&args),
         Command::Learn(args) => learn::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Contrast(args) => contrast::run(&args),
         Command::Store(args) => store::run(&args),
+        #[cfg(feature = "mcp")]
+        Command::Mcp(args) => mcp::run(&args),
         Command::Schema => schema::run(),
         Command::DemoService(args) => demo_service::run(&args),
     };

@@ -3,6 +3,7 @@
 mod bars;
 mod dead_letters;
 pub(crate) mod host;
+mod incidents;
 mod journey;
 mod map;
 mod page;
@@ -45,6 +46,10 @@ pub struct View {
     pub has_systems: bool,
     /// Whether letters can lie dead in any of them.
     pub has_dead_letters: bool,
+    /// Whether an incident was ever opened.
+    pub has_incidents: bool,
+    /// The open incident of each finding that has one, by the finding's id.
+    pub incidents: BTreeMap<String, String>,
 }
 
 /// `/` and what it links to.
@@ -59,6 +64,8 @@ pub fn router(seen: Seen) -> Router {
         .route("/dead-letters", get(dead_letters::overview))
         .route("/dead-letters/{system}/{place}", get(dead_letters::place))
         .route("/dead-letters/{system}/{place}/{id}", get(dead_letters::letter))
+        .route("/incidents", get(incidents::list))
+        .route("/incidents/{id}", get(incidents::one))
         .route("/style.css", get(style))
         .fallback(not_found)
         .with_state(seen)
@@ -78,6 +85,8 @@ async fn front(State(seen): State<Seen>) -> Response {
             view.own.extend(seen.metrics.losses());
             view.has_systems = seen.probes.systems().all().next().is_some();
             view.has_dead_letters = seen.desk.has_systems();
+            view.has_incidents = !seen.incidents.is_empty();
+            view.incidents = seen.incidents.by_finding();
             // What was asked and answered is no loss.
             let is_work = |counter: &CounterReport| {
                 matches!(

@@ -12,14 +12,14 @@ pub(super) fn body(view: &View) -> Markup {
     html! {
         h1 class=(class_of(&view.report.health)) { (wording::verdict(&view.report)) }
         (beside_the_books(view))
-        @for finding in &standing { (finding_article(finding)) }
+        @for finding in &standing { (finding_article(finding, view)) }
         @for (name, flow) in &view.report.flows {
             (flow_section(name, flow, view.descriptions.get(name), view.minutes.get(name)))
         }
         @if !view.report.flows.is_empty() { (bars::stripes()) (legend()) }
         @if !past.is_empty() {
             h2 { "Past findings" }
-            @for finding in &past { (finding_article(finding)) }
+            @for finding in &past { (finding_article(finding, view)) }
         }
         (services(&view.services))
         (own_books(&view.own))
@@ -33,10 +33,12 @@ pub(super) fn body(view: &View) -> Markup {
 /// The ways to what the systems themselves say, where there are any.
 fn beside_the_books(view: &View) -> Markup {
     html! {
-        @if view.has_systems {
+        @if view.has_systems || view.has_incidents {
             nav class="quiet" {
-                a href="/systems" { "Systems asked themselves" }
-                @if view.has_dead_letters { " · " a href="/dead-letters" { "Dead letters" } }
+                @if view.has_systems { a href="/systems" { "Systems asked themselves" } }
+                @if view.has_systems && view.has_dead_letters { " · " a href="/dead-letters" { "Dead letters" } }
+                @if view.has_systems && view.has_incidents { " · " }
+                @if view.has_incidents { a href="/incidents" { "Incidents" } }
             }
         }
     }
@@ -98,7 +100,7 @@ fn beside(flow: &FlowReport) -> Markup {
     }
 }
 
-fn finding_article(finding: &FindingReport) -> Markup {
+fn finding_article(finding: &FindingReport, view: &View) -> Markup {
     let class = match finding.status.as_str() {
         "open" => "open",
         "quiet" => "quiet-finding",
@@ -123,6 +125,9 @@ fn finding_article(finding: &FindingReport) -> Markup {
                         a href=(example_href(finding, key)) { code { (key) } }
                     }
                 }
+            }
+            @if let Some(incident) = view.incidents.get(&finding.id) {
+                p { "Written down as " a href={ "/incidents/" (incident) } { (incident) } "." }
             }
         }
     }

@@ -19,12 +19,38 @@ fn help_of(name: &str) -> String {
 fn help_reads_well() {
     insta::assert_snapshot!("help", truegreen::commands::description().term_width(100).render_long_help().to_string());
     let names = [
-        "demo", "serve", "check", "explain", "status", "trace", "probe", "dlq", "change", "changes", "learn", "audit",
-        "diagnose", "contrast", "store", "schema",
+        "demo",
+        "serve",
+        "check",
+        "explain",
+        "status",
+        "trace",
+        "probe",
+        "dlq",
+        "change",
+        "changes",
+        "investigate",
+        "incident",
+        "learn",
+        "audit",
+        "diagnose",
+        "contrast",
+        "store",
+        "schema",
     ];
     for name in names {
         insta::assert_snapshot!(format!("help_{name}"), help_of(name));
     }
+}
+
+#[test]
+fn what_writes_records_says_how() {
+    let mut whole = truegreen::commands::description().term_width(100);
+    whole.build();
+    let incident = whole.find_subcommand_mut("incident").unwrap();
+    let parts = ["open", "list", "show", "note", "action", "close", "export", "affected"];
+    let help = parts.map(|name| incident.find_subcommand_mut(name).unwrap().render_help().to_string());
+    insta::assert_snapshot!("help_incident_parts", help.join("\n"));
 }
 
 #[test]

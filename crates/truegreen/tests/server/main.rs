@@ -18,9 +18,12 @@ mod diagnose;
 #[cfg(feature = "full")]
 mod effects;
 mod events;
+mod incidents;
 mod intake;
 mod learn;
 mod lookup;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod pages;
 mod probes;
 mod python_sdk;
