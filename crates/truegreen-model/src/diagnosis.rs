@@ -3,8 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::{ChangeRanking, QuestionReport};
+use crate::contrast::Contrast;
 use crate::passage::CutReport;
 use crate::report::FindingReport;
+use crate::suspect::{RuledOut, Suspect};
 
 /// How sure a diagnosis is. The rules stand in `docs/diagnosis.md`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -43,12 +46,60 @@ pub struct Diagnosis {
     pub says: String,
     /// Why it is that sure, and no surer: a sentence each.
     pub reasons: Vec<String>,
+    /// What is at the bottom of it: the finding itself, or another one that explains it.
+    pub cause: Cause,
+    /// Findings that it explains, and others that have to do with it.
+    pub related: Vec<Related>,
     /// When it began.
     pub onset: Option<Onset>,
     /// How far it reaches.
     pub radius: Radius,
+    /// What is different about the failing ones; absent where there is nothing to compare.
+    pub difference: Option<Contrast>,
+    /// What changed, the most probable cause first; absent where it is not known when it began.
+    pub changes: Option<ChangeRanking>,
+    /// The seven questions that are asked first.
+    pub questions: Vec<QuestionReport>,
+    /// Where failing ones leave the way of healthy ones, by rank.
+    pub suspects: Vec<Suspect>,
+    /// What was looked at and is not the cause.
+    pub ruled_out: Vec<RuledOut>,
     /// What was compared to find out.
     pub compared: Compared,
+}
+
+/// The hop and the kind of what is at the bottom of a failure.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Cause {
+    /// The id of the finding that says so.
+    pub finding: String,
+    /// Its kind.
+    pub kind: String,
+    /// The service where it is; absent where that is not known.
+    pub service: Option<String>,
+    /// The operation of that service.
+    pub operation: Option<String>,
+    /// The last step seen before the gap, where a flow has one there.
+    pub after: Option<String>,
+    /// The step that is missing.
+    pub before: Option<String>,
+    /// In one sentence.
+    pub says: String,
+}
+
+/// Another finding that has to do with it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Related {
+    /// Its id.
+    pub finding: String,
+    /// Its kind.
+    pub kind: String,
+    /// `cause`, `consequence`, or `beside`.
+    pub relation: String,
+    /// How the two are connected, in one sentence.
+    pub why: String,
+    /// Its title.
+    pub title: String,
 }
 
 /// When it began, and whether it goes on.

@@ -3,17 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How sure a diagnosis is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Certainty {
-    /// One suspect alone accounts for most of what is different, beyond chance.
-    Confirmed,
-    /// Something is different beyond chance, and there is a first suspect; it shares its place or accounts for less.
-    Likely,
-    /// Nothing is different beyond chance.
-    Inconclusive,
-}
+pub use crate::diagnosis::Certainty;
 
 /// What is different at a suspect's place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -99,7 +89,9 @@ pub struct RuledOut {
 /// Where failing requests leave the way of healthy ones.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Diagnosis {
-    /// How sure it is.
+    /// How sure it is. `CONFIRMED`: one suspect alone accounts for most of what is different, beyond chance. `LIKELY`:
+    /// something is different beyond chance, and there is a first suspect; it shares its place or accounts for less.
+    /// `INCONCLUSIVE`: nothing is different beyond chance.
     pub verdict: Certainty,
     /// The whole of it in one sentence.
     pub summary: String,

@@ -5,7 +5,8 @@ mod sample;
 mod witnessed;
 
 use truegreen_model::finding::{Finding, FindingKind};
-use truegreen_model::observation::{Evidence, TraceId};
+use truegreen_model::flow::StepId;
+use truegreen_model::observation::{Evidence, Role, TraceId};
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::{Hop, Loss, Standing, Verdict, Why};
 
@@ -32,6 +33,8 @@ pub struct Case {
     pub traces: Vec<u128>,
     /// Records that showed its steps.
     pub evidence: Vec<Evidence>,
+    /// Of a healthy one the record that showed the step which failing ones lack.
+    pub went_on: Option<Evidence>,
 }
 
 /// What is compared.
@@ -89,7 +92,8 @@ impl Engine {
                     _ => continue,
                 };
                 let draw = mix(hash(case.text.as_bytes()), passage.entered_at.0 as u64);
-                sample.offer(draw, || case_of(plan, case, passage));
+                let lacking = finding.hop.and_then(|hop| self.matcher.same_step(finding.flow, hop.before, plan.id));
+                sample.offer(draw, || case_of(plan, case, passage, lacking));
             }
         });
         cases
@@ -132,19 +136,21 @@ fn compared(finding: &Finding, standing: Standing, hop: Option<Hop>) -> Option<S
 fn offer(sample: &mut Sample, (at, trace): (Timestamp, TraceId)) {
     let key = hex(trace);
     let draw = hash(key.as_bytes());
-    sample.offer(draw, || Case { key, at, traces: vec![trace.0], evidence: Vec::new() });
+    sample.offer(draw, || Case { key, at, traces: vec![trace.0], evidence: Vec::new(), went_on: None });
 }
 
-fn case_of(plan: &Plan, case: &Passages, passage: &Passage) -> Case {
+fn case_of(plan: &Plan, case: &Passages, passage: &Passage, lacking: Option<StepId>) -> Case {
     let groups = case.split(plan);
     let of_passage = groups.iter().find(|group| group.iter().any(|one| one.at == passage.entered_at));
     let seen = of_passage.into_iter().flatten();
     let mut traces: Vec<u128> =
         seen.clone().map(|one| one.trace).filter(|trace| *trace != TraceId(0)).map(|t| t.0).collect();
+    let is_lacking = |role: Role| lacking.is_some_and(|step| role == Role::Step(step));
+    let went_on = seen.clone().filter(|one| is_lacking(one.role)).min_by_key(|one| one.at).map(|one| one.evidence);
     let mut evidence: Vec<Evidence> = seen.map(|one| one.evidence).collect();
     traces.sort_unstable();
     traces.dedup();
     evidence.sort_unstable();
     evidence.dedup();
-    Case { key: case.text.clone(), at: passage.entered_at, traces, evidence }
+    Case { key: case.text.clone(), at: passage.entered_at, traces, evidence, went_on }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use truegreen_model::finding::FindingKind;
 use truegreen_model::flow::SpanKind;
-use truegreen_model::observation::{Symbol, TraceId};
+use truegreen_model::observation::Symbol;
 use truegreen_model::time::Timestamp;
 use truegreen_model::verdict::Why;
 

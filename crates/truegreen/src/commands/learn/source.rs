@@ -66,7 +66,7 @@ fn telemetry(files: &[PathBuf], traces: &mut Traces) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn progress((read, size): (u64, u64)) -> String {
+pub(in crate::commands) fn progress((read, size): (u64, u64)) -> String {
     let percent = 100.0 * read as f64 / size.max(1) as f64;
     format!("  {percent:.0} % ({})", quantity::show_rounded(read))
 }
