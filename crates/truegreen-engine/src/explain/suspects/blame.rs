@@ -15,6 +15,8 @@ const TELLING: u64 = 20;
 
 /// Service and instance.
 pub(super) type End = (Name, Name);
+/// Whom a measure speaks against: the callee, or the only one, before the caller.
+type Ends = (Option<End>, Option<End>);
 
 /// What is slow for one reason.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,7 +35,7 @@ pub(super) struct Slow {
     pub(super) or: Option<End>,
 }
 
-fn ends(measure: Measure) -> (Option<End>, Option<End>) {
+fn ends(measure: Measure) -> Ends {
     match measure {
         Measure::Own(place, instance) => (Some((place.service, instance)), None),
         // The one that is called first: the queue before its door is on the way, too.
@@ -76,7 +78,7 @@ fn around(pace: &Pace, significant: &BTreeMap<u32, f64>) -> BTreeMap<End, Vec<u3
     let mut around: BTreeMap<End, Vec<u32>> = BTreeMap::new();
     for tested in &pace.tested {
         let id = tested.what;
-        let telling = pace.sizes.get(&id).is_some_and(|size| size.failing >= TELLING);
+        let telling = !pace.pooled.contains(&id) && pace.sizes.get(&id).is_some_and(|size| size.failing >= TELLING);
         if telling || significant.contains_key(&id) {
             let (one, other) = ends(pace.measures[id as usize]);
             one.into_iter().chain(other).for_each(|end| around.entry(end).or_default().push(id));
@@ -87,7 +89,7 @@ fn around(pace: &Pace, significant: &BTreeMap<u32, f64>) -> BTreeMap<End, Vec<u3
 
 /// Callees first.
 fn ends_in_order(pace: &Pace, left: &BTreeSet<u32>) -> Vec<End> {
-    let of = |pick: fn((Option<End>, Option<End>)) -> Option<End>| {
+    let of = |pick: fn(Ends) -> Option<End>| {
         left.iter().filter_map(move |id| pick(ends(pace.measures[*id as usize]))).collect::<BTreeSet<End>>()
     };
     let first = of(|ends| ends.0);
@@ -120,7 +122,10 @@ fn named(
     let slow = |ids: &[u32]| ids.iter().filter(|id| significant.contains_key(*id)).count();
     let (slow_own, slow_ways) = (slow(&own), slow(&ways));
     let most = |slow: usize, of: &[u32]| slow > 0 && 2 * slow >= of.len();
+    // Of all instances together only what is slow is known, not what is not.
+    let is_pooled = around.iter().all(|id| pace.pooled.contains(id));
     let kind = match () {
+        () if is_pooled && slow_own > 0 => SuspectKind::SlowOperation,
         () if slow_own >= 2 && most(slow_own, &own) => SuspectKind::SlowInstance,
         () if slow_own > 0 && own.len() == 1 && slow_ways > 0 => SuspectKind::SlowInstance,
         () if slow_own > 0 && !(slow_ways >= 2 && most(slow_ways, &ways)) => SuspectKind::SlowOperation,
@@ -148,7 +153,7 @@ fn shared_by_all(groups: Vec<Slow>, around: &BTreeMap<End, Vec<u32>>) -> Vec<Slo
     }
     let mut merged = Vec::new();
     for ((service, ..), mut alike) in by_service {
-        let instances = around.keys().filter(|(of, _)| *of == service).count();
+        let instances = around.keys().filter(|(of, instance)| *of == service && *instance != Name::EMPTY).count();
         if instances > 1 && alike.len() == instances {
             let mut one = alike.swap_remove(0);
             one.instance = None;

@@ -150,7 +150,8 @@ fn all_marks(cases: &Cases<'_>, ways: &Ways, pace: &Pace, deviating: &Deviating)
         marks.push(left_ways(ways, case, &passed, deviating));
     }
     for reading in &pace.readings {
-        let (slow, repeated) = (deviating.slow.get(&reading.measure), deviating.repeated.contains(&reading.measure));
+        let slow = deviating.slow.get(&reading.measure).or_else(|| deviating.slow.get(&reading.any));
+        let repeated = deviating.repeated.contains(&reading.measure);
         if slow.is_none() && !repeated || !pace.is_beyond(cases, reading) {
             continue;
         }
@@ -171,7 +172,7 @@ fn left_ways(ways: &Ways, case: usize, passed: &Passed, deviating: &Deviating) -
         let walk = &ways.walks[at];
         let steps = ways.steps(walk);
         let label = Label::Leaves(walk.place);
-        let mut later: Vec<u32> = Vec::new();
+        let mut missed: Vec<u32> = Vec::new();
         for (n, step) in steps.iter().enumerate().rev() {
             if marks.len() >= MAX_MARKS {
                 return marks;
@@ -179,15 +180,13 @@ fn left_ways(ways: &Ways, case: usize, passed: &Passed, deviating: &Deviating) -
             for change in deviating.new.get(&step.point).into_iter().flatten() {
                 marks.push(Mark { time: step.time, label, walk: at as u32, change: Some(*change) });
             }
-            // After the last time that it was passed.
-            let Some(missing) = deviating.missing.get(&step.point) else { continue };
-            if later.contains(&step.point) {
-                continue;
-            }
-            later.push(step.point);
             let next = steps.get(n + 1).map_or(step.time, |next| next.time);
-            for change in missing.iter().filter(|change| !passed.has(change.point())) {
-                marks.push(Mark { time: next, label, walk: at as u32, change: Some(*change) });
+            for change in deviating.missing.get(&step.point).into_iter().flatten() {
+                // After the last of what it may follow: until then the way was the usual one.
+                if !passed.has(change.point()) && !missed.contains(&change.point()) {
+                    missed.push(change.point());
+                    marks.push(Mark { time: next, label, walk: at as u32, change: Some(*change) });
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ mod telling;
 mod tests;
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use truegreen_model::suspect::{Certainty, Diagnosis};
 
@@ -131,6 +131,9 @@ fn deviating(structure: &Structure, pace: &Pace, needed: Needed) -> (Deviating, 
             significant.insert(tested.what, weight);
         }
     }
+    // Over all instances only where none of them is known to be slow by itself.
+    let known: BTreeSet<u32> = pace.siblings(significant.keys().copied().filter(|id| !pace.pooled.contains(id)));
+    significant.retain(|id, _| !known.contains(id));
     let is_repeat = |id: &u32| matches!(pace.measures[*id as usize], Measure::Repeats(_));
     deviating.repeated = significant.keys().copied().filter(is_repeat).collect();
     let slow = blame::groups(pace, &significant);

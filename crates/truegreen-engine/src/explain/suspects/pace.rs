@@ -6,7 +6,7 @@
 //! are beyond what 95 of 100 normal ones keep to: that holds for any distribution, and finds what is slow for a tenth
 //! of requests only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -68,7 +68,8 @@ impl Measure {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub(super) measure: u32,
-    any: u32,
+    /// The same over all instances.
+    pub(super) any: u32,
     pub(super) case: u32,
     /// The walk in which it was the largest.
     pub(super) walk: u32,
@@ -95,6 +96,8 @@ pub(super) struct Pace {
     pub(super) readings: Vec<Reading>,
     pub(super) tested: Vec<Tested<u32>>,
     pub(super) sizes: HashMap<u32, Size, FixedState>,
+    /// Measures over all instances of what is measured at each.
+    pub(super) pooled: BTreeSet<u32>,
     ids: HashMap<Measure, u32, FixedState>,
     bases: HashMap<(u32, Stratum), Base, FixedState>,
     shared: Shared,
@@ -170,6 +173,9 @@ impl Pace {
             for (&measure, &(sum, n, largest, walk)) in &of_case {
                 let what = self.measures[measure as usize];
                 let any = self.id(what.of_any());
+                if any != measure {
+                    self.pooled.insert(any);
+                }
                 // A mean, so that a request that does something more often is not slower for it.
                 let value = if what.is_time() { (sum / f64::from(n) + grain).ln() } else { largest.ln() };
                 self.readings.push(Reading { measure, any, case: case as u32, walk, value });
@@ -217,6 +223,14 @@ impl Pace {
         base.is_some_and(|base| self.value(cases, reading) > base.threshold)
     }
 
+    /// The measures over all instances of these.
+    pub(super) fn siblings(&self, of: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+        of.filter_map(|id| self.measures.get(id as usize))
+            .filter_map(|measure| self.ids.get(&measure.of_any()).copied())
+            .filter(|any| self.pooled.contains(any))
+            .collect()
+    }
+
     /// By how much everything takes longer than normal: 0.3 for three tenths.
     pub(super) fn load(&self) -> f64 {
         self.shared.middle.exp() - 1.0
@@ -229,7 +243,12 @@ impl Pace {
                 continue;
             }
             if let Some(key) = self.base_of(reading, cases.strata[reading.case as usize]) {
-                failing.entry((reading.measure, key)).or_default().push(self.value(cases, reading));
+                let value = self.value(cases, reading);
+                failing.entry((reading.measure, key)).or_default().push(value);
+                // What is too rare at each instance may be enough at all of them.
+                if reading.any != reading.measure {
+                    failing.entry((reading.any, key)).or_default().push(value);
+                }
             }
         }
         let failing: Vec<_> = failing.into_iter().collect();

@@ -110,7 +110,8 @@ fn summary(suspects: &[Suspect], verdict: Certainty, cases: &Cases<'_>) -> Strin
 /// What is different, in half a sentence.
 fn what(suspect: &Suspect) -> String {
     let Suspect { kind, log_event, missing_after, instead, evidence, .. } = suspect;
-    let first = || evidence.first().cloned().unwrap_or_default();
+    // Without what stands in brackets.
+    let first = || evidence.first().and_then(|line| line.split(" (").next()).unwrap_or_default().to_owned();
     match (kind, log_event, missing_after, instead) {
         (SuspectKind::Error | SuspectKind::MissingEvent, Some(event), Some(after), Some(instead)) => {
             format!("after \"{after}\" comes \"{instead}\" instead of \"{event}\"")

@@ -143,6 +143,8 @@ pub(super) struct Period {
     pub(super) load: f64,
     /// Logs name no trace.
     pub(super) loose_logs: bool,
+    /// Spans tell neither their role nor how they ended, as those of older tracers.
+    pub(super) bare: bool,
 }
 
 impl World {
@@ -190,7 +192,17 @@ impl World {
 
     pub(super) fn period(&self, requests: usize, start: u64) -> Period {
         let mix = vec![1.0; self.entries.len()];
-        Period { requests, start, fault: Fault::None, hits: 1.0, mix, suffix: "", load: 1.0, loose_logs: false }
+        Period {
+            requests,
+            start,
+            fault: Fault::None,
+            hits: 1.0,
+            mix,
+            suffix: "",
+            load: 1.0,
+            loose_logs: false,
+            bare: false,
+        }
     }
 
     /// OTLP requests of a period.
@@ -437,7 +449,10 @@ impl Run<'_> {
 
     fn span(&mut self, sender: (usize, usize), span: Span) {
         let trace_id = self.trace.to_be_bytes().to_vec();
-        self.spans.entry(sender).or_default().push(Span { trace_id, ..span });
+        let span = Span { trace_id, ..span };
+        let bare = || Span { kind: 0, status: None, ..span.clone() };
+        let span = if self.period.bare { bare() } else { span };
+        self.spans.entry(sender).or_default().push(span);
     }
 
     fn log(&mut self, sender: (usize, usize), span: u64, now: f64, line: &str, severity: i32) {
