@@ -15,6 +15,7 @@ pub mod config;
 pub mod confirming;
 pub mod dead_letters;
 pub mod durable;
+pub mod explaining;
 pub mod flows;
 pub mod incidents;
 pub mod ingest;

@@ -14,6 +14,7 @@ use truegreen_store::Log;
 use crate::config::{Config, Data};
 use crate::confirming::{self, Sources};
 use crate::dead_letters::desk::Desk;
+use crate::explaining::Explaining;
 use crate::incidents::Incidents;
 use crate::ingest::Intake;
 use crate::learning::Learning;
@@ -114,6 +115,8 @@ pub struct Seen {
     pub data: Option<Data>,
     /// For dead letters.
     pub desk: Desk,
+    /// Why findings are there.
+    pub explaining: Explaining,
     /// What was written down of findings.
     pub incidents: Incidents,
 }
@@ -177,6 +180,7 @@ impl Server {
         let in_force: Vec<Flow> = engine.in_force().cloned().collect();
         let learn_from = reader.clone();
         let (archive, indexer) = lookup::follow(config.data.as_ref(), reader, &flows)?;
+        let read_by_explaining = archive.clone();
         let passages = Passages::new(flows, archive, config.retention.0);
         for mistake in confirming::mistakes(&in_force, &sources).into_iter().chain(compared) {
             tracing::warn!("{mistake}");
@@ -191,6 +195,8 @@ impl Server {
         let (data, asked) = (config.data.as_ref().map(|data| data.dir.clone()), run.clone());
         let opened = tokio::task::spawn_blocking(move || Incidents::open(data.as_deref(), asked)).await?;
         let incidents = opened.map_err(Error::Incidents)?;
+        let explaining = Explaining::new(run.clone(), read_by_explaining, Redaction::new(&config.redact));
+        incidents.diagnosed_by(explaining.as_json());
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
         threads.push(engine_thread);
         let learning = Learning::new(learn_from, log.clone(), run.clone(), in_force);
@@ -219,6 +225,7 @@ impl Server {
             probes: probes_seen,
             data,
             desk,
+            explaining,
             incidents,
         };
         let names = web::host::Names::new(addresses.web, config.external_url.as_deref(), seen.metrics.clone());

@@ -20,6 +20,7 @@ use serde_json::json;
 use truegreen_engine::Engine;
 use truegreen_model::report::{FindingReport, MinuteReport};
 
+use crate::explaining;
 use crate::learning;
 use crate::lookup;
 use crate::run_loop::Unavailable;
@@ -61,6 +62,7 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/v1/incidents/{id}/findings", post(incidents::finding))
         .route("/api/v1/incidents/{id}/diagnosis", post(incidents::diagnosis))
         .route("/api/v1/incidents/{id}/close", post(incidents::close))
+        .route("/api/v1/findings/{id}/diagnosis", get(diagnosis))
         .route("/api/v1/findings/{id}/recurrence", get(incidents::recurrence))
         .route("/api/{*path}", get(unknown))
         .route("/metrics", get(prometheus::metrics))
@@ -172,6 +174,18 @@ pub(crate) fn minutes(engine: &Engine, one: Option<&str>) -> BTreeMap<String, Ve
 struct WhichFindings {
     flow: Option<String>,
     status: Option<String>,
+}
+
+async fn diagnosis(State(seen): State<Seen>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let made = seen.explaining.diagnosis(&id).await.map_err(|error| {
+        let (status, hint) = match &error {
+            explaining::Error::Unknown(_) => (StatusCode::NOT_FOUND, "/api/v1/findings lists them; old ones are forgotten"),
+            explaining::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "/readyz says when it is back"),
+            explaining::Error::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the server's log says what went wrong"),
+        };
+        Problem { status, error: error.to_string(), hint: hint.to_owned() }
+    })?;
+    Ok(Json(&*made).into_response())
 }
 
 async fn findings(State(seen): State<Seen>, Query(wanted): Query<WhichFindings>) -> Result<Response, Problem> {

@@ -1,6 +1,7 @@
 //! `truegreen diagnose`: where failing requests leave the way of healthy ones.
 
 mod files;
+mod finding;
 mod text;
 
 use std::io::Write;
@@ -18,22 +19,34 @@ use super::{learn, terminal};
 /// the evidence, and what was ruled out. The stretches may be of any length and traffic, and of the failing one only
 /// some requests need have failed.
 ///
+/// Of a finding of a running server it tells all that is known: what is different about the failing ones, how far it
+/// reaches, since when, what changed, where it comes from, and how sure that is.
+///
 /// Reads OTLP as files: lines of OTLP/JSON, as the Collector's file exporter writes them, or protobuf; plain or compressed
 /// with gzip or zstd; several files, or folders of them.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
+    /// A finding of a running server, by its id
+    #[arg(value_name = "FINDING", conflicts_with_all = ["normal", "failing"])]
+    finding: Option<String>,
     /// Recordings of when all was well, or folders of them
-    #[arg(long, value_name = "FILE", num_args = 1.., value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "FILE", num_args = 1.., value_delimiter = ',', required_unless_present = "finding")]
     normal: Vec<PathBuf>,
     /// Recordings of when it was not
-    #[arg(long, value_name = "FILE", num_args = 1.., value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "FILE", num_args = 1.., value_delimiter = ',', required_unless_present = "finding")]
     failing: Vec<PathBuf>,
+    /// Where the server shows its pages
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320")]
+    url: String,
     /// Print the diagnosis as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    if let Some(id) = &args.finding {
+        return finding::run(id, &args.url, args.json);
+    }
     let (normal, failing) = (learn::files(&args.normal)?, learn::files(&args.failing)?);
     if let Some(both) = normal.iter().find(|file| failing.contains(file)) {
         let both = both.display();

@@ -34,7 +34,7 @@ pub(super) fn write(out: &mut impl Write, diagnosis: &Diagnosis) -> std::io::Res
     Ok(())
 }
 
-fn write_suspect(out: &mut impl Write, suspect: &Suspect) -> std::io::Result<()> {
+pub(super) fn write_suspect(out: &mut impl Write, suspect: &Suspect) -> std::io::Result<()> {
     let place = [("", &suspect.service), ("instance ", &suspect.instance), ("operation ", &suspect.operation)];
     let place: Vec<String> =
         place.iter().filter_map(|(what, name)| Some(format!("{what}{}", printable(name.as_deref()?)))).collect();

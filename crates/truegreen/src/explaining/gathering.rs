@@ -1,0 +1,112 @@
+//! What the log holds of the requests that are compared, and some of what was there before them.
+
+use std::collections::BTreeSet;
+
+use truegreen_engine::cases::{Case, Cases};
+use truegreen_engine::explain::recording::{Recorder, Recording};
+use truegreen_model::passage::CutReport;
+use truegreen_otlp::Signal;
+use truegreen_store::{Entry, Kind};
+
+use crate::lookup::archive::Archive;
+use crate::lookup::terms;
+
+/// Most bytes of requests, decompressed, read for those that are compared; and for what was before them.
+const MAX_BYTES: usize = 48 << 20;
+const MAX_BYTES_BEFORE: usize = 16 << 20;
+/// Most requests that are read of one trace: who sends a span at a time sends many.
+const MAX_OF_TRACE: usize = 64;
+
+/// Telemetry, and what is missing of it.
+pub(super) struct Gathered {
+    pub(super) recording: Recording,
+    pub(super) cut: Vec<CutReport>,
+}
+
+/// Reads it. Failing and healthy ones in turn, so that neither is left out where a bound is reached.
+pub(super) fn gather(cases: &Cases, archive: Option<&Archive>) -> Gathered {
+    let Some(archive) = archive else {
+        let why = "nothing is kept: `data` names no folder".to_owned();
+        let cut = vec![CutReport { what: "requests".to_owned(), count: cases.failing.offered(), why }];
+        return Gathered { recording: Recording::default(), cut };
+    };
+    let mut reading = Reading { archive, recorder: Recorder::default(), read: BTreeSet::new(), bytes: 0 };
+    let (mut failing, mut healthy) = (cases.failing.cases(), cases.healthy.cases());
+    let mut unread = 0;
+    loop {
+        let (one, other) = (failing.next(), healthy.next());
+        if one.is_none() && other.is_none() {
+            break;
+        }
+        for case in one.into_iter().chain(other) {
+            match reading.bytes < MAX_BYTES {
+                true => reading.case(case),
+                false => unread += 1,
+            }
+        }
+    }
+    reading.before();
+    let mut cut = Vec::new();
+    if unread > 0 {
+        let why = format!("one diagnosis reads {} MiB at the most", MAX_BYTES >> 20);
+        cut.push(CutReport { what: "cases".to_owned(), count: unread, why });
+    }
+    Gathered { recording: reading.recorder.finish(), cut }
+}
+
+struct Reading<'a> {
+    archive: &'a Archive,
+    recorder: Recorder,
+    read: BTreeSet<u64>,
+    bytes: usize,
+}
+
+impl Reading<'_> {
+    fn case(&mut self, case: &Case) {
+        let mut wanted: BTreeSet<u64> = case.evidence.iter().map(|evidence| evidence.sequence).collect();
+        wanted.extend(self.archive.unindexed().take(MAX_OF_TRACE));
+        for trace in &case.traces {
+            // A log that cannot be read is told by the look-up and by /readyz; here what is there is compared.
+            if let Ok(found) = self.archive.find(terms::of_trace(*trace), MAX_OF_TRACE) {
+                wanted.extend(found.sequences);
+            }
+        }
+        wanted.into_iter().for_each(|sequence| self.request(sequence));
+    }
+
+    /// Its whole block is decompressed anyway; so all of it is taken.
+    fn request(&mut self, sequence: u64) {
+        if self.read.contains(&sequence) {
+            return;
+        }
+        for entry in self.archive.block(sequence).unwrap_or_default() {
+            self.take(&entry);
+        }
+        self.read.insert(sequence);
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        if !self.read.insert(entry.sequence) {
+            return;
+        }
+        let signal = match entry.kind {
+            Kind::Traces => Signal::Traces,
+            Kind::Logs => Signal::Logs,
+            _ => return,
+        };
+        self.bytes += entry.body.len();
+        self.recorder.take_accepted(signal, &entry.body, entry.received_at, entry.sequence);
+    }
+
+    /// What was received right before the first of them: what is new since then is a change.
+    fn before(&mut self) {
+        let Some(mut sequence) = self.read.first().copied() else { return };
+        let most = self.bytes + MAX_BYTES_BEFORE;
+        while sequence > 1 && self.bytes < most {
+            let block = self.archive.block(sequence - 1).unwrap_or_default();
+            let Some(first) = block.first().map(|entry| entry.sequence).filter(|first| *first < sequence) else { return };
+            block.iter().for_each(|entry| self.take(entry));
+            sequence = first;
+        }
+    }
+}
