@@ -1,8 +1,9 @@
 //! `/metrics`: the books, the findings, and Truegreen's own books of what it took, refused and dropped.
 
-use axum::extract::State;
+use axum::extract;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use truegreen_model::incident::State;
 use truegreen_model::report::{CounterReport, Report};
 use truegreen_otlp::Signal;
 
@@ -13,13 +14,14 @@ use crate::wording;
 
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) async fn metrics(State(seen): State<Seen>) -> Result<Response, Problem> {
+pub(super) async fn metrics(extract::State(seen): extract::State<Seen>) -> Result<Response, Problem> {
     let asked = seen.run.ask(|engine| (engine.report(), engine.counters(), engine.open_journeys())).await?;
     let (report, counters, open_journeys) = asked;
     let mut text = Exposition::default();
     text.single("up", "gauge", "1 while Truegreen lives; alert on its absence.", 1);
     books(&mut text, &report);
     findings(&mut text, &report);
+    incidents(&mut text, &seen);
     text.single("open_journeys", "gauge", "Journeys not decided yet, over all flows.", open_journeys);
     intake(&mut text, &seen);
     alerts(&mut text, &seen.metrics);
@@ -27,6 +29,15 @@ pub(super) async fn metrics(State(seen): State<Seen>) -> Result<Response, Proble
     engine(&mut text, &counters);
     super::systems::metrics(&mut text, &seen.probes.latest());
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text.finish()).into_response())
+}
+
+fn incidents(text: &mut Exposition, seen: &Seen) {
+    let list = seen.incidents.list();
+    text.family("incidents", "gauge", "Incidents by state: open, patched (only the symptom) or fixed.");
+    for state in [State::Open, State::Patched, State::Fixed] {
+        let count = list.incidents.iter().filter(|incident| incident.state == state).count();
+        text.sample("incidents", &[("state", state.name())], count);
+    }
 }
 
 fn books(text: &mut Exposition, report: &Report) {

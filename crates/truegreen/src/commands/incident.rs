@@ -95,6 +95,7 @@ struct List {
 /// Show one
 #[derive(clap::Args, Debug)]
 struct Show {
+    /// Its id, such as INC-1
     #[arg(value_name = "INCIDENT")]
     id: String,
     #[command(flatten)]
@@ -107,8 +108,10 @@ struct Show {
 /// Write something down, with the time
 #[derive(clap::Args, Debug)]
 struct Note {
+    /// Its id, such as INC-1
     #[arg(value_name = "INCIDENT")]
     id: String,
+    /// What is written down
     #[arg(value_name = "TEXT")]
     text: String,
     #[command(flatten)]
@@ -118,8 +121,10 @@ struct Note {
 /// Write down what is to be done, or that it is done
 #[derive(clap::Args, Debug)]
 struct Action {
+    /// Its id, such as INC-1
     #[arg(value_name = "INCIDENT")]
     id: String,
+    /// What is to be done
     #[arg(value_name = "TEXT", required_unless_present = "done", conflicts_with = "done")]
     text: Option<String>,
     /// Whose it is
@@ -138,6 +143,7 @@ struct Action {
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("how").required(true).args(["fixed", "patched"])))]
 struct Close {
+    /// Its id, such as INC-1
     #[arg(value_name = "INCIDENT")]
     id: String,
     /// The cause is gone: what the real fix was
@@ -160,8 +166,10 @@ enum Format {
 /// Write the record by the headings of the SRE book, with its numbers filled in
 #[derive(clap::Args, Debug)]
 struct Export {
+    /// Its id, such as INC-1
     #[arg(value_name = "INCIDENT")]
     id: String,
+    /// Markdown, one page of HTML that needs nothing else, or JSON
     #[arg(long, value_enum, default_value = "md")]
     format: Format,
     /// Into this file
@@ -183,8 +191,10 @@ enum Listed {
 /// Exit code 1 where the list is not complete; standard error says why.
 #[derive(clap::Args, Debug)]
 struct Affected {
+    /// Its id, such as INC-1
     #[arg(value_name = "INCIDENT")]
     id: String,
+    /// A table, one JSON document a line, or one for all
     #[arg(long, value_enum, default_value = "csv")]
     format: Listed,
     /// Into this file

@@ -1,12 +1,9 @@
 //! `truegreen mcp`: what a running server knows, as read-only tools for programs that speak the Model Context Protocol.
 
+#[cfg(feature = "mcp")]
 mod bounded;
+#[cfg(feature = "mcp")]
 mod tools;
-
-use std::time::Duration;
-
-use anyhow::Context;
-use rmcp::ServiceExt;
 
 /// Offer findings, diagnoses, books and traces to an assistant, as read-only tools
 ///
@@ -20,7 +17,11 @@ pub(super) struct Args {
     url: String,
 }
 
+#[cfg(feature = "mcp")]
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    use anyhow::Context;
+    use rmcp::ServiceExt;
+
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     let tools = tools::Tools::new(&args.url);
     let served = runtime.block_on(async {
@@ -29,6 +30,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         tools.serve(rmcp::transport::stdio()).await.context(hint)?.waiting().await.context("the connection broke")
     });
     // A read of standard input cannot be taken back.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     served.map(|_| 0)
+}
+
+#[cfg(not(feature = "mcp"))]
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let hint = "hint: released builds have them; else build with `--features mcp`";
+    anyhow::bail!("this build has no tools for assistants to ask {} with\n{hint}", args.url)
 }

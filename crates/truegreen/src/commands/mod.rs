@@ -16,7 +16,6 @@ mod explain;
 mod incident;
 mod investigate;
 mod learn;
-#[cfg(feature = "mcp")]
 mod mcp;
 mod probe;
 mod progress;
@@ -74,7 +73,6 @@ enum Command {
     Diagnose(diagnose::Args),
     Contrast(contrast::Args),
     Store(store::Args),
-    #[cfg(feature = "mcp")]
     Mcp(mcp::Args),
     /// Print the JSON schema of contracts, for editors
     Schema,
@@ -105,7 +103,6 @@ pub fn main() -> ExitCode {
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Contrast(args) => contrast::run(&args),
         Command::Store(args) => store::run(&args),
-        #[cfg(feature = "mcp")]
         Command::Mcp(args) => mcp::run(&args),
         Command::Schema => schema::run(),
         Command::DemoService(args) => demo_service::run(&args),

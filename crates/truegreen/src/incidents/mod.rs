@@ -24,7 +24,7 @@ use serde_json::Value;
 use tokio::sync::watch as told_to_stop;
 use tokio::task::JoinHandle;
 use truegreen_engine::Engine;
-use truegreen_model::incident::{Affected, Incident, IncidentList, RecurrenceReport, State};
+use truegreen_model::incident::{Affected, Incident, IncidentList, Recurrence, RecurrenceReport, State};
 use truegreen_model::report::FindingReport;
 
 pub use self::document::Document;
@@ -34,6 +34,7 @@ use self::watch::Newest;
 use crate::clock::wall_clock;
 use crate::lookup::when;
 use crate::run_loop::{self, Unavailable};
+use crate::wording;
 
 /// How often is looked whether something came back.
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +42,9 @@ const LOOKS_EVERY: Duration = Duration::from_secs(5);
 const LOOKS_UNTIL_AFFECTED: u32 = 120;
 /// A diagnosis that takes longer is left out of the record.
 const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Findings that are held against earlier incidents for one page.
+const MAX_HELD_AGAINST: usize = 50;
 
 /// Makes the diagnosis of a finding, as JSON; nothing where it cannot be made now.
 pub type Diagnose = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<Value>> + Send>> + Send + Sync>;
@@ -261,6 +265,21 @@ impl Incidents {
         let open = shelf.all().filter(|incident| incident.state == State::Open);
         open.flat_map(|incident| incident.findings.iter().map(|finding| (finding.id.clone(), incident.id.clone())))
             .collect()
+    }
+
+    /// The earlier incident that each standing finding is most like, by the finding's id. Only by what the findings say:
+    /// no diagnosis is made for it.
+    pub(crate) fn earlier(&self, findings: &[FindingReport]) -> BTreeMap<String, Recurrence> {
+        let shelf = self.shelf();
+        let standing = findings.iter().filter(|finding| wording::is_standing(finding)).take(MAX_HELD_AGAINST);
+        let first = |finding: &FindingReport| {
+            let own = latest_of(&shelf, &finding.id);
+            let diagnosis = own.and_then(|incident| incident.diagnosis.as_ref());
+            let signature = signature::signature(finding, diagnosis);
+            let alike = signature::recurrences(&signature, shelf.all(), own.map(|incident| incident.id.as_str()));
+            Some((finding.id.clone(), alike.into_iter().next()?))
+        };
+        standing.filter_map(first).collect()
     }
 
     /// Who was affected, as it was written down and as it is known now.

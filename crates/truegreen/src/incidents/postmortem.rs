@@ -92,7 +92,8 @@ fn impact(out: &mut Document, incident: &Incident) {
         None => lines.push("Users: no record names any, or none was looked at".to_owned()),
     }
     lines.extend(told.and_then(Told::radius_says));
-    lines.push(format!("Who they are: `truegreen incident affected {}`; {}", incident.id, incident.affected.says));
+    let listed = if incident.affected.says.is_empty() { "not listed yet" } else { &incident.affected.says };
+    lines.push(format!("Who they are, by truegreen incident affected {}: {listed}", incident.id));
     out.list(lines);
     let row = |finding: &FindingReport| {
         vec![
@@ -240,6 +241,7 @@ fn timeline(out: &mut Document, incident: &Incident) {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use truegreen_model::incident::AffectedCount;
 
     use super::*;
     use crate::incidents::record::{self, Change, Stamp};
@@ -286,6 +288,8 @@ mod tests {
         {
             record::apply(&mut incident, change, &stamp(minute as u32 + 1)).unwrap();
         }
+        incident.affected =
+            AffectedCount { listed: 3, counted: 3, is_complete: true, says: "all are listed".to_owned() };
         record::shown(&incident)
     }
 

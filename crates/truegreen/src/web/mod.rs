@@ -18,6 +18,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{DOCTYPE, Markup, html};
+use truegreen_model::incident::Recurrence;
 use truegreen_model::passage::PassageReport;
 use truegreen_model::report::{CounterReport, MinuteReport, Report, ServiceReport};
 
@@ -50,6 +51,8 @@ pub struct View {
     pub has_incidents: bool,
     /// The open incident of each finding that has one, by the finding's id.
     pub incidents: BTreeMap<String, String>,
+    /// The earlier incident that each standing finding is most like, by the finding's id.
+    pub earlier: BTreeMap<String, Recurrence>,
 }
 
 /// `/` and what it links to.
@@ -87,6 +90,7 @@ async fn front(State(seen): State<Seen>) -> Response {
             view.has_dead_letters = seen.desk.has_systems();
             view.has_incidents = !seen.incidents.is_empty();
             view.incidents = seen.incidents.by_finding();
+            view.earlier = seen.incidents.earlier(&view.report.findings);
             // What was asked and answered is no loss.
             let is_work = |counter: &CounterReport| {
                 matches!(

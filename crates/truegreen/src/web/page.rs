@@ -126,6 +126,9 @@ fn finding_article(finding: &FindingReport, view: &View) -> Markup {
                     }
                 }
             }
+            @if let Some(earlier) = view.earlier.get(&finding.id) {
+                p { a href={ "/incidents/" (earlier.incident) } { (earlier.incident) } ": " (wording::sentence(&earlier.says)) }
+            }
             @if let Some(incident) = view.incidents.get(&finding.id) {
                 p { "Written down as " a href={ "/incidents/" (incident) } { (incident) } "." }
             }

@@ -181,7 +181,7 @@ fn the_api_takes_what_it_understands_and_says_what_it_does_not() {
 
 #[test]
 fn incidents_have_pages_and_findings_lead_to_them() {
-    let (server, finding) = with_finding("o-<b>1</b>");
+    let (server, finding) = with_finding("o-<u>1</u>");
     let title = "orders <i>vanish</i>";
     let opened =
         post(&server, "/api/v1/incidents", &json!({"finding": finding, "title": title, "diagnosis": diagnosis()}));
@@ -190,9 +190,10 @@ fn incidents_have_pages_and_findings_lead_to_them() {
     assert!(list.text().contains("1 incident open") && record.text().contains("OPEN"), "{}", list.text());
     assert!(front.text().contains("href=\"/incidents/INC-1\""));
     for page in [&list, &record, &front] {
-        assert!(page.status == 200 && !page.text().contains("<i>vanish") && !page.text().contains("<b>1"));
+        assert!(page.status == 200 && !page.text().contains("<i>vanish") && !page.text().contains("<u>1"));
     }
     assert_eq!(server.get("/incidents/INC-7").status, 404);
+    assert_eq!(server.metric("truegreen_incidents{state=\"open\"}"), 1);
     let exported = server.get("/api/v1/incidents/INC-1/export?format=html");
     assert!(exported.header("content-disposition").contains("INC-1.html") && !exported.text().contains("<i>vanish"));
 }
@@ -220,7 +221,7 @@ fn the_nine_steps_are_asked_of_a_server() {
     let file = dir.path().join("hand-over.html").display().to_string();
     told(&["investigate", &finding, "--url", &url, "--bundle", &file]);
     let page = std::fs::read_to_string(&file).unwrap();
-    assert!(page.contains("Hand-over") && page.contains("9. Document") && !page.contains("<script"), "{page}");
+    assert!(page.contains("Hand-over") && page.contains("Step 9: Document") && !page.contains("<script"), "{page}");
     let output = truegreen(&["investigate", "nothing", "--url", &url]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let output = truegreen(&["investigate", &finding, "--url", &url, "--interactive"]);

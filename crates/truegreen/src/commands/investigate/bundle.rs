@@ -55,7 +55,7 @@ fn document(gathered: &Gathered, all: &[Step], now: &str) -> Document {
         out.paragraph(&nudge);
     }
     for step in all {
-        out.heading(&format!("{}. {}", step.number, step.name));
+        out.heading(&format!("Step {}: {}", step.number, step.name));
         out.paragraph(&wording::sentence(&step.says));
         out.list(step.lines.iter().cloned());
     }
@@ -100,7 +100,7 @@ mod tests {
         assert!(!page.contains("<img") && !page.contains("<script") && !page.contains("<b>"), "{page}");
         assert!(!page.contains("href=") && !page.contains("url("), "nothing from elsewhere: {page}");
         let text = write(&gathered, &all, "2026-01-01T10:00:00Z", Format::Markdown);
-        assert!(text.contains("## 9. Document") && !text.contains("<img"), "{text}");
+        assert!(text.contains("## Step 9: Document") && !text.contains("<img"), "{text}");
     }
 
     #[test]

@@ -156,8 +156,7 @@ fn honest_health(gathered: &Gathered) -> (String, Vec<String>) {
     let (fail, unknown) = (with(Standing::Fail).count(), with(Standing::Unknown).count());
     let mut says = match gathered.probes.len() {
         0 => "cannot tell, because no system is asked itself".to_owned(),
-        _ if fail + unknown == 0 => format!("{asked} asked themselves: none fails"),
-        _ => format!("of {asked} that were asked themselves {fail} fail, and of {unknown} it cannot be told"),
+        _ => format!("asked themselves: {asked}, {fail} failing, {unknown} unknown"),
     };
     if !gathered.lies.is_empty() {
         let lies = wording::number_of(gathered.lies.len(), "health check lies", "health checks lie");
@@ -226,8 +225,12 @@ fn hypotheses(gathered: &Gathered) -> (String, Vec<String>) {
     );
     let mut lines = Vec::new();
     for one in written {
-        let by = if one.origin == Origin::Drafted { "drafted" } else { &one.by };
-        lines.push(format!("{}. {} ({by})", one.number, one.text));
+        let by = match one.origin {
+            Origin::Drafted => " (drafted)".to_owned(),
+            Origin::Person if one.by.is_empty() => String::new(),
+            Origin::Person => format!(" ({})", one.by),
+        };
+        lines.push(format!("{}. {}{by}", one.number, one.text));
         let said = |way: &str, evidence: &[Evidence]| {
             evidence.iter().map(|piece| format!("   {way} it: {}", piece.text)).collect::<Vec<_>>()
         };
