@@ -1,6 +1,7 @@
 //! One command for what CI runs, the same on a desk.
 
 mod campaign;
+mod contrast;
 mod mutants;
 mod peers;
 mod servers;
@@ -29,6 +30,9 @@ cargo xtask <command>
             --live --parts rabbitmq,postgres,redis [FAULT..]: the same on real parts: rabbitmq, nats or kafka, postgres
             or mariadb, redis
             --write: puts the tables into docs/campaign.md
+  contrast  [--seeds N] [--from S] [--setting PART] [--tell] [--export DIR]: tables with planted causes, and who names them
+            exactly; the last line is a summary
+            --peers: pysubgroup on the same tables; installs what is missing
   letters   [N]: N dead letters (10,000) sent back on each system, while the command is killed twenty times and the system
             restarted twice; prints what each came to
   mutants   breaks the engine in fifteen ways, one after another: the tests must catch each
@@ -48,10 +52,11 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::check(),
         Some("test") => test(),
         Some("bench") => bench(&arguments[1..]),
-        Some(which @ ("sim" | "crash" | "campaign")) => {
+        Some(which @ ("sim" | "crash" | "campaign" | "contrast")) => {
             let run = match which {
                 "sim" => campaign::sim,
                 "crash" => campaign::crash,
+                "contrast" => contrast::tables,
                 _ => campaign::faults,
             };
             match run(&arguments[1..]) {

@@ -4,7 +4,7 @@
 //! that lack their second event). What cannot be installed fails the run; nothing is skipped that was not asked to be.
 
 mod intake;
-mod place;
+pub(crate) mod place;
 mod process;
 mod search;
 mod table;

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use crate::{new_cargo, root, run, say};
 
 /// What each peer is on the Python package index, in the version that these programs were written for.
-const PACKAGES: [(&str, &[&str]); 6] = [
+const PACKAGES: [(&str, &[&str]); 7] = [
     ("rotel", &["rotel==0.0.1a15"]),
     ("duckdb", &["duckdb==2.0.0"]),
     ("clickhouse", &["chdb==4.4.0"]),
+    ("subgroups", &["pysubgroup==0.9.0"]),
     ("polars", &["polars==2.1.0"]),
     ("bytewax", &["bytewax==0.21.1"]),
     // Without what it depends on: only its Java archives are wanted.

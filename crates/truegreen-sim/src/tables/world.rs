@@ -264,8 +264,8 @@ impl World {
     }
 
     fn fail(&mut self, setting: &Setting, usual: &[f64], effects: &[f64], rng: &mut Rng) {
-        for row in 0..self.rows() {
-            let mut well = 1.0 - usual[row];
+        for (row, usual) in usual.iter().enumerate() {
+            let mut well = 1.0 - usual;
             for (cause, effect) in self.causes.iter().zip(effects) {
                 if self.holds(cause, row) {
                     well *= 1.0 - effect;

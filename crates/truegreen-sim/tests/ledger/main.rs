@@ -10,5 +10,6 @@ mod properties;
 mod reach;
 mod scenarios;
 mod shards;
+mod tables;
 mod versions;
 mod worlds;

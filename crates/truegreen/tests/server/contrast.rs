@@ -136,6 +136,9 @@ fn mistakes_are_told_with_a_hint() {
         writeln!(all, "$ truegreen contrast {}\n{}", args.join(" "), said(args)).unwrap();
     }
     insta::assert_snapshot!(all);
+    write("rows.ndjson", "{\"host\":\"a\",\"failed\":true}\n{\"host\":\"b\",\"failed\":false}\n");
+    let told = said(&["rows.ndjson", "--failing", "faild"]);
+    assert!(told.contains("there is no column \"faild\"") && told.contains("did you mean \"failed\""), "{told}");
     let ragged = truegreen(dir.path(), &["ragged.csv", "--failing", "failed"]);
     let told = String::from_utf8(ragged.stderr).unwrap();
     assert!(told.contains("ragged.csv:3: 3 cells, where the header has 2; left out"), "{told}");

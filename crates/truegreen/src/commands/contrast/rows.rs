@@ -53,7 +53,8 @@ pub(super) fn read(path: &Path, wish: &Wish, ignore: &[String]) -> anyhow::Resul
     let start = text.fill_buf().with_context(cannot)?;
     anyhow::ensure!(!start.trim_ascii().is_empty(), "{} is empty", shown(path));
     let is_json = start.trim_ascii_start().first() == Some(&b'{');
-    let mut rows = Rows { path, wish, names: Names::default(), columns: Vec::new(), read: Taken::default() };
+    let mut rows =
+        Rows { path, wish, names: Names::default(), columns: Vec::new(), unseen: Vec::new(), read: Taken::default() };
     if is_json {
         rows.json(text, &mut progress)?;
     } else {
@@ -72,6 +73,8 @@ struct Rows<'a> {
     names: Names,
     /// For each name its column of the table, once a row has it.
     columns: Vec<Option<usize>>,
+    /// Columns that were asked for and that no row has had so far.
+    unseen: Vec<usize>,
     read: Taken,
 }
 
@@ -115,6 +118,7 @@ impl<'a> Rows<'a> {
     fn json(&mut self, mut text: PlainText, progress: &mut impl FnMut()) -> anyhow::Result<()> {
         let judge = self.judge(false)?;
         let roles = judge.places();
+        self.unseen.clone_from(&roles);
         let mut line = Vec::new();
         let mut number = 0;
         loop {
@@ -177,6 +181,7 @@ impl<'a> Rows<'a> {
         roles: &[usize],
         cells: &[(usize, Cow<'_, str>)],
     ) -> anyhow::Result<()> {
+        self.unseen.retain(|place| cells.iter().all(|(own, _)| own != place));
         let cell = |place: usize| cells.iter().find(|(own, _)| *own == place).map(|(_, text)| &**text);
         let outcome = judge.outcome(cell).map_err(|why| anyhow::anyhow!("{}:{line}: {why:#}", shown(self.path)))?;
         let Some(outcome) = outcome else {
@@ -216,6 +221,9 @@ impl<'a> Rows<'a> {
             "{} has no row that can be read",
             shown(self.path)
         );
+        if let Some(unseen) = self.unseen.first() {
+            return Err(self.names.lacks(self.names.name(*unseen), |place| !self.unseen.contains(&place)));
+        }
         let known = self.names.len();
         for name in ignore {
             if self.names.place(name) >= known {
