@@ -39,7 +39,7 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
 
 /// From 1973 to 5138 no two of them can be mistaken for one another.
 fn since_1970(text: &str, number: f64) -> Option<Timestamp> {
-    if !(number >= 1.0) || !number.is_finite() {
+    if !number.is_finite() || number < 1.0 {
         return None;
     }
     let (unit, nanos) = match number {
