@@ -115,7 +115,7 @@ pub struct Onset {
     pub share_before: Option<f64>,
     /// Share that failed from then on, 0 to 1.
     pub share_since: f64,
-    /// Whether it still goes on: `yes`, `no`, or `cannot tell`.
+    /// Whether it still goes on: `yes` as far as is known, or `no`.
     pub goes_on: String,
     /// RFC 3339: the latest that failed.
     pub latest: String,

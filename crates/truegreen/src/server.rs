@@ -90,6 +90,7 @@ pub struct Server {
     indexer: Option<Indexer>,
     alerts: alert::Alerts,
     probes: Probes,
+    explaining: Explaining,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
 }
@@ -197,6 +198,7 @@ impl Server {
         let incidents = opened.map_err(Error::Incidents)?;
         let explaining = Explaining::new(run.clone(), read_by_explaining, Redaction::new(&config.redact));
         incidents.diagnosed_by(explaining.as_json());
+        let explained = explaining.clone();
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
         threads.push(engine_thread);
         let learning = Learning::new(learn_from, log.clone(), run.clone(), in_force);
@@ -242,7 +244,7 @@ impl Server {
         listeners.extend(comparing);
         listeners.push(looking_up);
         listeners.push(watching);
-        Ok(Server { addresses, run, log, threads, indexer, alerts, probes, stop, listeners })
+        Ok(Server { addresses, run, log, threads, indexer, alerts, probes, explaining: explained, stop, listeners })
     }
 
     /// Where it listens.
@@ -258,6 +260,11 @@ impl Server {
     /// What the systems said that are asked themselves.
     pub fn probes(&self) -> &Probes {
         &self.probes
+    }
+
+    /// Why findings are there.
+    pub fn explaining(&self) -> &Explaining {
+        &self.explaining
     }
 
     /// Takes nothing more, finishes what was taken, sends the last alerts. Fails if the engine had panicked.

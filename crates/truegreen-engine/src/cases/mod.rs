@@ -91,7 +91,7 @@ impl Engine {
                     Some(Side::Healthy) => &mut cases.healthy,
                     _ => continue,
                 };
-                let draw = mix(hash(case.text.as_bytes()), passage.entered_at.0 as u64);
+                let draw = mix(hash(case.text.as_bytes()), passage.entered_at.0);
                 let lacking = finding.hop.and_then(|hop| self.matcher.same_step(finding.flow, hop.before, plan.id));
                 sample.offer(draw, || case_of(plan, case, passage, lacking));
             }

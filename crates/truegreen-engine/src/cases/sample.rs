@@ -68,7 +68,13 @@ mod tests {
     fn sample(draws: impl Iterator<Item = u64>) -> Sample {
         let mut sample = Sample::default();
         for draw in draws {
-            let case = || Case { key: draw.to_string(), at: Timestamp(0), traces: Vec::new(), evidence: Vec::new(), went_on: None };
+            let case = || Case {
+                key: draw.to_string(),
+                at: Timestamp(0),
+                traces: Vec::new(),
+                evidence: Vec::new(),
+                went_on: None,
+            };
             sample.offer(draw, case);
         }
         sample

@@ -62,7 +62,11 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     let share = began.as_ref().filter(|_| !cases.healthy.is_empty()).map(|began| began.share_since);
     let radius = radius(&reached, Counted { keys: finding.count, share });
     let of = |is_failing: bool| -> Vec<Case> {
-        rows.rows.iter().filter(|row| row.is_failing == is_failing).map(|row| Case { traces: row.traces.clone() }).collect()
+        rows.rows
+            .iter()
+            .filter(|row| row.is_failing == is_failing)
+            .map(|row| Case { traces: row.traces.clone() })
+            .collect()
     };
     let deviating = suspects(recording, &of(false), &of(true));
 
@@ -201,9 +205,9 @@ fn systems(recording: &Recording, beside: &[FindingReport]) -> Vec<PathSystem> {
         }
     }
     let trouble = |name: &str| {
-        let about = beside.iter().find(|other| {
-            other.subject.as_deref().is_some_and(|subject| name.split(' ').any(|word| word == subject))
-        });
+        let about = beside
+            .iter()
+            .find(|other| other.subject.as_deref().is_some_and(|subject| name.split(' ').any(|word| word == subject)));
         about.map(|other| other.title.clone()).unwrap_or_default()
     };
     let system = |(kind, name): (&str, String)| PathSystem { kind: kind.to_owned(), trouble: trouble(&name), name };
@@ -224,7 +228,8 @@ fn conclude(diagnosis: &mut Diagnosis) {
     if saw {
         reasons.push(format!("what goes wrong was seen itself: {}", diagnosis.cause.says));
     }
-    let difference = diagnosis.difference.as_ref().filter(|of| of.verdict == "explained" && !of.explanations.is_empty());
+    let difference =
+        diagnosis.difference.as_ref().filter(|of| of.verdict == "explained" && !of.explanations.is_empty());
     if let Some(difference) = difference {
         reasons.push(difference.summary.clone());
     }
@@ -249,7 +254,8 @@ fn conclude(diagnosis: &mut Diagnosis) {
         _ => Certainty::Inconclusive,
     };
     if !agrees {
-        reasons.push("it is no surer since what was found and where requests go another way are two services".to_owned());
+        reasons
+            .push("it is no surer since what was found and where requests go another way are two services".to_owned());
     }
     if diagnosis.verdict == Certainty::Inconclusive {
         reasons.push(match (diagnosis.compared.failing, diagnosis.compared.healthy) {

@@ -23,8 +23,15 @@ fn depth(kind: &str) -> u8 {
         "silent_loop" | "masked_failure" | "swallowed_timeout" | "zero_rows" | "stuck_consumer" | "stalled_request"
         | "duplicate_delivery" | "lost_publish" | "skipping_consumer" | "stale_cache" | "slow_consumer" => 1,
         // They say what came of it.
-        "loss" | "failed_without_exit" | "effect_missing" | "rejected" | "dead_lettered" | "no_reason" | "late"
-        | "abandonment" | "service_silent" => 2,
+        "loss"
+        | "failed_without_exit"
+        | "effect_missing"
+        | "rejected"
+        | "dead_lettered"
+        | "no_reason"
+        | "late"
+        | "abandonment"
+        | "service_silent" => 2,
         // They follow from others.
         _ => 3,
     }
@@ -58,7 +65,13 @@ fn is_about_sight(kind: &str) -> bool {
 fn follows_from_sight(kind: &str) -> bool {
     matches!(
         kind,
-        "silence" | "unknown" | "counter_mismatch" | "edge_vanished" | "flow_stopped" | "service_silent" | "stuck_consumer"
+        "silence"
+            | "unknown"
+            | "counter_mismatch"
+            | "edge_vanished"
+            | "flow_stopped"
+            | "service_silent"
+            | "stuck_consumer"
     )
 }
 

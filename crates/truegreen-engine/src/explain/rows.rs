@@ -21,6 +21,9 @@ const LACKING: f64 = 0.1;
 /// Operations that so few healthy ones come to are what failing ones do since they fail.
 const HARDLY_EVER: f64 = 0.05;
 
+/// Healthy ones of the same time with which those of before are not needed: with fewer, nothing that a tenth of them has is sure
+/// to be seen among them.
+const ENOUGH_BESIDE: usize = 30;
 /// Most traces that one is linked to which still belongs to each of them.
 const MAX_LINKED: usize = 16;
 
@@ -79,6 +82,13 @@ struct Column {
 /// A service and one of its operations.
 type Carrier = (Name, Name);
 
+/// What one request tells.
+#[derive(Default)]
+struct Read {
+    values: BTreeSet<(Column, Name)>,
+    carriers: BTreeSet<Carrier>,
+}
+
 #[derive(Default)]
 struct Known {
     /// When in a request it is first known, summed up over requests.
@@ -120,7 +130,8 @@ impl<'c> Rows<'c> {
         let mut known: BTreeMap<Column, Known> = BTreeMap::new();
         let read: Vec<_> = self.rows.iter().map(|row| self.read_row(row, &mut known)).collect();
         known.retain(|column, of| self.is_cause(column, of, &read) && !hides(self.recording.text(column.attribute)));
-        let mut columns: Vec<(Column, u64)> = known.iter().map(|(column, of)| (*column, of.offset / of.seen.max(1))).collect();
+        let mut columns: Vec<(Column, u64)> =
+            known.iter().map(|(column, of)| (*column, of.offset / of.seen.max(1))).collect();
         columns.sort_by_key(|(column, offset)| (column.service.is_some(), *offset, *column));
         let mut table = Table::new();
         let mut places = BTreeMap::new();
@@ -130,8 +141,14 @@ impl<'c> Rows<'c> {
             }
         }
         let mut reached = Vec::with_capacity(read.len());
-        for (row, (values, _)) in self.rows.iter().zip(&read) {
-            let is_before = !row.is_failing && row.case.at < before;
+        // Who went well at the same time tells most; who did so before may have been of another version, in another load.
+        let is_earlier = |row: &Row<'_>| !row.is_failing && row.case.at < before;
+        let beside = self.rows.iter().filter(|row| !row.is_failing && !is_earlier(row)).count();
+        for (row, Read { values, .. }) in self.rows.iter().zip(&read) {
+            let is_before = is_earlier(row);
+            if is_before && beside >= ENOUGH_BESIDE {
+                continue;
+            }
             let outcome = Outcome::of(row.is_failing);
             if table.begin(if is_before { outcome.before() } else { outcome }).is_err() {
                 break;
@@ -162,12 +179,8 @@ impl<'c> Rows<'c> {
         traces.flat_map(|trace| self.recording.spans_of(trace)).filter(|span| span.start < row.until)
     }
 
-    fn read_row(
-        &self,
-        row: &Row<'_>,
-        known: &mut BTreeMap<Column, Known>,
-    ) -> (BTreeSet<(Column, Name)>, BTreeSet<Carrier>) {
-        let (mut values, mut carriers) = (BTreeSet::new(), BTreeSet::new());
+    fn read_row(&self, row: &Row<'_>, known: &mut BTreeMap<Column, Known>) -> Read {
+        let Read { mut values, mut carriers } = Read::default();
         let mut first: BTreeMap<Column, u64> = BTreeMap::new();
         let began = self.spans(row).map(|span| span.start).min().unwrap_or(0);
         let mut note = |column: Column, carrier: Carrier, value: Name, at: u64, known: &mut BTreeMap<Column, Known>| {
@@ -193,18 +206,18 @@ impl<'c> Rows<'c> {
             of.offset = of.offset.saturating_add(at);
             of.seen += 1;
         }
-        (values, carriers)
+        Read { values, carriers }
     }
 
     /// Whether an attribute may be why some fail: not how they ended, nor a sign that they came less far.
-    fn is_cause(&self, column: &Column, of: &Known, rows: &[(BTreeSet<(Column, Name)>, BTreeSet<Carrier>)]) -> bool {
+    fn is_cause(&self, column: &Column, of: &Known, rows: &[Read]) -> bool {
         let name = self.recording.text(column.attribute);
         if NO_CAUSES.iter().any(|no| name.starts_with(no)) {
             return false;
         }
         let mut lacking = [0.0, 0.0];
         let mut all = [0.0, 0.0];
-        for (row, (_, carriers)) in self.rows.iter().zip(rows) {
+        for (row, Read { carriers, .. }) in self.rows.iter().zip(rows) {
             let side = usize::from(row.is_failing);
             all[side] += 1.0;
             lacking[side] += f64::from(u8::from(carriers.is_disjoint(&of.carriers)));
@@ -250,7 +263,8 @@ impl<'c> Rows<'c> {
             for resource in through.into_iter().filter_map(|id| self.recording.resource(id)) {
                 let version = version.and_then(|key| self.recording.attribute(resource.attributes, key));
                 let [service, instance, version] =
-                    [resource.service, resource.instance, version.unwrap_or(Name::EMPTY)].map(|name| self.recording.text(name));
+                    [resource.service, resource.instance, version.unwrap_or(Name::EMPTY)]
+                        .map(|name| self.recording.text(name));
                 let (failing, healthy) = instances.entry((service, instance, version)).or_insert((0, 0));
                 *if row.is_failing { failing } else { healthy } += 1;
             }
@@ -275,8 +289,10 @@ impl<'c> Rows<'c> {
 /// When the last span of this place began, and what is within it: what came after is a consequence of how it went.
 fn passed(recording: &Recording, traces: &[u32], (service, operation): (Option<&str>, Option<&str>)) -> u64 {
     let (Some(service), Some(operation)) = (service, operation) else { return u64::MAX };
-    let spans = traces.iter().filter_map(|at| recording.traces().get(*at as usize)).flat_map(|trace| recording.spans_of(trace));
-    let at_place = spans.filter(|span| recording.text(span.service) == service && recording.text(span.name) == operation);
+    let spans =
+        traces.iter().filter_map(|at| recording.traces().get(*at as usize)).flat_map(|trace| recording.spans_of(trace));
+    let at_place =
+        spans.filter(|span| recording.text(span.service) == service && recording.text(span.name) == operation);
     at_place.map(|span| span.end.saturating_add(1)).max().unwrap_or(u64::MAX)
 }
 

@@ -292,7 +292,7 @@ mod tests {
         fn shows(&mut self, acts: &[Act], linked: bool) {
             let mut tree = self.stage.tree(acts);
             if linked {
-                tree.spans[0].links.push(SpanRef { trace: TraceId(99), span: 7 });
+                tree.spans[0].links.push(SpanRef { trace: truegreen_model::observation::TraceId(99), span: 7 });
             }
             let Scene { stage, kin, context, doubts } = self;
             kin.learn(&tree);

@@ -7,8 +7,8 @@ use truegreen_model::finding::FindingKind;
 use truegreen_model::observation::TraceId;
 use truegreen_model::time::Timestamp;
 
-use super::surge::Surge;
 use super::View;
+use super::surge::Surge;
 use crate::finding::place::Place;
 use crate::finding::{Example, PlaceFindings, Sign};
 

@@ -179,9 +179,13 @@ struct WhichFindings {
 async fn diagnosis(State(seen): State<Seen>, Path(id): Path<String>) -> Result<Response, Problem> {
     let made = seen.explaining.diagnosis(&id).await.map_err(|error| {
         let (status, hint) = match &error {
-            explaining::Error::Unknown(_) => (StatusCode::NOT_FOUND, "/api/v1/findings lists them; old ones are forgotten"),
+            explaining::Error::Unknown(_) => {
+                (StatusCode::NOT_FOUND, "/api/v1/findings lists them; old ones are forgotten")
+            }
             explaining::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "/readyz says when it is back"),
-            explaining::Error::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the server's log says what went wrong"),
+            explaining::Error::Broken(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "the server's log says what went wrong")
+            }
         };
         Problem { status, error: error.to_string(), hint: hint.to_owned() }
     })?;

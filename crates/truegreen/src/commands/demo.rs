@@ -15,7 +15,7 @@ use truegreen_engine::flow::Source;
 
 use super::progress::LiveLine;
 use super::shutdown;
-use crate::config::Config;
+use crate::config::{Config, Data};
 use crate::monitor::Monitor;
 use crate::record::Recorder;
 use crate::run_loop::Tap;
@@ -30,6 +30,11 @@ use story::Story;
 const DRAIN_AT_MOST: Duration = Duration::from_secs(180);
 /// How long a new price may take to the cache, lawfully.
 const CHANGE_TAKES: Duration = Duration::from_secs(5);
+/// So many findings are said why of.
+const DIAGNOSED: usize = 3;
+/// Most that the log of requests takes of the disk, and leaves free of it.
+const LOG_BYTES: u64 = 1 << 30;
+const FREE_BYTES: u64 = 64 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Break a small pipeline silently, and see it found
@@ -144,9 +149,13 @@ async fn play(args: Args) -> anyhow::Result<Story> {
     let systems = server.probes().latest();
     let stopped = pipeline.stop().await;
     let (report, lost) = server.run().ask(|engine| (engine.report(), unaccounted(engine))).await?;
+    let mut diagnoses = Vec::new();
+    for finding in report.findings.iter().take(DIAGNOSED) {
+        diagnoses.push(server.explaining().diagnosis(&finding.id).await?);
+    }
     server.stop().await?;
     stopped?;
-    Ok(Story { finished, report, lost, systems, ordinary, signals: monitor.services(), truth })
+    Ok(Story { finished, report, lost, diagnoses, systems, ordinary, signals: monitor.services(), truth })
 }
 
 async fn start_server(
@@ -170,7 +179,13 @@ async fn start_server(
         taps.push(Box::new(recorder));
     }
     let comparisons = parts.prices(run).map(comparison).into_iter().collect();
-    let mut config = Config { systems: parts.systems(), comparisons, ..Config::default() };
+    let data = Data {
+        dir: dir.join("log").join(run),
+        max_age: Duration::from_secs(24 * 3600),
+        max_bytes: LOG_BYTES,
+        min_free_bytes: FREE_BYTES,
+    };
+    let mut config = Config { systems: parts.systems(), comparisons, data: Some(data), ..Config::default() };
     for address in [&mut config.listen.grpc, &mut config.listen.http, &mut config.listen.web] {
         address.set_port(0);
     }

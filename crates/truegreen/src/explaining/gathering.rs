@@ -104,7 +104,9 @@ impl Reading<'_> {
         let most = self.bytes + MAX_BYTES_BEFORE;
         while sequence > 1 && self.bytes < most {
             let block = self.archive.block(sequence - 1).unwrap_or_default();
-            let Some(first) = block.first().map(|entry| entry.sequence).filter(|first| *first < sequence) else { return };
+            let Some(first) = block.first().map(|entry| entry.sequence).filter(|first| *first < sequence) else {
+                return;
+            };
             block.iter().for_each(|entry| self.take(entry));
             sequence = first;
         }

@@ -122,7 +122,9 @@ impl Explaining {
         all.insert(id, Kept { count, status, diagnosis: made.clone() });
         while all.len() > MAX_KEPT {
             let first_seen = |kept: &Kept| kept.diagnosis.finding.first_seen.clone();
-            let Some(oldest) = all.iter().min_by_key(|(_, kept)| first_seen(kept)).map(|(id, _)| id.clone()) else { break };
+            let Some(oldest) = all.iter().min_by_key(|(_, kept)| first_seen(kept)).map(|(id, _)| id.clone()) else {
+                break;
+            };
             all.remove(&oldest);
         }
         made

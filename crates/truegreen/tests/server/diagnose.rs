@@ -23,7 +23,7 @@ const MS: u64 = 1_000_000;
 /// One request as three spans and the logs of the stock service; its times vary from request to request.
 fn request(n: u64, start: u64, broken: bool) -> (Signal, Vec<u8>, Signal, Vec<u8>) {
     let now = 1_700_000_000_000 * MS + start + 500 * MS * n;
-    let pod = if n % 2 == 0 { "stock-0" } else { "stock-1" };
+    let pod = if n.is_multiple_of(2) { "stock-0" } else { "stock-1" };
     let trace_id = u128::from(now).to_be_bytes().to_vec();
     let vary = n * 7_919 % 13 * MS / 4;
     let span = |id: u8, parent: u8, name: &str, kind: i32, from: u64, to: u64| Span {

@@ -18,6 +18,7 @@ mod diagnose;
 #[cfg(feature = "full")]
 mod effects;
 mod events;
+mod explains;
 mod incidents;
 mod intake;
 mod learn;

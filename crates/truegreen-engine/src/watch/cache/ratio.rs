@@ -18,8 +18,8 @@ use truegreen_model::time::Timestamp;
 use super::row::Cache;
 use crate::finding::place::Place;
 use crate::finding::{Example, PlaceFindings, Sign};
-use crate::watch::table::Table;
 use crate::watch::View;
+use crate::watch::table::Table;
 
 /// A stretch lasts for so many requests and writes, and so long.
 const ASKED: u64 = 200;

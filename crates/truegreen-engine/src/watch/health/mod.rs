@@ -16,9 +16,9 @@ use truegreen_model::flow::SpanKind;
 use truegreen_model::observation::Symbol;
 use truegreen_model::time::Timestamp;
 
+use super::View;
 use super::kin::is_entry;
 use super::table::Table;
-use super::View;
 use crate::coverage::ServiceId;
 use crate::finding::place::Place;
 use crate::finding::{Example, PlaceFindings, Sign};

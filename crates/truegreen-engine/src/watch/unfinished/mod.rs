@@ -25,11 +25,11 @@ use truegreen_model::finding::{FindingKind, FindingStatus};
 use truegreen_model::observation::{InstanceId, TraceId};
 use truegreen_model::time::Timestamp;
 
+use super::View;
 use super::drops::Drops;
 use super::kin::{Kin, counted, is_entry};
 use super::share::{Deviation, Share};
 use super::table::Table;
-use super::View;
 use crate::finding::place::Place;
 use crate::finding::{Example, PlaceFindings, Sign};
 use crate::trace::operation::OperationId;

@@ -54,7 +54,9 @@ mod tests {
     #[test]
     fn the_nearest_name_is_told_or_all_of_them() {
         let mut names = Names::default();
-        ["region", "status", "host"].map(|name| names.place(name));
+        for name in ["region", "status", "host"] {
+            names.place(name);
+        }
         let told = |wanted: &str| names.lacks(wanted, |_| true).to_string();
         assert_eq!(told("stats"), "there is no column \"stats\"\nhint: did you mean \"status\"?");
         assert_eq!(told("outcome"), "there is no column \"outcome\"\nhint: its columns are region, status, host");

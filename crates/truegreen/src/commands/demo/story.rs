@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use truegreen_demo::{Fault, OrdinaryMonitoring, Setup, Truth};
+use truegreen_model::diagnosis::Diagnosis;
 use truegreen_model::report::Report;
 
 use crate::commands::terminal;
@@ -22,6 +24,8 @@ pub(super) struct Story {
     pub(super) report: Report,
     /// Keys of all journeys whose verdict is unaccounted.
     pub(super) lost: Vec<String>,
+    /// Why the first findings are there.
+    pub(super) diagnoses: Vec<Arc<Diagnosis>>,
     /// What the real parts said when they were last asked.
     pub(super) systems: Vec<Probed>,
     pub(super) ordinary: OrdinaryMonitoring,
@@ -56,6 +60,7 @@ impl Story {
             "health": self.report.health,
             "flows": self.report.flows,
             "findings": self.report.findings,
+            "diagnoses": self.diagnoses,
             "unaccounted": self.lost,
             "systems": self.systems,
             "truth": self.truth,
@@ -74,11 +79,23 @@ impl Story {
         }
         writeln!(out, "{BOLD}Truegreen says{BOLD:#}")?;
         terminal::write_report(out, &self.report)?;
+        self.write_diagnoses(out)?;
         self.write_systems(out)?;
         writeln!(out)?;
         self.write_ordinary(out)?;
         writeln!(out)?;
         self.write_truth(out)
+    }
+
+    fn write_diagnoses(&self, out: &mut impl Write) -> std::io::Result<()> {
+        for diagnosis in &self.diagnoses {
+            let says = terminal::printable(&wording::sentence(&diagnosis.says));
+            writeln!(out, "  Why ({}): {says}", diagnosis.verdict.name())?;
+            for reason in &diagnosis.reasons {
+                writeln!(out, "    - {}", terminal::printable(&wording::sentence(reason)))?;
+            }
+        }
+        Ok(())
     }
 
     fn write_systems(&self, out: &mut impl Write) -> std::io::Result<()> {

@@ -58,7 +58,8 @@ pub(super) fn write(out: &mut impl Write, diagnosis: &Diagnosis) -> std::io::Res
         super::text::write_suspect(out, suspect)?;
     }
     list(out, "Ruled out", diagnosis.ruled_out.iter().map(|one| format!("{}: {}", one.what, one.why)))?;
-    let related = diagnosis.related.iter().map(|one| format!("{} {}: {} ({})", one.relation, one.finding, one.title, one.why));
+    let related =
+        diagnosis.related.iter().map(|one| format!("{} {}: {} ({})", one.relation, one.finding, one.title, one.why));
     list(out, "Other findings", related)?;
     let questions = diagnosis.questions.iter();
     list(out, "Asked first", questions.map(|one| format!("{} {}: {}", one.question, one.answer, one.because)))?;
