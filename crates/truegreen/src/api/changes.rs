@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::json;
 use truegreen_model::change::ChangeReport;
@@ -20,6 +21,8 @@ use crate::server::Seen;
 
 /// Longest time that a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How much more than is taken is read of a body that is too large: who is cut off while it writes never reads why.
+const DISCARD_FACTOR: usize = 8;
 
 /// What a sender whose payload cannot be shaped puts into the address instead.
 #[derive(Deserialize, Default)]
@@ -34,16 +37,24 @@ pub(super) async fn report(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let Ok(received) = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_BODY_BYTES)).await else {
+    let Ok(received) = tokio::time::timeout(PATIENCE, receive(body)).await else {
         seen.metrics.refused_changes.add("slow_body", 1);
         let (error, hint) = ("the body did not arrive in time".to_owned(), "try again".to_owned());
         return Err(Problem { status: StatusCode::SERVICE_UNAVAILABLE, error, hint });
     };
-    let Ok(bytes) = received else {
-        seen.metrics.refused_changes.add("oversized", 1);
-        let error = format!("the body is larger than {}, or broke off", quantity::show_bytes(MAX_BODY_BYTES));
-        let hint = "send fewer changes at once".to_owned();
-        return Err(Problem { status: StatusCode::PAYLOAD_TOO_LARGE, error, hint });
+    let bytes = match received {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            seen.metrics.refused_changes.add("oversized", 1);
+            let error = format!("the body is larger than {}", quantity::show_bytes(MAX_BODY_BYTES));
+            let hint = "send fewer changes at once".to_owned();
+            return Err(Problem { status: StatusCode::PAYLOAD_TOO_LARGE, error, hint });
+        }
+        Err(_) => {
+            seen.metrics.refused_changes.add("interrupted", 1);
+            let (error, hint) = ("the body broke off".to_owned(), "send it again".to_owned());
+            return Err(Problem { status: StatusCode::BAD_REQUEST, error, hint });
+        }
     };
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let told = read(&header, &bytes, wall_clock()).map_err(|refused| {
@@ -115,4 +126,18 @@ fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
             hint: "RFC 3339, as 2026-01-31T10:00:00Z, or how long ago, as 2h".to_owned(),
         }),
     }
+}
+
+/// The body, or nothing where it is too large.
+async fn receive(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let (mut bytes, mut seen) = (Vec::new(), 0_usize);
+    while seen <= MAX_BODY_BYTES * DISCARD_FACTOR {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(data) = frame?.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        if seen <= MAX_BODY_BYTES {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok((seen <= MAX_BODY_BYTES).then_some(bytes))
 }

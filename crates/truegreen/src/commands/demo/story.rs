@@ -56,11 +56,12 @@ pub(super) fn introduce(out: &mut impl Write, setup: &Setup, page: &str) -> std:
 impl Story {
     /// The whole as JSON.
     pub(super) fn to_json(&self) -> Value {
+        let diagnoses: Vec<&Diagnosis> = self.diagnoses.iter().map(|diagnosis| &**diagnosis).collect();
         json!({
             "health": self.report.health,
             "flows": self.report.flows,
             "findings": self.report.findings,
-            "diagnoses": self.diagnoses,
+            "diagnoses": diagnoses,
             "unaccounted": self.lost,
             "systems": self.systems,
             "truth": self.truth,
