@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truegreen_model::books::Tally;
-use truegreen_model::finding::{Finding, Health};
+use truegreen_model::finding::{Finding, FindingKind, Health};
+use truegreen_model::flow::ExitOutcome;
 use truegreen_model::observation::{InstanceId, KeyHash, Role, Symbol, TraceId};
 use truegreen_model::report::{
     AskedReport, ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, LeftReport,
@@ -208,6 +209,7 @@ impl Engine {
             operation: None,
             peer: None,
             subject: None,
+            owed_by: self.owed_by(plan, finding),
             evidence: finding.evidence.clone(),
             count: finding.count,
             onset: rfc3339(finding.onset),
@@ -217,6 +219,22 @@ impl Engine {
             examples: finding.examples.clone(),
             title: words::title(plan, finding),
         }
+    }
+
+    fn owed_by(&self, plan: &Plan, finding: &Finding) -> Vec<String> {
+        let outcome = match finding.kind {
+            FindingKind::Rejected | FindingKind::NoReason => Some(ExitOutcome::Rejected),
+            FindingKind::DeadLettered => Some(ExitOutcome::DeadLettered),
+            _ => None,
+        };
+        let step = finding.hop.and_then(|hop| plan.flow.steps.get(usize::from(hop.before.0)));
+        let exits = plan.flow.exits.iter().filter(|exit| Some(exit.outcome) == outcome).flat_map(|exit| &exit.any_of);
+        let patterns = step.into_iter().flat_map(|step| &step.any_of).chain(exits);
+        let mut services: Vec<String> =
+            patterns.filter_map(|pattern| pattern.service.as_ref()).map(|text| text.0.clone()).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
     }
 
     fn plan_of(&self, flow: &str) -> Option<&Plan> {

@@ -129,6 +129,9 @@ pub struct FindingReport {
     /// The destination, table, cache or partition concerned.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<String>,
+    /// Services that the contract names for the step that is missing, or for the exit that was taken too often.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub owed_by: Vec<String>,
     /// Journeys or requests concerned.
     pub count: u64,
     /// RFC 3339: when the earliest of them entered.

@@ -109,6 +109,8 @@ fn plans(wish: &Wish) -> Vec<Plan> {
     for fault in &wish.faults {
         for seed in wish.from..wish.from + wish.seeds {
             for rate in &wish.rates {
+                let limited = Plan { subject: Subject::Limited(*fault), seed, rate: *rate };
+                plans.extend(limited.strike().map(|_| limited));
                 for start in [Start::Later, Start::AtOnce].into_iter().take(if wish.is_few { 1 } else { 2 }) {
                     plans.push(Plan { subject: Subject::Fault(*fault, start), seed, rate: *rate });
                 }

@@ -70,6 +70,9 @@ impl Engine {
         if part == 0 {
             witnessed.failing().for_each(|seen| offer(&mut cases.failing, seen));
             witnessed.healthy().for_each(|seen| offer(&mut cases.healthy, seen));
+            let (failing, healthy) = witnessed.offered();
+            cases.failing.count(failing);
+            cases.healthy.count(healthy);
         }
         Some(cases)
     }

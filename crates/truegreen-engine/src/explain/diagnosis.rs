@@ -5,20 +5,21 @@ use std::collections::BTreeSet;
 
 use truegreen_model::change::{Change, RankingVerdict};
 use truegreen_model::contrast::{Contrast, Op};
-use truegreen_model::diagnosis::{Certainty, Compared, Diagnosis, Onset};
+use truegreen_model::diagnosis::{Cause, Certainty, Compared, Diagnosis, Onset};
+use truegreen_model::finding::FindingKind;
 use truegreen_model::passage::CutReport;
 use truegreen_model::report::FindingReport;
 use truegreen_model::suspect::Suspect;
 use truegreen_model::time::Timestamp;
 
-use super::changes::incident::{Condition, Context, PathSystem, Seen, Went};
-use super::changes::{rank_for_incident, read_off, seven};
+use super::changes::incident::{Condition, Context, EdgeEffect, PathSystem, Seen, Went};
+use super::changes::{first_sights, rank_for_incident, seven, unreported};
 use super::contrast::{Options, contrast};
-use super::onset::{Stretch, onset};
+use super::onset::{Stretch, of_place, onset};
 use super::radius::{Counted, radius};
 use super::recording::{LeftOut, Recording};
 use super::related::{Subject, related, saw_it, time};
-use super::rows::Rows;
+use super::rows::{Place, Rows};
 use super::suspects::{Case, suspects};
 use crate::cases::Cases;
 use crate::date::rfc3339;
@@ -41,6 +42,12 @@ pub struct Evidence<'e> {
     pub now: Timestamp,
 }
 
+/// Healthy ones that are like the failing ones, with fewer of which all healthy ones are compared: as many as it takes to see
+/// what a fifth of them do, nearly for sure.
+const ENOUGH_ALIKE: usize = 20;
+/// A finding is there: by chance alone one in so many is.
+const FOUND: f64 = 0.001;
+
 /// Where the path of a request leads, beside services.
 const SYSTEMS: [(&str, &str, &str); 4] = [
     ("queue", "messaging.system", "messaging.destination.name"),
@@ -52,23 +59,30 @@ const SYSTEMS: [(&str, &str, &str); 4] = [
 /// Puts it together.
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     let Evidence { finding, cases, recording, .. } = *evidence;
-    let rows = Rows::of(cases, (finding.service.as_deref(), finding.operation.as_deref()), recording);
-    let began = onset(&stretches(cases));
+    let place = Place {
+        service: finding.service.as_deref(),
+        operation: finding.operation.as_deref(),
+        comes_again: finding.kind == FindingKind::DuplicateDelivery.name(),
+    };
+    let rows = Rows::of(cases, &place, recording);
+    // Of a place nothing is kept of what went well before the finding opened.
+    let began = if finding.flow.is_empty() { of_place(finding, cases) } else { onset(&stretches(cases)) };
     let since = began.as_ref().map_or_else(|| time(&finding.onset), |began| time(&began.at));
-    let (table, reached) = rows.read(since, evidence.hides);
+    let told = rows.read(since, evidence.hides);
     let count = |is_failing: bool| rows.rows.iter().filter(|row| row.is_failing == is_failing).count() as u64;
     let (failing, healthy) = (count(true), count(false));
-    let difference = (failing > 0 && healthy > 0).then(|| contrast(&table, &Options::default()));
+    let difference = (failing > 0 && healthy > 0).then(|| contrast(&told.table, &Options::default()));
     let share = began.as_ref().filter(|_| !cases.healthy.is_empty()).map(|began| began.share_since);
-    let radius = radius(&reached, Counted { keys: finding.count, share });
-    let of = |is_failing: bool| -> Vec<Case> {
-        rows.rows
-            .iter()
-            .filter(|row| row.is_failing == is_failing)
-            .map(|row| Case { traces: row.traces.clone() })
-            .collect()
+    let radius = radius(&told.reached, Counted { keys: finding.count, share });
+    // What is different about them makes them take another way anyway: so they are held against their like, if there are enough.
+    let alike = difference.as_ref().and_then(|difference| rows.alike(&told, difference));
+    let among = |alike: &[bool], is_failing: bool| -> Vec<Case> {
+        let own = rows.rows.iter().zip(alike).filter(|(row, is_alike)| row.is_failing == is_failing && **is_alike);
+        own.map(|(row, _)| Case { traces: row.traces.clone() }).collect()
     };
-    let deviating = suspects(recording, &of(false), &of(true));
+    let everyone = vec![true; rows.rows.len()];
+    let alike = alike.filter(|alike| among(alike, false).len() >= ENOUGH_ALIKE).unwrap_or(everyone);
+    let deviating = suspects(recording, &among(&alike, false), &among(&alike, true));
 
     let owing = rows.owing();
     let path = rows.path();
@@ -77,15 +91,11 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         evidence.beside.iter().map(|finding| Subject { finding, services: BTreeSet::new() }).collect();
     let (cause, related) = related(&own, &beside, owing.as_deref());
 
-    let context = context(evidence, &rows, began.as_ref(), difference.as_ref(), (path, cause.service.clone()));
+    let bottom = evidence.beside.iter().find(|other| other.id == cause.finding).unwrap_or(finding);
+    let places = Places::of(bottom, &cause, first(&deviating.suspects), path);
+    let context = context(evidence, &rows, (began.as_ref(), since), difference.as_ref(), places);
     let mut changes = evidence.changes.to_vec();
-    let reported: BTreeSet<(String, Option<String>)> =
-        changes.iter().filter_map(|known| Some((known.service.clone()?, known.version.clone()))).collect();
-    // A release that was reported is not told a second time by its first sight.
-    changes.extend(read_off(recording, since).into_iter().filter(|seen| {
-        let told = seen.service.clone().map(|service| (service, seen.version.clone()));
-        seen.version.is_none() || told.is_none_or(|told| !reported.contains(&told))
-    }));
+    changes.extend(unreported(first_sights(recording), evidence.changes));
     let ranking = rank_for_incident(&changes, &context);
     let questions = seven(&changes, &context);
 
@@ -136,23 +146,19 @@ fn stretches(cases: &Cases) -> Vec<Stretch> {
 fn context(
     evidence: &Evidence<'_>,
     rows: &Rows<'_>,
-    began: Option<&Onset>,
+    (began, since): (Option<&Onset>, Timestamp),
     difference: Option<&Contrast>,
-    (mut path, cause): (Vec<String>, Option<String>),
+    places: Places,
 ) -> Context {
     let finding = evidence.finding;
-    // What fails stands last.
-    if let Some(cause) = cause {
-        path.retain(|service| *service != cause);
-        path.push(cause);
-    }
     let instances: Vec<Went> = rows
-        .instances()
+        .instances(since)
         .into_iter()
         .map(|((service, instance, version), (failing, healthy))| Went {
             service: service.to_owned(),
             instance: instance.to_owned(),
             version: version.to_owned(),
+            host: rows.host(service, instance).to_owned(),
             failing,
             healthy,
         })
@@ -175,17 +181,62 @@ fn context(
         earliest: at(|onset| &onset.from),
         latest: at(|onset| &onset.until),
         noticed: time(&finding.first_seen),
+        about: rows.with_hosts(places.about),
+        places: places.at,
         conditions: conditions.collect(),
-        edges: Vec::new(),
+        edges: places.edges,
         systems: systems(recording, evidence.beside),
         seen: Seen {
             since: recording.spans().iter().map(|span| Timestamp(span.start)).min(),
             versions: is_told("service.version"),
             hosts: instances.iter().any(|went| !went.instance.is_empty()),
+            // Of a sample of requests nothing is known of how many there were.
+            traffic: false,
             reports: !evidence.changes.is_empty(),
         },
-        path,
+        path: places.path,
         instances,
+    }
+}
+
+/// Where it goes wrong, and on the way to where.
+struct Places {
+    path: Vec<String>,
+    at: Vec<String>,
+    about: Vec<String>,
+    edges: Vec<EdgeEffect>,
+}
+
+impl Places {
+    fn of(bottom: &FindingReport, cause: &Cause, suspect: Option<&Suspect>, mut path: Vec<String>) -> Places {
+        let is = |kind: FindingKind| bottom.kind == kind.name();
+        let mut edges = Vec::new();
+        let mut at: Vec<String> = cause.service.iter().cloned().collect();
+        match (&cause.service, &bottom.peer) {
+            // Who waits in vain suffers; who does not answer has changed.
+            (Some(service), Some(peer)) if is(FindingKind::SwallowedTimeout) => {
+                at = vec![peer.clone()];
+                let says = format!("does not answer {service} in time ({} times)", bottom.count);
+                edges.push(EdgeEffect { source: service.clone(), target: peer.clone(), says, p_value: FOUND });
+            }
+            // What is published twice is doubled there.
+            (_, Some(peer)) if is(FindingKind::DuplicateDelivery) => at = vec![peer.clone()],
+            // Context is lost at either end of a hop.
+            (_, Some(peer)) if is(FindingKind::BrokenContext) => at.push(peer.clone()),
+            _ => {}
+        }
+        // Where a finding names its place, it is there.
+        if at.is_empty() {
+            at.extend(suspect.and_then(|suspect| suspect.service.clone()));
+        }
+        at.sort_unstable();
+        at.dedup();
+        // What fails stands last.
+        path.retain(|service| !at.contains(service));
+        path.extend(at.iter().cloned());
+        let of_instance = bottom.examples.iter().filter(|_| is(FindingKind::ClockSkew));
+        let about = [&bottom.service, &bottom.peer, &bottom.subject].into_iter().flatten();
+        Places { path, at, about: about.chain(of_instance).cloned().collect(), edges }
     }
 }
 

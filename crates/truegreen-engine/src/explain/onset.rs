@@ -1,8 +1,11 @@
 //! When it began: where the share of failing requests changed, how exactly that is known, and whether it goes on.
 
 use truegreen_model::diagnosis::Onset;
+use truegreen_model::report::FindingReport;
 use truegreen_model::time::Timestamp;
 
+use super::nanos;
+use crate::cases::Cases;
 use crate::date::{clock, rfc3339};
 
 /// Requests that began within one stretch of time, and how many of them failed.
@@ -67,6 +70,29 @@ pub fn onset(stretches: &[Stretch]) -> Option<Onset> {
         goes_on: goes_on.to_owned(),
         latest: rfc3339(stretches[latest].at),
         says: says(at, share_before, share_since, goes_on),
+    })
+}
+
+/// When a finding about a place began: as it says itself. How far before that the first one may have been follows from how
+/// often they came since.
+pub(super) fn of_place(finding: &FindingReport, cases: &Cases) -> Option<Onset> {
+    let latest = cases.failing.cases().map(|case| case.at).max()?;
+    let at = nanos(&finding.onset);
+    let (failing, healthy) = (cases.failing.offered(), cases.healthy.offered());
+    // With 95 % something that comes once in a while comes within three times that.
+    let until_first = 3 * latest.0.saturating_sub(at) / failing.max(1);
+    let share_since = share(failing, failing + healthy);
+    let is_over = matches!(finding.status.as_str(), "resolved" | "withdrawn");
+    let goes_on = if is_over { "no" } else { "yes" };
+    Some(Onset {
+        at: finding.onset.clone(),
+        from: rfc3339(Timestamp(at.saturating_sub(until_first))),
+        until: finding.onset.clone(),
+        share_before: None,
+        share_since,
+        goes_on: goes_on.to_owned(),
+        latest: rfc3339(latest),
+        says: says(Timestamp(at), None, share_since, goes_on),
     })
 }
 

@@ -95,7 +95,8 @@ pub(super) struct Subject<'f> {
 impl<'f> Subject<'f> {
     fn all_services(&self) -> BTreeSet<&'f str> {
         let named = [self.finding.service.as_deref(), self.finding.peer.as_deref()];
-        named.into_iter().flatten().chain(self.services.iter().copied()).collect()
+        let owed_by = self.finding.owed_by.iter().map(String::as_str);
+        named.into_iter().flatten().chain(owed_by).chain(self.services.iter().copied()).collect()
     }
 }
 
@@ -156,13 +157,18 @@ pub(super) fn related(own: &Subject<'_>, beside: &[Subject<'_>], owing: Option<&
     let cause = Cause {
         finding: bottom.id.clone(),
         kind: bottom.kind.clone(),
-        service: bottom.service.clone().or(owing),
+        service: bottom.service.clone().or(owing).or_else(|| only(&bottom.owed_by)),
         operation: bottom.operation.clone(),
         after: bottom.after.clone(),
         before: bottom.before.clone(),
         says: bottom.title.clone(),
     };
     (cause, related.into_iter().map(|(.., related)| related).collect())
+}
+
+/// The one there is.
+fn only(services: &[String]) -> Option<String> {
+    if let [one] = services { Some(one.clone()) } else { None }
 }
 
 /// Whether findings of this kind saw themselves what was done wrong.

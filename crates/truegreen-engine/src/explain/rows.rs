@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use truegreen_model::contrast::{Condition, Contrast, Op};
 use truegreen_model::observation::Evidence;
 use truegreen_model::time::Timestamp;
+use truegreen_otlp::{SpanKind, Status};
 
 use super::contrast::{Outcome, Table};
 use super::radius::Reached;
@@ -28,7 +30,7 @@ const ENOUGH_BESIDE: usize = 30;
 const MAX_LINKED: usize = 16;
 
 /// Attributes that say how something ended, what was typed in, or nothing about the request.
-const NO_CAUSES: [&str; 22] = [
+const NO_CAUSES: [&str; 25] = [
     "error.",
     "exception.",
     "otel.status",
@@ -39,6 +41,10 @@ const NO_CAUSES: [&str; 22] = [
     "rpc.grpc.status_code",
     "rpc.response.",
     "db.response.",
+    // Brokers give these to what they took.
+    "messaging.message.id",
+    "messaging.kafka.",
+    "messaging.rabbitmq.message.delivery_tag",
     "db.query.text",
     "db.statement",
     "truegreen.outcome",
@@ -52,6 +58,15 @@ const NO_CAUSES: [&str; 22] = [
     "os.",
     "service.name",
 ];
+
+/// Where a finding about a place is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'p> {
+    pub(super) service: Option<&'p str>,
+    pub(super) operation: Option<&'p str>,
+    /// What is found is that it comes a second time.
+    pub(super) comes_again: bool,
+}
 
 /// One request or journey, with where its traces stand in the recording.
 #[derive(Clone, Debug)]
@@ -69,6 +84,14 @@ pub(super) struct Row<'c> {
 pub(super) struct Rows<'c> {
     recording: &'c Recording,
     pub(super) rows: Vec<Row<'c>>,
+}
+
+/// What rows tell: a table, what a failure reaches, and of each row its values.
+pub(super) struct Told<'c> {
+    pub(super) table: Table,
+    pub(super) reached: Vec<Reached<'c>>,
+    titles: BTreeMap<String, Column>,
+    read: Vec<Read>,
 }
 
 /// A column: an attribute of records, or of the resource of a service.
@@ -100,7 +123,7 @@ struct Known {
 impl<'c> Rows<'c> {
     /// Of the cases of a finding about this service and operation, or about the step of a flow. Cases of which nothing was
     /// recorded are left out.
-    pub(super) fn of(cases: &'c Cases, place: (Option<&str>, Option<&str>), recording: &'c Recording) -> Rows<'c> {
+    pub(super) fn of(cases: &'c Cases, place: &Place<'_>, recording: &'c Recording) -> Rows<'c> {
         let numbers: HashMap<u128, u32, FixedState> =
             recording.traces().iter().enumerate().map(|(n, trace)| (trace.id, n as u32)).collect();
         let linked = linked(recording, &numbers);
@@ -126,9 +149,10 @@ impl<'c> Rows<'c> {
     }
 
     /// As a table, and as what a failure reaches. `before` rows began before this time. Attributes that `hides` are left out.
-    pub(super) fn read(&self, before: Timestamp, hides: &dyn Fn(&str) -> bool) -> (Table, Vec<Reached<'c>>) {
+    pub(super) fn read(&self, before: Timestamp, hides: &dyn Fn(&str) -> bool) -> Told<'c> {
         let mut known: BTreeMap<Column, Known> = BTreeMap::new();
-        let read: Vec<_> = self.rows.iter().map(|row| self.read_row(row, &mut known)).collect();
+        let usual = self.usual();
+        let read: Vec<_> = self.rows.iter().map(|row| self.read_row(row, &usual, &mut known)).collect();
         known.retain(|column, of| self.is_cause(column, of, &read) && !hides(self.recording.text(column.attribute)));
         let mut columns: Vec<(Column, u64)> =
             known.iter().map(|(column, of)| (*column, of.offset / of.seen.max(1))).collect();
@@ -163,7 +187,37 @@ impl<'c> Rows<'c> {
                 reached.push(one);
             }
         }
-        (table, reached)
+        let titles = places.keys().map(|column| (self.title(*column), *column)).collect();
+        Told { table, reached, titles, read }
+    }
+
+    /// Whether each row has what sets failing ones apart; nothing where nothing does.
+    pub(super) fn alike(&self, told: &Told<'_>, difference: &Contrast) -> Option<Vec<bool>> {
+        let explanations = &difference.explanations;
+        if difference.verdict != "explained" || explanations.is_empty() {
+            return None;
+        }
+        let holds = |read: &Read, condition: &Condition| {
+            let Some(column) = told.titles.get(&condition.attribute) else { return false };
+            let own = read.values.range((*column, Name::EMPTY)..).take_while(|(of, _)| of == column);
+            let values: Vec<&str> = own.map(|(_, value)| self.recording.text(*value)).collect();
+            let number = |text: &str| text.parse::<f64>().ok();
+            let compares = |holds: fn(&f64, &f64) -> bool| {
+                let bound = number(&condition.value);
+                bound
+                    .is_some_and(|bound| values.iter().filter_map(|value| number(value)).any(|own| holds(&own, &bound)))
+            };
+            match condition.op {
+                Op::Is => values.contains(&condition.value.as_str()),
+                Op::IsNot => !values.contains(&condition.value.as_str()),
+                Op::AtMost => compares(f64::le),
+                Op::Above => compares(f64::gt),
+                Op::Absent => values.is_empty(),
+                Op::Present => !values.is_empty(),
+            }
+        };
+        let meets = |read: &Read| explanations.iter().any(|one| one.conditions.iter().all(|of| holds(read, of)));
+        Some(told.read.iter().map(meets).collect())
     }
 
     fn title(&self, column: Column) -> String {
@@ -179,7 +233,25 @@ impl<'c> Rows<'c> {
         traces.flat_map(|trace| self.recording.spans_of(trace)).filter(|span| span.start < row.until)
     }
 
-    fn read_row(&self, row: &Row<'_>, known: &mut BTreeMap<Column, Known>) -> Read {
+    /// Operations that healthy ones come to: what only failing ones do, they do since they fail, and so it tells nothing of why.
+    fn usual(&self) -> BTreeSet<Carrier> {
+        let mut counts: BTreeMap<Carrier, u64> = BTreeMap::new();
+        let mut healthy = 0;
+        let is_healthy = |row: &&Row<'_>| !row.is_failing;
+        // Those that went on are read up to where failing ones stop; others may owe no such step, and end elsewhere.
+        let went_on = self.rows.iter().filter(is_healthy).filter(|row| row.case.went_on.is_some()).count();
+        let is_compared = |row: &&Row<'_>| went_on < ENOUGH_BESIDE || row.case.went_on.is_some();
+        let has_healthy = self.rows.iter().any(|row| !row.is_failing);
+        for row in self.rows.iter().filter(|row| row.is_failing != has_healthy).filter(is_compared) {
+            healthy += 1;
+            let own: BTreeSet<Carrier> = self.spans(row).map(|span| (span.service, span.operation)).collect();
+            own.into_iter().for_each(|carrier| *counts.entry(carrier).or_default() += 1);
+        }
+        let least = HARDLY_EVER * f64::from(healthy);
+        counts.into_iter().filter(|(_, count)| *count as f64 > least).map(|(carrier, _)| carrier).collect()
+    }
+
+    fn read_row(&self, row: &Row<'_>, usual: &BTreeSet<Carrier>, known: &mut BTreeMap<Column, Known>) -> Read {
         let Read { mut values, mut carriers } = Read::default();
         let mut first: BTreeMap<Column, u64> = BTreeMap::new();
         let began = self.spans(row).map(|span| span.start).min().unwrap_or(0);
@@ -191,8 +263,13 @@ impl<'c> Rows<'c> {
         };
         for span in self.spans(row) {
             let (carrier, everything) = ((span.service, span.operation), (span.service, Name::EMPTY));
-            carriers.extend([carrier, everything]);
-            for (attribute, value) in self.recording.attributes(span.attributes) {
+            // A call that failed was told nothing by whom it called: it lacks what others are told in its place.
+            let is_answered =
+                !(matches!(span.kind, SpanKind::Client | SpanKind::Producer) && span.status == Status::Error);
+            carriers.extend(is_answered.then_some(carrier));
+            carriers.insert(everything);
+            let own = if usual.contains(&carrier) { self.recording.attributes(span.attributes) } else { &[] };
+            for (attribute, value) in own {
                 note(Column { service: None, attribute: *attribute }, carrier, *value, span.start - began, known);
             }
             let resource = self.recording.resource(span.resource);
@@ -217,10 +294,11 @@ impl<'c> Rows<'c> {
         }
         let mut lacking = [0.0, 0.0];
         let mut all = [0.0, 0.0];
-        for (row, Read { carriers, .. }) in self.rows.iter().zip(rows) {
+        for (row, Read { carriers, values }) in self.rows.iter().zip(rows) {
             let side = usize::from(row.is_failing);
             all[side] += 1.0;
-            lacking[side] += f64::from(u8::from(carriers.is_disjoint(&of.carriers)));
+            let is_told = values.range((*column, Name::EMPTY)..).next().is_some_and(|(of, _)| of == column);
+            lacking[side] += f64::from(u8::from(!is_told && carriers.is_disjoint(&of.carriers)));
         }
         let [healthy, failing] = [0, 1].map(|side| if all[side] > 0.0 { lacking[side] / all[side] } else { 0.0 });
         failing <= healthy + LACKING && healthy <= 1.0 - HARDLY_EVER
@@ -254,10 +332,11 @@ impl<'c> Rows<'c> {
     }
 
     /// Which instances they went through: service, instance, version; failing and healthy ones.
-    pub(super) fn instances(&self) -> BTreeMap<(&'c str, &'c str, &'c str), (u64, u64)> {
+    /// Healthy ones that began before this time went through those of before, which tells nothing of these.
+    pub(super) fn instances(&self, since: Timestamp) -> BTreeMap<(&'c str, &'c str, &'c str), (u64, u64)> {
         let version = self.recording.name("service.version");
         let mut instances = BTreeMap::new();
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| row.is_failing || row.case.at >= since) {
             let mut through: BTreeSet<u32> = BTreeSet::new();
             through.extend(self.spans(row).map(|span| span.resource));
             for resource in through.into_iter().filter_map(|id| self.recording.resource(id)) {
@@ -270,6 +349,30 @@ impl<'c> Rows<'c> {
             }
         }
         instances
+    }
+
+    /// The host of an instance; empty where it tells none.
+    pub(super) fn host(&self, service: &str, instance: &str) -> &'c str {
+        let recording = self.recording;
+        let (service, instance) = (recording.name(service), recording.name(instance));
+        let of = recording
+            .spans()
+            .iter()
+            .filter_map(|span| recording.resource(span.resource))
+            .find(|of| Some(of.service) == service && Some(of.instance) == instance);
+        of.map_or("", |of| recording.text(of.host))
+    }
+
+    /// The same, with the hosts of those that are instances.
+    pub(super) fn with_hosts(&self, mut names: Vec<String>) -> Vec<String> {
+        let recording = self.recording;
+        let own: BTreeSet<Name> = names.iter().filter_map(|name| recording.name(name)).collect();
+        let resources: BTreeSet<u32> = recording.spans().iter().map(|span| span.resource).collect();
+        let of_own =
+            resources.into_iter().filter_map(|id| recording.resource(id)).filter(|of| own.contains(&of.instance));
+        let hosts: BTreeSet<&str> = of_own.map(|of| recording.text(of.host)).filter(|host| !host.is_empty()).collect();
+        names.extend(hosts.into_iter().map(str::to_owned));
+        names
     }
 
     /// The service that takes the step which failing ones lack, as healthy ones show it.
@@ -286,14 +389,16 @@ impl<'c> Rows<'c> {
     }
 }
 
-/// When the last span of this place began, and what is within it: what came after is a consequence of how it went.
-fn passed(recording: &Recording, traces: &[u32], (service, operation): (Option<&str>, Option<&str>)) -> u64 {
-    let (Some(service), Some(operation)) = (service, operation) else { return u64::MAX };
+/// When the last span of this place ended: what began after that is a consequence of how it went. What comes again after it
+/// went well is preceded by consequences of the first time.
+fn passed(recording: &Recording, traces: &[u32], place: &Place<'_>) -> u64 {
+    let Place { service: Some(service), operation: Some(operation), comes_again } = *place else { return u64::MAX };
     let spans =
         traces.iter().filter_map(|at| recording.traces().get(*at as usize)).flat_map(|trace| recording.spans_of(trace));
     let at_place =
         spans.filter(|span| recording.text(span.service) == service && recording.text(span.name) == operation);
-    at_place.map(|span| span.end.saturating_add(1)).max().unwrap_or(u64::MAX)
+    let ends = at_place.map(|span| span.end.saturating_add(1));
+    if comes_again { ends.min() } else { ends.max() }.unwrap_or(u64::MAX)
 }
 
 fn records(recording: &Recording) -> impl Iterator<Item = (Evidence, u64)> + '_ {

@@ -296,6 +296,7 @@ impl PlaceFinding {
             operation: self.place.operation.map(text),
             peer: self.place.peer.map(text),
             subject: self.place.subject.map(text),
+            owed_by: Vec::new(),
             count: self.count,
             onset: rfc3339(self.onset),
             first_seen: rfc3339(self.first_seen),

@@ -38,7 +38,8 @@ pub(super) fn title(finding: &PlaceFinding, symbols: &Symbols) -> String {
         }
         FindingKind::LostPublish => format!("{n} messages of {operation} to `{subject}` were never processed"),
         FindingKind::DuplicateDelivery => {
-            format!("{n} messages of `{subject}` were processed more than once by {operation}")
+            let by = place.peer.map_or_else(String::new, |_| format!(": `{peer}` publishes them twice"));
+            format!("{n} messages of `{subject}` were processed more than once by {operation}{by}")
         }
         FindingKind::StaleCache if finding.evidence.iter().any(|told| told.starts_with("hits go on though")) => {
             format!("`{service}` goes on being served from its cache `{subject}` though what fills that is written")

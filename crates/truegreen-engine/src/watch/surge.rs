@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The sum at which it rings: at the tolerated share itself, once in about e^12 decisions (160,000).
-const THRESHOLD: f64 = 12.0;
+/// The sum at which it rings: at the tolerated share itself, once in about e^14 decisions (a million). Each call, statement and
+/// consumer is watched by itself, so fewer would be a false finding a day in a busy system.
+const THRESHOLD: f64 = 14.0;
 /// No share above this is ever usual.
 const HIGHEST: f64 = 0.5;
 /// Decisions over which the usual share is averaged.

@@ -54,14 +54,16 @@ impl Topic {
         }
     }
 
-    /// How many partitions.
-    pub const fn partitions(self) -> usize {
-        match self {
+    /// How many partitions: more in a world with more processes.
+    pub const fn partitions(self, is_crowded: bool) -> usize {
+        let few = match self {
             Topic::OrdersPlaced => 3,
             Topic::StockReserved => 4,
             Topic::ShipmentCreated => 2,
             Topic::ProductChanged => 1,
-        }
+        };
+        // So that each process has some of several, and none is told by its partition.
+        if is_crowded { 6 * few } else { few }
     }
 
     /// Whether its consumers go on with the producer's trace, rather than link to it.
@@ -113,16 +115,17 @@ impl Partition {
 #[derive(Clone, Debug)]
 pub struct Broker {
     partitions: Vec<Vec<Partition>>,
-}
-
-impl Default for Broker {
-    fn default() -> Broker {
-        let of_topic = |topic: &Topic| vec![Partition::default(); topic.partitions()];
-        Broker { partitions: Topic::ALL.iter().map(of_topic).collect() }
-    }
+    /// Whether each topic has more partitions than usual.
+    pub is_crowded: bool,
 }
 
 impl Broker {
+    /// With nothing in it.
+    pub fn new(is_crowded: bool) -> Broker {
+        let of_topic = |topic: &Topic| vec![Partition::default(); topic.partitions(is_crowded)];
+        Broker { partitions: Topic::ALL.iter().map(of_topic).collect(), is_crowded }
+    }
+
     /// One partition.
     pub fn partition(&mut self, topic: Topic, partition: usize) -> &mut Partition {
         &mut self.partitions[topic as usize][partition]

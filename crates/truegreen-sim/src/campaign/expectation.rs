@@ -159,6 +159,11 @@ fn answers(strike: &Strike) -> Vec<Answer> {
             Answer::at(Kind::StuckConsumer, &["inventory"], "orders.placed"),
             Answer::at(Kind::LostPublish, &["orders"], "orders.placed"),
         ],
+        // One way what changed is taken off the queue, and nothing done with it.
+        Fault::StaleCache if !other => vec![
+            Answer::at(Kind::StaleCache, &["catalogue"], ""),
+            Answer::at(Kind::SkippingConsumer, &["catalogue"], "product.changed"),
+        ],
         Fault::StaleCache => vec![Answer::at(Kind::StaleCache, &["catalogue"], "")],
         Fault::ClockSkew if other => vec![Answer::at(Kind::ClockSkew, &["inventory", "shipping"], &host_name(4))],
         Fault::ClockSkew => vec![Answer::at(Kind::ClockSkew, &["auth", "payments"], &host_name(5))],
@@ -180,6 +185,12 @@ fn answers(strike: &Strike) -> Vec<Answer> {
 }
 
 impl Expectation {
+    /// The same in a world in which processes were replaced about then: of what those were at, nobody can tell what became.
+    pub fn beside_deploys(mut self) -> Expectation {
+        self.consequences.push((Kind::Silence, &[]));
+        self
+    }
+
     /// Whether this may be said, since it is right or follows.
     pub fn allows(&self, finding: &FindingReport) -> bool {
         let follows = |(kind, services): &(Kind, &[&str])| {

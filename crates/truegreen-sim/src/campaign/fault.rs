@@ -2,6 +2,9 @@
 
 use fastrand::Rng;
 
+use super::fleet::Service;
+use super::planted::Difference;
+
 /// One way to break.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Fault {
@@ -90,6 +93,20 @@ impl Fault {
         }
     }
 
+    /// Where something is done wrong, one way and the other.
+    pub const fn culprit(self, other_way: bool) -> Service {
+        match self {
+            Fault::SilentLoop | Fault::StalledRequest | Fault::BrokenContext => Service::Orders,
+            Fault::SwallowedTimeout | Fault::LyingHealth => Service::Payments,
+            Fault::SlowConsumer => Service::Shipping,
+            Fault::StaleCache => Service::Catalogue,
+            Fault::LostPublish if other_way => Service::Shipping,
+            Fault::LostPublish => Service::Orders,
+            Fault::Duplicate if !other_way => Service::Orders,
+            _ => Service::Inventory,
+        }
+    }
+
     /// Whether the flow of orders has a contract in its runs: the ledger finds these.
     pub const fn has_contract(self) -> bool {
         matches!(
@@ -118,6 +135,8 @@ pub struct Strike {
     pub other_way: bool,
     /// Seconds by which a clock is wrong.
     pub skew: f64,
+    /// Whom it strikes alone; everybody if nothing.
+    pub only: Option<Difference>,
 }
 
 impl Strike {
@@ -128,6 +147,16 @@ impl Strike {
         let share = [0.05, 0.1, 0.2, 0.5][rng.usize(..4)];
         let size = 3.0 + 117.0 * rng.f64().powi(3);
         let skew = if rng.bool() { size } else { -size };
-        Strike { fault, from, share, other_way: seed % 2 == 1, skew }
+        Strike { fault, from, share, other_way: seed % 2 == 1, skew, only: None }
+    }
+
+    /// The same after some healthy minutes, limited to some; nothing where this fault cannot be.
+    pub fn draw_limited(fault: Fault, seed: u64) -> Option<Strike> {
+        let strike = Strike::draw(fault, seed, false);
+        let only = Some(Difference::draw(&strike, seed)?);
+        // Of these few it hits many.
+        // What is delivered again each time is never done with.
+        let share = if seed % 3 == 0 && fault != Fault::Duplicate { 1.0 } else { 0.5 };
+        Some(Strike { share, only, ..strike })
     }
 }

@@ -11,6 +11,8 @@ use super::record::Attributes;
 
 /// Hosts.
 pub const HOSTS: usize = 6;
+/// The minor version that every process runs at first.
+pub const FIRST_VERSION: u32 = 40;
 
 /// Who there is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -79,6 +81,11 @@ impl Service {
         }
     }
 
+    /// How many processes it has; the second on a host sits beyond the last host.
+    pub const fn seats(self, is_crowded: bool) -> usize {
+        self.hosts().len() * if is_crowded { 2 } else { 1 }
+    }
+
     /// Seconds between two exports of its metrics.
     pub const fn metrics_every(self) -> f64 {
         match self {
@@ -97,6 +104,8 @@ pub struct Instance {
     pub service: Service,
     /// Index of its host.
     pub host: usize,
+    /// Which minor version it runs.
+    pub version: u32,
     /// When it began to take requests.
     pub from: f64,
     /// When it ends, and cuts what it is at.
@@ -120,13 +129,14 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Everybody who lives through this noise.
-    pub fn new(rng: &mut Rng, noise: &Noise) -> Fleet {
+    /// Everybody who lives through this noise; in a crowd each service has two processes on each of its hosts.
+    pub fn new(rng: &mut Rng, noise: &Noise, is_crowded: bool) -> Fleet {
         let mut instances = Vec::new();
         for service in Service::ALL {
-            for (seat, host) in service.hosts().iter().enumerate() {
+            for seat in 0..service.seats(is_crowded) {
+                let host = &service.hosts()[seat % service.hosts().len()];
                 let mut from = f64::NEG_INFINITY;
-                let mut version = 40;
+                let mut version = FIRST_VERSION;
                 for relief in noise.reliefs(service, seat) {
                     instances.push(instance(rng, (service, *host), (from, relief.at), version));
                     from = relief.back_at;
@@ -184,5 +194,5 @@ fn instance(rng: &mut Rng, (service, host): (Service, usize), (from, until): (f6
         ("k8s.pod.name", pod.into()),
         ("telemetry.sdk.language", "java".into()),
     ];
-    Instance { service, host, from, until, resource, exporter: Exporter::default(), meters: Meters::default() }
+    Instance { service, host, version, from, until, resource, exporter: Exporter::default(), meters: Meters::default() }
 }

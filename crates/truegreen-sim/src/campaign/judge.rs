@@ -4,7 +4,8 @@ use truegreen_model::report::FindingReport;
 
 use super::expectation::{self, Expectation};
 use super::noise::Control;
-use super::run::{Plan, Record, Subject};
+use super::run::{Plan, Record, Start, Subject};
+use super::why::Why;
 
 /// Seconds between the end of a span and its arrival that the engine allows every service at the least; exports are
 /// every five seconds.
@@ -38,6 +39,8 @@ pub struct Judged {
     pub is_right: bool,
     /// What made it not right, for people.
     pub wrong: Vec<String>,
+    /// What was said of why.
+    pub why: Option<Why>,
     /// What was found and is not so.
     pub false_findings: Vec<Said>,
     /// All that was said.
@@ -59,6 +62,7 @@ pub fn judge(record: &Record) -> Judged {
         beyond: None,
         is_right: false,
         wrong: Vec::new(),
+        why: record.why.clone(),
         false_findings: Vec::new(),
         said: record.opened.iter().map(said).collect(),
         usual: [None; 5],
@@ -75,7 +79,10 @@ pub fn judge(record: &Record) -> Judged {
             judged.false_findings = record.opened.iter().filter(is_false).map(said).collect();
         }
         Some(strike) => {
-            let expected = expectation::of(&strike);
+            let expected = match record.plan.subject {
+                Subject::Fault(_, Start::AtOnce) => expectation::of(&strike),
+                _ => expectation::of(&strike).beside_deploys(),
+            };
             let is_false = |(at, finding): &&(f64, FindingReport)| *at < strike.from || !expected.allows(finding);
             judged.false_findings = record.opened.iter().filter(is_false).map(said).collect();
             find(&mut judged, record, &expected, strike.from);
@@ -137,6 +144,6 @@ fn said((at, finding): &(f64, FindingReport)) -> Said {
 impl Judged {
     /// Whether the fault did something that could be found.
     pub fn has_harm(&self) -> bool {
-        matches!(self.plan.subject, Subject::Fault(..)) && self.harm.is_some()
+        !matches!(self.plan.subject, Subject::Control(..)) && self.harm.is_some()
     }
 }

@@ -18,7 +18,10 @@ impl System {
         let id = self.rng.u64(..);
         let mut span = self.open_send(task, topic);
         span.put("messaging.message.id", format!("{id:016x}"));
-        span.put("messaging.destination.partition.id", partition_name(partition(topic, request)));
+        span.put(
+            "messaging.destination.partition.id",
+            partition_name(partition(topic, request, self.broker.is_crowded)),
+        );
         let context = span.context;
         self.work(task, 0.002);
         self.close(task, span);
@@ -49,7 +52,10 @@ impl System {
         let id = self.rng.u64(..);
         let mut span = self.open_send(task, topic);
         span.put("messaging.message.id", format!("{id:016x}"));
-        span.put("messaging.destination.partition.id", partition_name(partition(topic, request)));
+        span.put(
+            "messaging.destination.partition.id",
+            partition_name(partition(topic, request, self.broker.is_crowded)),
+        );
         self.work(task, 0.002);
         self.close(task, span);
     }
@@ -72,7 +78,7 @@ impl System {
         }
         let available = task.now + ON_THE_WAY;
         let message = Message { id, available, context: has_headers.then_some(context), request: *request };
-        let partition = partition(topic, request);
+        let partition = partition(topic, request, self.broker.is_crowded);
         self.broker.partition(topic, partition).append(message);
         self.look(available, topic, partition);
     }
@@ -142,7 +148,7 @@ impl System {
             Processed::Hangs => return (f64::INFINITY, false),
             Processed::Done | Processed::Later => {}
         }
-        if self.is_delivered_again(place.0, &task) {
+        if self.is_delivered_again(place.0, &task, &message.request) {
             // Somebody else got the partition before this was committed.
             self.harm(task.now);
             self.close(&mut task, span);
@@ -157,8 +163,8 @@ impl System {
         (task.now, true)
     }
 
-    fn is_delivered_again(&mut self, topic: Topic, task: &Task) -> bool {
-        topic == Topic::OrdersPlaced && self.strikes(Fault::Duplicate, false, task.now) && self.hits()
+    fn is_delivered_again(&mut self, topic: Topic, task: &Task, request: &Request) -> bool {
+        topic == Topic::OrdersPlaced && self.strikes(Fault::Duplicate, false, task.now) && self.hits(task, request)
     }
 
     fn acknowledge(&mut self, task: &mut Task, topic: Topic, message: &Message) {
@@ -184,11 +190,15 @@ fn put_process(span: &mut Open, (topic, partition): (Topic, usize), message: &Me
     span.put("messaging.message.id", format!("{:016x}", message.id));
 }
 
-fn partition(topic: Topic, request: &Request) -> usize {
+fn partition(topic: Topic, request: &Request, is_crowded: bool) -> usize {
     let key = if topic == Topic::ProductChanged { u64::from(request.sku) } else { request.number };
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % topic.partitions()
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % topic.partitions(is_crowded)
 }
 
 fn partition_name(partition: usize) -> &'static str {
-    ["0", "1", "2", "3"][partition % 4]
+    const NAMES: [&str; 24] = [
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
+        "20", "21", "22", "23",
+    ];
+    NAMES[partition % NAMES.len()]
 }

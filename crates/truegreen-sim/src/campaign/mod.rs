@@ -6,8 +6,9 @@
 //!
 //! Read in this order: [`record`] (what is told) and [`bytes`], [`clock`], [`fleet`] (services, processes, hosts),
 //! [`task`] (work in one process), [`services`] (what each does), [`broker`] and `messaging`, [`exporter`] and
-//! [`meters`] (what leaves a process), [`traffic`], [`noise`], [`fault`], [`system`] (all of it on an agenda), [`run`],
-//! [`expectation`], [`judge`], [`baselines`], [`report`].
+//! [`meters`] (what leaves a process), [`traffic`], [`noise`], [`fault`], [`planted`] (whom it strikes alone, and which
+//! change brought it), [`system`] (all of it on an agenda), [`run`], [`expectation`], [`judge`], [`kept`] and [`why`] (causes),
+//! [`baselines`], [`report`].
 
 pub mod baselines;
 pub mod broker;
@@ -18,9 +19,11 @@ pub mod exporter;
 pub mod fault;
 pub mod fleet;
 pub mod judge;
+pub mod kept;
 mod messaging;
 pub mod meters;
 pub mod noise;
+pub mod planted;
 pub mod record;
 pub mod report;
 pub mod run;
@@ -28,6 +31,7 @@ pub mod services;
 pub mod system;
 pub mod task;
 pub mod traffic;
+pub mod why;
 
 #[cfg(test)]
 mod tests {

@@ -61,8 +61,13 @@ impl Noise {
 
     /// A rolling deploy: each new process is up before an old one ends.
     fn deploy(&mut self, service: Service, at: f64) {
-        for seat in 0..service.hosts().len() {
-            let at = at + 20.0 * seat as f64;
+        self.deploy_to(service, 0..service.hosts().len(), (at, 20.0));
+    }
+
+    /// The same of some seats, from then on and so many seconds apart.
+    pub fn deploy_to(&mut self, service: Service, seats: std::ops::Range<usize>, (at, apart): (f64, f64)) {
+        for (turn, seat) in seats.enumerate() {
+            let at = at + apart * turn as f64;
             self.reliefs.push((service, seat, Relief { at, back_at: at - 5.0, is_deploy: true }));
         }
     }

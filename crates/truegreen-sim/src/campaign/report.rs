@@ -2,15 +2,21 @@
 
 use std::fmt::Write;
 
+use truegreen_model::diagnosis::Certainty;
+
 use super::baselines;
 use super::expectation;
 use super::fault::Fault;
 use super::judge::{EXPORT_LAG, Judged};
 use super::noise::Control;
+use super::planted::DECOYS;
 use super::run::{Start, Subject};
+use super::why::Why;
 
 /// Share of the runs in which kind and place must be right.
 const RIGHT: f64 = 0.95;
+/// Share of the runs in which the change that brought it must stand first among others.
+const CHANGE_FIRST: f64 = 0.9;
 /// Seconds beyond deadline and export lag that the median may take.
 const QUICK: f64 = 10.0;
 
@@ -83,7 +89,119 @@ impl Row<'_> {
     }
 }
 
+/// What was said of why, over all runs of one fault, also those in which it strikes some alone.
+struct Causes<'r> {
+    fault: Fault,
+    runs: Vec<&'r Judged>,
+}
+
+/// How many of how many.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Share {
+    right: usize,
+    all: usize,
+}
+
+impl Share {
+    fn of(judged: impl Iterator<Item = bool>) -> Share {
+        judged.fold(Share::default(), |Share { right, all }, is| Share { right: right + usize::from(is), all: all + 1 })
+    }
+
+    fn is_at_least(self, share: f64) -> bool {
+        self.right as f64 >= share * self.all as f64
+    }
+
+    fn with(self, other: Share) -> Share {
+        Share { right: self.right + other.right, all: self.all + other.all }
+    }
+
+    fn show(self) -> String {
+        if self.all == 0 { "-".to_owned() } else { format!("{} of {}", self.right, self.all) }
+    }
+}
+
+impl Causes<'_> {
+    fn of(&self, judged: impl Fn(&Why) -> Option<bool>) -> Share {
+        Share::of(self.runs.iter().filter_map(|run| run.why.as_ref()).filter_map(judged))
+    }
+
+    /// A run of which nothing was said named no cause.
+    fn cause(&self) -> Share {
+        Share::of(self.runs.iter().map(|run| run.why.as_ref().is_some_and(|why| why.is_cause_right)))
+    }
+
+    fn difference(&self) -> Share {
+        self.of(|why| why.is_difference_right)
+    }
+
+    fn change(&self) -> Share {
+        self.of(|why| why.is_change_first)
+    }
+
+    /// Where all fail alike, so that nothing is to be told.
+    fn alike(&self) -> Share {
+        self.of(|why| why.is_invented.map(|is_invented| !is_invented))
+    }
+
+    fn is_enough(&self) -> bool {
+        let named = [self.cause(), self.difference(), self.alike()];
+        named.into_iter().all(|share| share.is_at_least(RIGHT)) && self.change().is_at_least(CHANGE_FIRST)
+    }
+
+    fn tell(&self) -> String {
+        let sure = self.of(|why| Some(why.verdict == Certainty::Confirmed));
+        let shares = [self.cause(), self.difference(), self.alike(), self.change(), sure].map(Share::show);
+        let enough = if self.is_enough() { "yes" } else { "**no**" };
+        format!("| {enough} | {} | {} |", self.fault.name(), shares.join(" | "))
+    }
+}
+
 impl Campaign {
+    fn causes(&self) -> Vec<Causes<'_>> {
+        let of = |fault| {
+            move |run: &&Judged| {
+                let is_of = matches!(run.plan.subject, Subject::Fault(of, _) | Subject::Limited(of) if of == fault);
+                is_of && run.has_harm()
+            }
+        };
+        let causes =
+            Fault::ALL.into_iter().map(|fault| Causes { fault, runs: self.runs.iter().filter(of(fault)).collect() });
+        causes.filter(|causes| !causes.runs.is_empty()).collect()
+    }
+
+    /// Runs in which nothing was wrong, and nothing was said to be.
+    fn nothing(&self) -> Share {
+        let controls = self.runs.iter().filter(|run| matches!(run.plan.subject, Subject::Control(..)));
+        Share::of(controls.filter_map(|run| run.why.as_ref()?.is_invented).map(|is_invented| !is_invented))
+    }
+
+    /// Causes, differences and changes as Markdown.
+    fn tell_causes(&self, out: &mut String) {
+        let causes = self.causes();
+        let _ = writeln!(
+            out,
+            "\n| enough | fault | cause first | difference first | nothing told where all fail alike | change first of {} | \
+             confirmed |\n|---|---|---|---|---|---|---|",
+            DECOYS + 1
+        );
+        causes.iter().for_each(|of| {
+            let _ = writeln!(out, "{}", of.tell());
+        });
+        let all = |of: for<'r> fn(&Causes<'r>) -> Share| {
+            causes.iter().map(|causes| of(causes)).fold(Share::default(), Share::with).show()
+        };
+        let _ = writeln!(
+            out,
+            "\ncauses: {} named, {} differences and {} changes first, {} told of nothing where all fail alike; {} hours \
+             without a fault in which there was nothing to explain",
+            all(|of| of.cause()),
+            all(|of| of.difference()),
+            all(|of| of.change()),
+            all(|of| of.alike()),
+            self.nothing().show()
+        );
+    }
+
     fn rows(&self) -> Vec<Row<'_>> {
         let of = |fault| {
             move |run: &&Judged| matches!(run.plan.subject, Subject::Fault(of, _) if of == fault) && run.has_harm()
@@ -107,7 +225,8 @@ impl Campaign {
         let is_named =
             rows.iter().all(|row| row.found() == row.runs.len() && row.is_right() && row.false_findings() == 0);
         let is_quick = self.median().is_none_or(|median| median <= QUICK);
-        is_named && is_quick && self.false_in_controls() == 0 && self.broken.is_empty()
+        let is_explained = self.causes().iter().all(Causes::is_enough) && self.nothing().is_at_least(1.0);
+        is_named && is_quick && is_explained && self.false_in_controls() == 0 && self.broken.is_empty()
     }
 
     /// Seconds beyond deadline and export lag, over all runs.
@@ -137,6 +256,7 @@ impl Campaign {
         for control in Control::ALL {
             self.tell_control(control, &mut out);
         }
+        self.tell_causes(&mut out);
         out
     }
 
@@ -162,7 +282,7 @@ impl Campaign {
             if run.has_harm() && run.found.is_none() {
                 let _ = writeln!(out, "{name}: not found ({} harmed)", run.harmed);
             }
-            for wrong in &run.wrong {
+            for wrong in run.wrong.iter().chain(run.why.iter().flat_map(|why| &why.wrong)) {
                 let _ = writeln!(out, "{name}: {wrong}");
             }
             for said in run.false_findings.iter().take(6) {
@@ -211,6 +331,10 @@ fn plan_name(run: &Judged) -> String {
             format!("{} seed {seed}, {rate}/s, from {from:.0} s", fault.name())
         }
         Subject::Fault(fault, Start::AtOnce) => format!("{} seed {seed}, {rate}/s, at once", fault.name()),
+        Subject::Limited(fault) => {
+            let only = run.plan.strike().and_then(|strike| strike.only);
+            format!("{} seed {seed}, {rate}/s, of {only:?} alone", fault.name())
+        }
         Subject::Control(control, length) => format!("control {} seed {seed}, {rate}/s, {length} s", control.name()),
     }
 }

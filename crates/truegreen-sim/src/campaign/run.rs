@@ -9,9 +9,12 @@ use truegreen_otlp::{Limits, Signal, check};
 use super::baselines::Baselines;
 use super::bytes::{Sending, encode};
 use super::fault::{Fault, Strike};
+use super::kept::Kept;
 use super::noise::{Control, Noise};
+use super::planted::{Reported, plant};
 use super::record::Content;
 use super::system::{Shown, System, Truth};
+use super::why::{Why, ask, ask_of_nothing};
 use crate::telemetry::second;
 
 /// The promise of the shop: the one contract that there is, for those faults that the ledger finds.
@@ -33,6 +36,9 @@ exits:
   - {name: refused, log: inventory.event.rejected, service: inventory, outcome: rejected, reason: {attribute: reason}}
 "#;
 
+/// Requests of the end of an hour in which nothing is wrong that are kept: some minutes of a busy shop.
+const KEPT_OF_CONTROLS: usize = 2_000;
+
 /// Seconds that a run goes on after the fault began.
 const AFTER_STRIKE: f64 = 180.0;
 /// The same where a silence must be waited for.
@@ -43,6 +49,8 @@ const AFTER_SILENCE: f64 = 300.0;
 pub enum Subject {
     /// A fault.
     Fault(Fault, Start),
+    /// A fault that strikes some alone, after some healthy minutes.
+    Limited(Fault),
     /// Harmless noise for so many seconds.
     Control(Control, u32),
 }
@@ -72,6 +80,7 @@ impl Plan {
     pub fn strike(&self) -> Option<Strike> {
         match self.subject {
             Subject::Fault(fault, start) => Some(Strike::draw(fault, self.seed, start == Start::AtOnce)),
+            Subject::Limited(fault) => Strike::draw_limited(fault, self.seed),
             Subject::Control(..) => None,
         }
     }
@@ -84,18 +93,23 @@ impl Plan {
         }
     }
 
-    fn system(&self) -> System {
+    /// The system, and which changes were reported of it.
+    fn system(&self) -> (System, Reported) {
         let mut rng = fastrand::Rng::with_seed(self.seed ^ 0x005e_ed0f_0420_15e5);
-        let noise = match self.subject {
+        let mut noise = match self.subject {
             Subject::Control(control, length) => control.noise(&mut rng, f64::from(length)),
-            Subject::Fault(..) => Noise::default(),
+            Subject::Fault(..) | Subject::Limited(_) => Noise::default(),
         };
-        System::new(self.seed, self.rate, noise, self.strike(), self.length())
+        let strike = self.strike();
+        // What was there before anything was seen can be put down to no change.
+        let is_brought = !matches!(self.subject, Subject::Fault(_, Start::AtOnce));
+        let planted = strike.filter(|_| is_brought).map(|strike| plant(&strike, self.seed, &mut noise));
+        (System::new(self.seed, self.rate, noise, strike, self.length()), planted.unwrap_or_default())
     }
 
     fn flows(&self) -> Vec<Flow> {
         let has_contract = match self.subject {
-            Subject::Fault(fault, _) => fault.has_contract(),
+            Subject::Fault(fault, _) | Subject::Limited(fault) => fault.has_contract(),
             Subject::Control(..) => true,
         };
         let source = Source { path: "shop.yaml".into(), text: CONTRACT.into() };
@@ -119,6 +133,8 @@ pub struct Record {
     pub length: f64,
     /// Spans that arrived.
     pub spans: u64,
+    /// What was said of why.
+    pub why: Option<Why>,
 }
 
 /// Lives through it.
@@ -126,20 +142,26 @@ pub struct Record {
 /// # Errors
 /// Where a request of the simulated services would be refused.
 pub fn live(plan: Plan) -> Result<Record, String> {
-    let mut system = plan.system();
-    let mut watch = Watching::new(plan.flows(), &system);
+    let (mut system, reported) = plan.system();
+    let most = if system.strike.is_some() { usize::MAX } else { KEPT_OF_CONTROLS };
+    let mut watch = Watching::new(plan.flows(), &system, Kept::new(most));
     let mut baselines = Baselines::default();
     while let Some((at, shown)) = system.advance() {
         match shown {
             Shown::Offsets(offsets) => baselines.offsets(at, &offsets),
             Shown::Request(instance, content) => {
                 baselines.hear(at, system.fleet.instances[instance].service, &content);
-                watch.take(&system, (at, instance), &content)?;
+                watch.take(&system, (at, instance), content)?;
             }
         }
     }
     let length = plan.length();
     watch.pass(length);
+    let now = second(length);
+    let why = match system.strike {
+        Some(strike) => ask(&watch.engine, &watch.kept, (&strike, &reported), now),
+        None => Some(ask_of_nothing(&watch.kept, (&reported, now))),
+    };
     Ok(Record {
         plan,
         truth: system.truth,
@@ -148,11 +170,13 @@ pub fn live(plan: Plan) -> Result<Record, String> {
         alerts: baselines.alerts,
         length,
         spans: watch.spans,
+        why,
     })
 }
 
 struct Watching {
     engine: Engine,
+    kept: Kept,
     opened: Vec<(f64, FindingReport)>,
     trace_state: String,
     sequence: u64,
@@ -161,9 +185,10 @@ struct Watching {
 }
 
 impl Watching {
-    fn new(flows: Vec<Flow>, system: &System) -> Watching {
+    fn new(flows: Vec<Flow>, system: &System, kept: Kept) -> Watching {
         Watching {
             engine: Engine::new(flows, Options::default()),
+            kept,
             opened: Vec::new(),
             trace_state: system.noise.sampling.map(|sampling| sampling.trace_state()).unwrap_or_default(),
             sequence: 0,
@@ -173,14 +198,14 @@ impl Watching {
     }
 
     /// A request arrives.
-    fn take(&mut self, system: &System, (at, instance): (f64, usize), content: &Content) -> Result<(), String> {
+    fn take(&mut self, system: &System, (at, instance): (f64, usize), content: Content) -> Result<(), String> {
         self.pass(at);
         let of = &system.fleet.instances[instance];
         let (resource, since) = (&of.resource, of.from.max(0.0));
-        let body = encode(content, &Sending { resource, since, trace_state: &self.trace_state });
+        let body = encode(&content, &Sending { resource, since, trace_state: &self.trace_state });
         self.sequence += 1;
         let request = Request { sequence: self.sequence, body: &body };
-        let (signal, input) = match content {
+        let (signal, input) = match &content {
             Content::Spans(spans) => {
                 self.spans += spans.len() as u64;
                 (Signal::Traces, Input::Traces(request))
@@ -190,6 +215,7 @@ impl Watching {
         };
         check(signal, &body, &Limits::default()).map_err(|error| format!("refused at {at:.3} s: {error}"))?;
         self.apply(at, input);
+        self.kept.keep((signal, second(at)), &content, body);
         Ok(())
     }
 

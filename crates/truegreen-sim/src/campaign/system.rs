@@ -9,8 +9,9 @@ use fastrand::Rng;
 use super::broker::{Broker, Partition, Topic};
 use super::exporter::EVERY;
 use super::fault::{Fault, Strike};
-use super::fleet::Fleet;
+use super::fleet::{FIRST_VERSION, Fleet};
 use super::noise::Noise;
+use super::planted::Difference;
 use super::record::Content;
 use super::services::{self, Request, Sort};
 use super::task::{Endpoint, Task};
@@ -121,12 +122,13 @@ impl System {
     /// The same system for the same arguments: so many root requests a second, for so many seconds.
     pub fn new(seed: u64, rate: f64, noise: Noise, strike: Option<Strike>, length: f64) -> System {
         let mut rng = Rng::with_seed(seed);
-        let fleet = Fleet::new(&mut rng, &noise);
+        let is_crowded = strike.is_some_and(|strike| strike.only.is_some());
+        let fleet = Fleet::new(&mut rng, &noise, is_crowded);
         let traffic = Traffic::new(rate);
         let mut system = System {
             rng,
             fleet,
-            broker: Broker::default(),
+            broker: Broker::new(is_crowded),
             noise,
             strike,
             truth: Truth::default(),
@@ -332,9 +334,21 @@ impl System {
     }
 
     /// Whether it hits this time.
-    pub fn hits(&mut self) -> bool {
+    pub fn hits(&mut self, task: &Task, request: &Request) -> bool {
         let share = self.strike.map_or(0.0, |strike| strike.share);
-        self.rng.f64() < share
+        self.is_among(task, request) && self.rng.f64() < share
+    }
+
+    /// Whether this request, as it is worked on here, is one of those that the fault is limited to.
+    pub fn is_among(&self, task: &Task, request: &Request) -> bool {
+        let of = &self.fleet.instances[task.instance];
+        match self.strike.and_then(|strike| strike.only) {
+            None => true,
+            Some(Difference::Kind) => request.sort == Sort::Gift,
+            Some(Difference::Region(region)) => request.region() == region,
+            Some(Difference::Version) => of.version > FIRST_VERSION,
+            Some(Difference::Host(host)) => of.host == host,
+        }
     }
 
     /// Somebody came to harm.

@@ -14,6 +14,8 @@ use crate::lookup::terms;
 /// Most bytes of requests, decompressed, read for those that are compared; and for what was before them.
 const MAX_BYTES: usize = 48 << 20;
 const MAX_BYTES_BEFORE: usize = 16 << 20;
+/// Of these, so many for traces that the compared ones link to.
+const MAX_BYTES_LINKED: usize = 16 << 20;
 /// Most requests that are read of one trace: who sends a span at a time sends many.
 const MAX_OF_TRACE: usize = 64;
 
@@ -39,12 +41,13 @@ pub(super) fn gather(cases: &Cases, archive: Option<&Archive>) -> Gathered {
             break;
         }
         for case in one.into_iter().chain(other) {
-            match reading.bytes < MAX_BYTES {
+            match reading.bytes < MAX_BYTES - MAX_BYTES_LINKED {
                 true => reading.case(case),
                 false => unread += 1,
             }
         }
     }
+    reading.linked(cases);
     reading.before();
     let mut cut = Vec::new();
     if unread > 0 {
@@ -65,13 +68,27 @@ impl Reading<'_> {
     fn case(&mut self, case: &Case) {
         let mut wanted: BTreeSet<u64> = case.evidence.iter().map(|evidence| evidence.sequence).collect();
         wanted.extend(self.archive.unindexed().take(MAX_OF_TRACE));
-        for trace in &case.traces {
-            // A log that cannot be read is told by the look-up and by /readyz; here what is there is compared.
-            if let Ok(found) = self.archive.find(terms::of_trace(*trace), MAX_OF_TRACE) {
-                wanted.extend(found.sequences);
-            }
-        }
+        wanted.extend(case.traces.iter().flat_map(|trace| self.of_trace(*trace)));
         wanted.into_iter().for_each(|sequence| self.request(sequence));
+    }
+
+    /// A log that cannot be read is told by the look-up and by /readyz; here what is there is compared.
+    fn of_trace(&self, trace: u128) -> Vec<u64> {
+        let found = self.archive.find(terms::of_trace(trace), MAX_OF_TRACE);
+        found.map(|found| found.sequences).unwrap_or_default()
+    }
+
+    /// What a consumer works on was often begun in another trace, which its own links to.
+    fn linked(&mut self, cases: &Cases) {
+        let both = cases.failing.cases().chain(cases.healthy.cases());
+        let own: BTreeSet<u128> = both.flat_map(|case| &case.traces).copied().collect();
+        let most = self.bytes + MAX_BYTES_LINKED;
+        for trace in self.recorder.linked(&own) {
+            if self.bytes >= most {
+                return;
+            }
+            self.of_trace(trace).into_iter().for_each(|sequence| self.request(sequence));
+        }
     }
 
     /// Its whole block is decompressed anyway; so all of it is taken.

@@ -10,6 +10,9 @@ use super::score::{self, NO_EFFECT, Onset, UNSEEN_EFFECT};
 use super::step::Step;
 use super::touched::Touched;
 
+/// Minutes by which the clocks of who reports a change and of who measures calls may differ.
+const CLOCKS: f64 = 1.5;
+
 /// What is known of the incident as a whole.
 pub(super) struct Incident<'e> {
     pub(super) edges: &'e Edges,
@@ -242,7 +245,8 @@ impl Incident<'_> {
         let Some((at, earliest, latest)) = examined.onset.or(self.onset) else { return };
         let minutes = |time: truegreen_model::time::Timestamp| time.0 as f64 / 60e9;
         // An effect told for a minute began somewhere within it.
-        let onset = Onset { at: at as f64 + 0.5, earliest: earliest as f64, latest: latest as f64 };
+        let (earliest, latest) = (earliest as f64, latest as f64);
+        let onset = Onset { at: at as f64 + 0.5, earliest, latest, clocks: CLOCKS };
         let until = change.until.map(|until| minutes(until).max(minutes(change.at)));
         examined.evidence.time = score::of_time(minutes(change.at), until, onset, self.window) + self.of_notice(at);
         examined.reasons.insert(0, reasons::of_time(change.at, at));

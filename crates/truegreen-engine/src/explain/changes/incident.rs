@@ -15,6 +15,10 @@ use super::score::{self, NO_EFFECT, Onset, UNSEEN_EFFECT};
 use super::statistics::MOST_EVIDENCE;
 use crate::date::rfc3339;
 
+/// Minutes by which the clock of who reports a change may differ from those of services: hosts that are kept in time differ by
+/// less than a second, who reports does so within seconds, and the onset is known in seconds.
+const CLOCKS: f64 = 0.25;
+
 /// What is known of a finding, as far as it has to do with changes. Whatever is not known is left empty, and speaks neither
 /// for nor against any.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -27,11 +31,14 @@ pub struct Context {
     pub latest: Timestamp,
     /// When it was noticed; zero for not known.
     pub noticed: Timestamp,
-    /// The services that failing requests go through, the first that is called first. What fails is the last of them as far
-    /// as that is known.
+    /// The services that failing requests go through, the first that is called first.
     pub path: Vec<String>,
+    /// Those of them at which it goes wrong, as far as that is known: of a hop both ends may be it.
+    pub places: Vec<String>,
     /// Instances that failing and healthy requests went through.
     pub instances: Vec<Went>,
+    /// What the finding itself is about: instances, hosts, destinations.
+    pub about: Vec<String>,
     /// What sets failing requests apart.
     pub conditions: Vec<Condition>,
     /// How calls between services go since the onset, where that was looked at.
@@ -49,6 +56,8 @@ pub struct Went {
     pub service: String,
     /// The instance.
     pub instance: String,
+    /// The host it runs on, if it tells one; else empty.
+    pub host: String,
     /// Its version, if it tells one; else empty.
     pub version: String,
     /// Failing ones.
@@ -103,6 +112,8 @@ pub struct Seen {
     pub versions: bool,
     /// Services on the path tell their instance or host.
     pub hosts: bool,
+    /// How much came in, and of what, was counted before and since.
+    pub traffic: bool,
     /// Changes are reported here at all: some were, at any time.
     pub reports: bool,
 }
@@ -110,6 +121,10 @@ pub struct Seen {
 impl Context {
     fn is_on_path(&self, service: &str) -> bool {
         self.path.iter().any(|one| one == service)
+    }
+
+    fn goes_wrong_at(&self, service: &str) -> bool {
+        self.places.iter().any(|one| one == service)
     }
 
     /// What goes worse in a service that this one calls, and so explains it.
@@ -140,8 +155,12 @@ pub fn rank_for_incident(changes: &[Change], context: &Context) -> ChangeRanking
 fn examine(change: &Change, context: &Context, window: f64) -> Examined {
     let mut examined = Examined::default();
     let minutes = |time: Timestamp| time.0 as f64 / 60e9;
-    let onset =
-        Onset { at: minutes(context.onset), earliest: minutes(context.earliest), latest: minutes(context.latest) };
+    let onset = Onset {
+        at: minutes(context.onset),
+        earliest: minutes(context.earliest),
+        latest: minutes(context.latest),
+        clocks: CLOCKS,
+    };
     let until = change.until.map(|until| minutes(until).max(minutes(change.at)));
     examined.evidence.time = score::of_time(minutes(change.at), until, onset, window);
     examined.reasons.push(reasons::of_time(change.at, minute(context.onset)));
@@ -153,11 +172,16 @@ fn examine(change: &Change, context: &Context, window: f64) -> Examined {
 
 /// Whether failing requests went through changed instances, and healthy ones through others.
 fn of_instances(examined: &mut Examined, change: &Change, context: &Context) -> bool {
-    let Some(service) = &change.service else { return false };
-    let of_service: Vec<&Went> = context.instances.iter().filter(|went| went.service == *service).collect();
+    let host = host(change);
+    // What is done to a host touches whoever runs there; of these it is told by whom something is done wrong.
+    let is_of_service = |went: &&Went| match &change.service {
+        Some(service) => went.service == *service,
+        None => host.is_some() && context.goes_wrong_at(&went.service),
+    };
+    let of_service: Vec<&Went> = context.instances.iter().filter(is_of_service).collect();
     let is_touched = |went: &&Went| {
-        change.instances.contains(&went.instance)
-            || (change.instances.is_empty() && change.version.as_deref() == Some(&went.version))
+        let is_of_version = change.instances.is_empty() && change.version.as_deref() == Some(&went.version);
+        change.instances.contains(&went.instance) || is_of_version || host.is_some_and(|host| went.host == host)
     };
     let (touched, others): (Vec<&Went>, Vec<&Went>) = of_service.into_iter().partition(is_touched);
     let sum = |all: &[&Went]| {
@@ -183,6 +207,12 @@ fn of_instances(examined: &mut Examined, change: &Change, context: &Context) -> 
     let is_refuted = failing + failing_others >= 10 && share_others > 0.5 && p > BY_CHANCE;
     examined.evidence.effect = if is_refuted { NO_EFFECT } else { UNSEEN_EFFECT };
     is_refuted
+}
+
+/// The host that a change was made to.
+fn host(change: &Change) -> Option<&str> {
+    let told = ["host.name", "k8s.node.name"].into_iter().find_map(|name| change.attributes.get(name));
+    told.map(String::as_str).filter(|_| change.service.is_none())
 }
 
 /// Probability that of `drawn` out of `all`, with `bad` bad ones among them, at least `seen` are bad (Fisher).
@@ -222,8 +252,15 @@ fn ratio(condition: &Condition) -> f64 {
 
 /// Whether its service is where it fails.
 fn of_place(examined: &mut Examined, change: &Change, context: &Context, is_told: bool) {
+    let touched = change.instances.iter().map(String::as_str).chain(host(change));
+    if let Some(own) = touched.into_iter().find(|own| context.about.iter().any(|about| about == own)) {
+        examined.evidence.origin = score::of_origin(0.0);
+        examined.is_shown = true;
+        examined.reasons.push(format!("{own} is what the finding is about"));
+        return;
+    }
     let Some(service) = change.service.as_deref() else {
-        examined.reasons.push("which service it touched is not told".to_owned());
+        of_host(examined, change, context, is_told);
         return;
     };
     let inbound = context.edges.iter().filter(|edge| edge.target == service && !edge.says.is_empty());
@@ -250,7 +287,7 @@ fn of_place(examined: &mut Examined, change: &Change, context: &Context, is_told
     if let Some(edge) = context.explained(service) {
         examined.evidence.origin = score::of_origin(0.8);
         examined.reasons.push(format!("{}, which {service} calls, {}: that would explain it", edge.target, edge.says));
-    } else if context.path.last().is_some_and(|last| last == service) {
+    } else if context.goes_wrong_at(service) {
         examined.evidence.origin = score::of_origin(0.0);
         examined.is_shown |= examined.evidence.effect >= 0.0;
         examined.reasons.push(format!("{service} is where failing requests fail"));
@@ -258,6 +295,27 @@ fn of_place(examined: &mut Examined, change: &Change, context: &Context, is_told
         examined.evidence.origin = score::of_origin(0.5);
         examined.reasons.push(format!("failing requests go through {service}, and fail further on"));
     }
+}
+
+/// Whether failing requests come to its host.
+fn of_host(examined: &mut Examined, change: &Change, context: &Context, is_told: bool) {
+    let Some(host) = host(change) else {
+        examined.reasons.push("which service it touched is not told".to_owned());
+        return;
+    };
+    let known: Vec<&Went> = context.instances.iter().filter(|went| went.failing > 0 && !went.host.is_empty()).collect();
+    let is_there = |went: &&&Went| went.host == host;
+    if !known.is_empty() && !known.iter().any(|went| is_there(&went)) {
+        examined.evidence.origin = NO_EFFECT;
+        examined.is_shown = false;
+        examined.reasons.push(format!("failing requests do not come to {host}"));
+        return;
+    }
+    let fails_there = known.iter().filter(is_there).any(|went| context.goes_wrong_at(&went.service));
+    // A host is shared by many: that something of the path runs there says little.
+    let explained = if fails_there && is_told { 0.0 } else { 0.8 };
+    examined.evidence.origin = score::of_origin(explained);
+    examined.reasons.push(format!("failing requests come to {host}"));
 }
 
 /// The row of a change in a ranking.

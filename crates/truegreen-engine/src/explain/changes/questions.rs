@@ -96,7 +96,11 @@ fn traffic(recent: &[&Change], context: &Context) -> QuestionReport {
         &[ChangeKind::Traffic],
         recent,
         context,
-        Ok("requests are counted"),
+        if context.seen.traffic {
+            Ok("requests are counted")
+        } else {
+            Err("how many requests came in was not compared")
+        },
     )
 }
 

@@ -4,6 +4,7 @@ mod behaviour;
 mod sights;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::time::Timestamp;
@@ -13,6 +14,10 @@ use crate::explain::recording::Recording;
 
 /// What was less surely not there before is not told: one in a hundred.
 const SURE: f64 = 0.99;
+/// A roll-out may begin so long before it is reported, by other clocks.
+const BEFORE_TOLD: Duration = Duration::from_secs(120);
+/// Where it is not told how long a roll-out took, it is done by then.
+const ROLLED_OUT: Duration = Duration::from_secs(10 * 60);
 /// Most changes that are told of one kind; those that are surest.
 const MOST: usize = 100;
 
@@ -33,6 +38,27 @@ pub fn read_off(recording: &Recording, onset: Timestamp) -> Vec<Change> {
     });
     changes.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.id.cmp(&b.id)));
     changes
+}
+
+/// The same of a recording that holds some requests only, as those that failed and some that did not: how often something is
+/// seen in it says nothing, that it was not there before does.
+pub fn first_sights(recording: &Recording) -> Vec<Change> {
+    let mut changes = Sights::of(recording).first();
+    changes.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.id.cmp(&b.id)));
+    changes.truncate(MOST);
+    changes
+}
+
+/// Those of `seen` that no reported change brought: a release shows by its version and its instances, and a setting by the
+/// instances that were started with it.
+pub fn unreported(seen: Vec<Change>, reported: &[Change]) -> Vec<Change> {
+    let brought = |seen: &Change, reported: &Change| {
+        let until = reported.until.unwrap_or(reported.at).max(reported.at);
+        let is_then = seen.at + BEFORE_TOLD >= reported.at && seen.at <= until + ROLLED_OUT;
+        let is_same = seen.version.is_some() && seen.version == reported.version;
+        seen.service == reported.service && (is_then || is_same)
+    };
+    seen.into_iter().filter(|seen| !reported.iter().any(|reported| brought(seen, reported))).collect()
 }
 
 /// How sure a change that was read off is.

@@ -18,15 +18,16 @@ pub(super) struct Onset {
     pub(super) at: f64,
     pub(super) earliest: f64,
     pub(super) latest: f64,
+    /// By how much the clock of who told of the change may differ.
+    pub(super) clocks: f64,
 }
 
 /// Evidence of the time between a change and an onset. A cause shows at some time during its roll-out or soon after it (half
-/// within minutes, most within an hour, some later); what is no cause was at any time within `window` minutes. Clocks may
-/// differ by a minute or two, and the onset is known only so well.
+/// within minutes, most within an hour, some later); what is no cause was at any time within `window` minutes. Clocks differ,
+/// and the onset is known only so well.
 pub(super) fn of_time(at: f64, until: Option<f64>, onset: Onset, window: f64) -> f64 {
-    const CLOCKS: f64 = 1.5;
     const UNTOLD_ROLL_OUT: f64 = 20.0;
-    let spread = CLOCKS.hypot((onset.latest - onset.earliest) / 4.0);
+    let spread = onset.clocks.hypot((onset.latest - onset.earliest) / 4.0);
     let lag = onset.at - at;
     let after = |lag: f64| {
         let of_all = |mean: f64| (-lag / mean).exp() / mean;
@@ -45,8 +46,10 @@ pub(super) fn of_time(at: f64, until: Option<f64>, onset: Onset, window: f64) ->
         sum / weights
     };
     let rolled_out_in = |minutes: f64| {
-        let steps = minutes.clamp(0.0, 240.0).ceil() as i32;
-        (0..=steps).map(|step| seen(lag - f64::from(step))).sum::<f64>() / f64::from(steps + 1)
+        let minutes = minutes.clamp(0.0, 240.0);
+        let steps = minutes.ceil() as i32;
+        let done = |step: i32| minutes * f64::from(step) / f64::from(steps.max(1));
+        (0..=steps).map(|step| seen(lag - done(step))).sum::<f64>() / f64::from(steps + 1)
     };
     let density = match until {
         Some(until) => rolled_out_in(until - at),
@@ -129,7 +132,7 @@ mod tests {
         of_time(
             1000.0,
             until.map(|until| 1000.0 + until),
-            Onset { at: 1000.0 + lag, earliest: 999.0 + lag, latest: 1001.0 + lag },
+            Onset { at: 1000.0 + lag, earliest: 999.0 + lag, latest: 1001.0 + lag, clocks: 1.5 },
             240.0,
         )
     }

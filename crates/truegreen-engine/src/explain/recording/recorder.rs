@@ -1,5 +1,7 @@
 //! Bytes to records.
 
+use std::collections::BTreeSet;
+
 use truegreen_model::observation::Evidence;
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::{
@@ -112,6 +114,20 @@ impl Recorder {
     pub fn take_accepted(&mut self, signal: Signal, body: &[u8], received_at: Timestamp, sequence: u64) {
         self.sequence = Some(sequence);
         self.read(signal, body, received_at);
+    }
+
+    /// Traces that these link to, or that link to these, as far as was taken by now.
+    pub fn linked(&self, traces: &BTreeSet<u128>) -> BTreeSet<u128> {
+        let mut linked = BTreeSet::new();
+        for span in &self.recording.spans {
+            let others = self.recording.links(span).iter().map(|link| link.trace);
+            match traces.contains(&span.trace) {
+                true => linked.extend(others),
+                false => linked.extend(others.filter(|other| traces.contains(other)).map(|_| span.trace)),
+            }
+        }
+        linked.retain(|trace| !traces.contains(trace));
+        linked
     }
 
     /// All of it put together by trace.

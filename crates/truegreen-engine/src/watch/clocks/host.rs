@@ -42,6 +42,8 @@ pub(super) struct Host {
     /// When it was last told, where it is wrong, and whether that named token errors.
     told: Option<(Timestamp, bool)>,
     well_since: Option<Timestamp>,
+    /// When it, or one that it was compared with, was set last.
+    set: Timestamp,
 }
 
 impl Host {
@@ -68,6 +70,14 @@ impl Host {
     pub(super) fn ahead(&self) -> Option<i64> {
         let current = self.ahead.last().copied().filter(|_| self.records >= RECORDS);
         current.or(self.ahead_before).or(self.ahead.last().copied().filter(|_| self.ahead.len() >= AHEAD))
+    }
+
+    pub(super) fn was_set(&mut self, at: Timestamp) {
+        self.set = self.set.max(at);
+    }
+
+    pub(super) fn set(&self) -> Timestamp {
+        self.set
     }
 
     pub(super) fn refused_token(&mut self, error: Option<Symbol>, now: Timestamp) {

@@ -118,7 +118,13 @@ impl Clocks {
             ((server.instance, client.instance), upper.saturating_neg(), lower.saturating_neg())
         };
         if let Some(pair) = self.pairs.entry(key, Pair::default) {
-            pair.add(lower, upper, client.received.max(server.received), now);
+            let heard = client.received.max(server.received);
+            if pair.add(lower, upper, heard, now) {
+                // Which of the two was set is not known yet.
+                for own in [key.0, key.1] {
+                    self.hosts.get_mut(&own).into_iter().for_each(|host| host.was_set(heard));
+                }
+            }
         }
     }
 
@@ -161,8 +167,11 @@ impl Clocks {
         let mut messages = Vec::new();
         for (a, b) in self.pairs.keys() {
             let Some(pair) = self.pairs.get_mut(&(a, b)) else { continue };
+            let set = [a, b].into_iter().filter_map(|own| self.hosts.get(&own)).map(Host::set).max();
             if pair.is_forgotten(view.now) {
                 self.pairs.remove(&(a, b));
+            } else if set.is_some_and(|set| pair.is_in_doubt(set)) {
+                // What two clocks were apart before one of them was set connects nothing any more.
             } else if let Some(Agreed { lower, upper }) = pair.tell(view.now) {
                 bounds.push(PairBound { a, b, lower, upper });
             } else {

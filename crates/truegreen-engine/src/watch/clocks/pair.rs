@@ -90,11 +90,11 @@ pub(super) struct Agreed {
 }
 
 impl Pair {
-    /// A call that was heard then bounds the difference.
-    pub(super) fn add(&mut self, lower: i64, upper: i64, heard: Timestamp, now: Timestamp) {
+    /// A call that was heard then bounds the difference. Says whether it shows that one of the clocks was set.
+    pub(super) fn add(&mut self, lower: i64, upper: i64, heard: Timestamp, now: Timestamp) -> bool {
         // A child that is longer than its parent bounds nothing.
         if lower > upper || heard <= self.set {
-            return;
+            return false;
         }
         if self.is_forgotten(now) {
             self.current.clear();
@@ -104,7 +104,7 @@ impl Pair {
             self.since = now;
         }
         if self.is_set_anew((lower, upper), heard, now) {
-            return;
+            return true;
         }
         let age = now.since(self.since);
         if age >= LONGEST_WHILE || (age >= WHILE && self.current.len() >= ENOUGH) {
@@ -113,13 +113,20 @@ impl Pair {
         }
         self.latest = now;
         if self.current.len() < KEPT {
-            return self.current.push((lower, upper));
+            self.current.push((lower, upper));
+            return false;
         }
         let width = |(lower, upper): &Bound| upper.saturating_sub(*lower);
         let widest = self.current.iter_mut().max_by_key(|bound| width(bound));
         if let Some(widest) = widest.filter(|widest| width(widest) > upper.saturating_sub(lower)) {
             *widest = (lower, upper);
         }
+        false
+    }
+
+    /// Whether the latest calls contradict those before, or none was heard since a clock was set then.
+    pub(super) fn is_in_doubt(&self, set: Timestamp) -> bool {
+        self.latest < set || !self.strays.is_empty()
     }
 
     /// Whether so many calls in a row contradict all before them that a clock was set.
@@ -219,7 +226,7 @@ mod tests {
 
     fn agreed(bounds: impl IntoIterator<Item = Bound>) -> Option<Agreed> {
         let mut pair = Pair::default();
-        bounds.into_iter().for_each(|(lower, upper)| pair.add(lower, upper, NOW, NOW));
+        bounds.into_iter().for_each(|(lower, upper)| drop(pair.add(lower, upper, NOW, NOW)));
         pair.agreed(NOW)
     }
 

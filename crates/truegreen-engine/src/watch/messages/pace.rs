@@ -37,6 +37,8 @@ const MESSAGES: u32 = 10;
 /// The wait rises by so many seconds in all, and beyond the usual one by more.
 const RISES_BY: f64 = 1.5;
 const BEYOND: f64 = 3.0;
+/// It begins to rise before so much of the rise is done.
+const RISEN: f64 = 0.1;
 /// The middle third of a steady rise is as far from both others; chance makes it uneven.
 const EVENLY: f64 = 0.2;
 const EVENLY_BURST: f64 = 0.35;
@@ -271,7 +273,10 @@ impl Pace {
         if received_last - received_first < TRULY * (last - first) {
             return None;
         }
-        let onset = Timestamp::from_secs(self.stretches[from].index * STRETCH);
+        // The longest rise that fits is told, which may begin with what was still as usual.
+        let low = waits[0].max(usual) + RISEN * (last - first);
+        let flat = waits.iter().position(|wait| *wait > low).unwrap_or(rising).saturating_sub(1);
+        let onset = Timestamp::from_secs(self.stretches[from + flat].index * STRETCH);
         Some(self.as_it_is(onset, last, rates))
     }
 }

@@ -231,7 +231,7 @@ impl Messages {
         stream.lost_none(published_at, view, findings);
         if !self.took_twice(id, processing.stream, view, findings) {
             let stream = &mut self.streams[processing.stream as usize];
-            stream.repeated.well(FindingKind::DuplicateDelivery, stream.place, findings);
+            stream.repeated.well(FindingKind::DuplicateDelivery, stream.repeats_at(), findings);
         }
         Turned::First
     }

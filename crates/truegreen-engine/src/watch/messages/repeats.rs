@@ -20,12 +20,16 @@ impl Messages {
         let taken = |id: MessageId| self.window.get(id).and_then(|publication| publication.taken(stream));
         let is_well = |id: MessageId| taken(id).is_some_and(|taken| taken.went_well && !taken.is_repeated);
         let Some(publication) = self.window.get(id) else { return false };
-        let (at, trace) = (publication.end, publication.trace);
+        let (at, trace, operation) = (publication.end, publication.trace, publication.operation);
         if !publication.twin.is_some_and(|twin| is_well(id) && is_well(twin)) {
             return false;
         }
         let own = self.window.get_mut(id).and_then(|known| known.taken.iter_mut().find(|taken| taken.stream == stream));
         own.into_iter().for_each(|taken| taken.is_repeated = true);
+        let by = view.operations[operation].service_name;
+        if let Some(stream) = self.streams.get_mut(usize::from(stream)) {
+            stream.doubled_by = Some(by);
+        }
         let what = "was published twice for one request, and both were processed";
         self.repeated(stream, Deviation { at, trace }, what, view, findings);
         true
@@ -40,7 +44,7 @@ impl Messages {
         findings: &mut PlaceFindings,
     ) {
         let stream = &mut self.streams[stream as usize];
-        let folder = (FindingKind::DuplicateDelivery, stream.place);
+        let folder = (FindingKind::DuplicateDelivery, stream.repeats_at());
         let evidence = || format!("the message of trace {} {what}", hex(deviation.trace));
         stream.repeated.deviated(folder, deviation, evidence, view, findings);
     }

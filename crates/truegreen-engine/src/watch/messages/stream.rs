@@ -54,6 +54,8 @@ pub(super) struct Stream {
     /// When the latest was found lost.
     pub(super) last_lost: Timestamp,
     pub(super) repeated: Share,
+    /// Who published the latest messages that came twice, where they were published twice.
+    pub(super) doubled_by: Option<Symbol>,
     /// The share of processings that tell which message they process.
     named: f64,
     /// The share of those whose publication was heard, and how many were looked at.
@@ -80,6 +82,7 @@ impl Stream {
             lost: Share::new(LOST),
             last_lost: Timestamp::default(),
             repeated: Share::new(REPEATED),
+            doubled_by: None,
             named: 1.0,
             heard: 1.0,
             looked_at: 0,
@@ -149,6 +152,11 @@ impl Stream {
             }
             None => false,
         }
+    }
+
+    /// Where messages that come twice are told: of a hop both ends may double them.
+    pub(super) fn repeats_at(&self) -> Place {
+        Place { peer: self.doubled_by, ..self.place }
     }
 
     /// Whether anything came lately, so that there is something to judge.

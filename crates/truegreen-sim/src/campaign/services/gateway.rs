@@ -31,6 +31,8 @@ pub const GIFT_CARD: Endpoint = root("POST", "/gift-cards", "POST /gift-cards", 
 fn checkout(system: &mut System, task: &mut Task, request: &Request, span: &mut Open) -> Reply {
     span.put("order.id", request.order_id());
     span.put("order.kind", request.sort.name());
+    span.put("user.id", request.user());
+    span.put("customer.region", request.region());
     system.work(task, 0.002);
     let token = token(system, task);
     let request = &Request { token, ..*request };

@@ -1,6 +1,6 @@
 //! Takes the stock of each order, and says that it is reserved.
 
-use super::{Processed, Sort};
+use super::{Processed, Request, Sort};
 use crate::campaign::broker::{Message, Topic};
 use crate::campaign::fault::Fault;
 use crate::campaign::system::System;
@@ -28,7 +28,7 @@ pub(super) fn take(
         let hangs = system.strike.is_some_and(|strike| strike.other_way);
         return if hangs { Processed::Hangs } else { Processed::Again(BEFORE_AGAIN) };
     }
-    if system.struck(Fault::SilentSkip, task.now) && request.sort != Sort::Digital && system.hits() {
+    if system.struck(Fault::SilentSkip, task.now) && request.sort != Sort::Digital && system.hits(task, request) {
         // `if !valid { return nil }`
         system.harm(task.now);
         return Processed::Done;
@@ -37,9 +37,12 @@ pub(super) fn take(
     if knows_order {
         span.put("order.id", request.order_id());
     }
-    if system.struck(Fault::AllRejected, task.now) || system.rng.f64() < REFUSED {
-        system.harm_if(Fault::AllRejected, task.now);
-        let reason = if system.struck(Fault::AllRejected, task.now) { "unknown_sku" } else { "out_of_stock" };
+    let is_taken_for_unknown = system.struck(Fault::AllRejected, task.now) && system.is_among(task, request);
+    if is_taken_for_unknown || system.rng.f64() < REFUSED {
+        let reason = if is_taken_for_unknown { "unknown_sku" } else { "out_of_stock" };
+        if is_taken_for_unknown {
+            system.harm(task.now);
+        }
         let attributes = vec![("order.id", request.order_id().into()), ("reason", reason.into())];
         system.log(task, "inventory.event.rejected", 13, attributes);
         return Processed::Done;
@@ -57,7 +60,7 @@ fn reserve(system: &mut System, task: &mut Task, message: &Message) {
     if request.sort == Sort::Digital {
         return system.work(task, 0.002);
     }
-    let rows = i64::from(!misses(system, task, request.sort));
+    let rows = i64::from(!misses(system, task, request));
     let more = vec![("db.query.parameter.sku", format!("sku-{}", request.sku).into())];
     system.query(task, Statement { rows, ..TAKE_STOCK }, 0.006, more);
     let mut attributes = vec![("sku", format!("sku-{}", request.sku).into())];
@@ -72,11 +75,12 @@ fn reserve(system: &mut System, task: &mut Task, message: &Message) {
 }
 
 /// Whether the statement meets no row.
-fn misses(system: &mut System, task: &Task, sort: Sort) -> bool {
+fn misses(system: &mut System, task: &Task, request: &Request) -> bool {
     if !system.struck(Fault::ZeroRowUpdate, task.now) {
         return false;
     }
-    let misses = if system.strike.is_some_and(|strike| strike.other_way) { sort == Sort::Gift } else { system.hits() };
+    let is_of_kind = system.strike.is_some_and(|strike| strike.other_way);
+    let misses = if is_of_kind { request.sort == Sort::Gift } else { system.hits(task, request) };
     if misses {
         system.harm(task.now);
     }
@@ -85,7 +89,7 @@ fn misses(system: &mut System, task: &Task, sort: Sort) -> bool {
 
 /// What was acknowledged is written a little later, as far as the buffer held it.
 pub(super) fn write_behind(system: &mut System, task: &mut Task, message: &Message) {
-    if message.request.sort != Sort::Digital && system.hits() {
+    if message.request.sort != Sort::Digital && system.hits(task, &message.request) {
         return system.harm(task.now);
     }
     task.now += 0.05 + 0.45 * system.rng.f64();

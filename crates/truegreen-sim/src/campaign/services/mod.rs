@@ -62,6 +62,25 @@ impl Request {
     pub fn order_id(&self) -> String {
         format!("ord-{:08}", self.number)
     }
+
+    /// Who orders: some thousand people, who come again.
+    pub fn user(&self) -> String {
+        format!("user-{:04}", self.customer())
+    }
+
+    /// Where they live, as an attribute.
+    pub fn region(&self) -> &'static str {
+        match self.customer() % 20 {
+            0..9 => "eu-west",
+            9..15 => "us-east",
+            15..19 => "eu-central",
+            _ => "ap-south",
+        }
+    }
+
+    fn customer(&self) -> u64 {
+        (self.number.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) % 3000
+    }
 }
 
 /// What a server answers, or why it does not.

@@ -53,12 +53,12 @@ fn place(system: &mut System, task: &mut Task, request: &Request, span: &mut Ope
 }
 
 fn announce(system: &mut System, task: &mut Task, request: &Request) {
-    if system.strikes(Fault::LostPublish, true, task.now) && system.hits() {
+    if system.strikes(Fault::LostPublish, true, task.now) && system.hits(task, request) {
         // Refused by the producer, and nobody looks at what it returns.
         system.harm(task.now);
         return system.refuse_to_publish(task, Topic::OrdersPlaced, "message_too_large");
     }
-    if system.strikes(Fault::Duplicate, true, task.now) && system.hits() {
+    if system.strikes(Fault::Duplicate, true, task.now) && system.hits(task, request) {
         // The broker has it, but its word is lost, and so it is sent again.
         system.harm(task.now);
         system.publish_unconfirmed(task, Topic::OrdersPlaced, request);

@@ -40,7 +40,7 @@ fn charge(system: &mut System, task: &mut Task, request: &Request, span: &mut Op
     } else {
         system.ask_outside(task, "api.provider.example", 0.05);
     }
-    let is_read_only = system.struck(Fault::LyingHealth, task.now);
+    let is_read_only = system.struck(Fault::LyingHealth, task.now) && system.is_among(task, request);
     if is_read_only {
         // Logged nowhere, returned to nobody.
         system.harm(task.now);

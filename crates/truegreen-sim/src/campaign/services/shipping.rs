@@ -11,7 +11,7 @@ const INSERT_SHIPMENT: Statement = Statement::new("INSERT shipments", "INSERT", 
 pub(super) fn ship(system: &mut System, task: &mut Task, message: &Message) -> Processed {
     if system.struck(Fault::SlowConsumer, task.now) {
         system.harm(task.now);
-        let per_second = system.orders_per_second() / Topic::StockReserved.partitions() as f64;
+        let per_second = system.orders_per_second() / Topic::StockReserved.partitions(system.broker.is_crowded) as f64;
         task.now += 1.5 / per_second;
     }
     system.ask_outside(task, "api.carrier.example", 0.05);
@@ -19,7 +19,7 @@ pub(super) fn ship(system: &mut System, task: &mut Task, message: &Message) -> P
     if !system.is_alive(task) {
         return Processed::Done;
     }
-    if system.strikes(Fault::LostPublish, false, task.now) && system.hits() {
+    if system.strikes(Fault::LostPublish, false, task.now) && system.hits(task, &message.request) {
         // Sent, and forgotten by the broker before anybody else had it.
         system.harm(task.now);
         system.publish_to_nobody(task, Topic::ShipmentCreated, &message.request);

@@ -9,6 +9,8 @@ use crate::explain::recording::{Attributes, Name, Recording, Span};
 
 /// Fewer records without it prove nothing.
 const LEAST: usize = 20;
+/// Nanoseconds for which a service was heard without it: who exports once a minute has told of each instance by then.
+const HEARD_BEFORE: u64 = 60_000_000_000;
 /// Most instances that are named.
 const MOST_INSTANCES: usize = 200;
 
@@ -199,23 +201,57 @@ impl<'r> Sights<'r> {
 
     /// What came, and what went.
     pub(super) fn changes(&self) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let mut changes = self.first();
+        changes.extend(self.gone());
+        changes
+    }
+
+    /// What came.
+    pub(super) fn first(&self) -> Vec<Change> {
+        let mut came: BTreeMap<(Name, Of), Vec<(&str, &Sight, f64)>> = BTreeMap::new();
         for ((service, of, value), sight) in &self.values {
-            let (Some(all), Some(first), Some(last)) =
-                (self.services.get(service), sight.times.first(), sight.times.last())
-            else {
-                continue;
-            };
-            let name = self.recording.text(*service);
+            let (Some(all), Some(first)) = (self.services.get(service), sight.times.first()) else { continue };
             let before = all.partition_point(|at| at < first);
             let since = all.len() - before;
-            let came = unlikely(sight.times.len(), since, before);
-            if came >= SURE {
-                let mut change = seen(of.kind(), *first, Some(name), of.says(name, value), came);
-                // The service was heard shortly before, and had not got it yet.
-                self.tell(&mut change, *of, value, sight);
-                changes.push(change);
+            let sure = unlikely(sight.times.len(), since, before);
+            let is_heard_before = all.first().is_some_and(|heard| first - heard >= HEARD_BEFORE);
+            if sure >= SURE && is_heard_before {
+                came.entry((*service, *of)).or_default().push((value, sight, sure));
             }
+        }
+        let releases: BTreeSet<Name> =
+            came.keys().filter(|(_, of)| matches!(of, Of::Version | Of::Image)).map(|(service, _)| *service).collect();
+        // Another version runs in other instances, maybe elsewhere: that is one change.
+        came.retain(|(service, of), _| !(matches!(of, Of::Instance | Of::Host) && releases.contains(service)));
+        came.into_iter().flat_map(|((service, of), values)| self.tell_all(service, of, &values)).collect()
+    }
+
+    /// Several instances are one change: there are more of them, or all were started anew.
+    fn tell_all(&self, service: Name, of: Of, values: &[(&str, &Sight, f64)]) -> Vec<Change> {
+        let name = self.recording.text(service);
+        let one = |(value, sight, sure): &(&str, &Sight, f64)| {
+            let first = sight.times.first().copied().unwrap_or_default();
+            let mut change = seen(of.kind(), first, Some(name), of.says(name, value), *sure);
+            self.tell(&mut change, of, value, sight);
+            change
+        };
+        let all: Vec<Change> = values.iter().map(one).collect();
+        if of != Of::Instance || all.len() < 2 {
+            return all;
+        }
+        let Some(first) = all.iter().min_by_key(|change| change.at).cloned() else { return all };
+        let title = format!("{name} has {} new instances", all.len());
+        let until = all.iter().map(|change| change.at).max();
+        let instances = all.iter().flat_map(|change| change.instances.clone()).collect();
+        vec![Change { id: format!("seen/{title}"), title, until, instances, ..first }]
+    }
+
+    /// What went.
+    fn gone(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for ((service, of, value), sight) in &self.values {
+            let (Some(all), Some(last)) = (self.services.get(service), sight.times.last()) else { continue };
+            let name = self.recording.text(*service);
             let during = all.partition_point(|at| at <= last);
             let gone = unlikely(sight.times.len(), during, all.len() - during);
             if of.may_vanish() && gone >= SURE {
