@@ -16,7 +16,7 @@ pub struct Sample {
 
 impl Sample {
     /// Offers one with its draw, a hash of what it is. It is made only if it is taken.
-    pub(super) fn offer(&mut self, draw: u64, case: impl FnOnce() -> Case) {
+    pub(crate) fn offer(&mut self, draw: u64, case: impl FnOnce() -> Case) {
         self.offered += 1;
         let is_full = self.drawn.len() >= MAX_CASES;
         if is_full && self.drawn.last_key_value().is_some_and(|(largest, _)| *largest <= draw) {

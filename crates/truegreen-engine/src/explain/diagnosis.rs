@@ -1,14 +1,23 @@
 //! All that is known of a finding put together: what is different, how far it reaches, since when, what changed, where it
 //! comes from, and how sure that is.
+//!
+//! `systems`: what systems on the way say themselves; `limits`: what is not seen; `certainty`: how sure it is.
+
+mod certainty;
+mod limits;
+mod systems;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
-use truegreen_model::change::{Change, RankingVerdict};
+use truegreen_model::change::Change;
 use truegreen_model::contrast::{Contrast, Op};
-use truegreen_model::diagnosis::{Certainty, Compared, Diagnosis, Onset};
+use truegreen_model::diagnosis::{Compared, Diagnosis, Onset};
 use truegreen_model::passage::CutReport;
 use truegreen_model::report::FindingReport;
-use truegreen_model::suspect::Suspect;
+use truegreen_model::surroundings::Surroundings;
+use truegreen_model::suspect::{Suspect, SuspectKind};
 use truegreen_model::time::Timestamp;
 
 use super::changes::incident::{Condition, Context, PathSystem, Seen, Went};
@@ -17,11 +26,13 @@ use super::contrast::{Options, contrast};
 use super::onset::{Stretch, onset};
 use super::radius::{Counted, radius};
 use super::recording::{LeftOut, Recording};
-use super::related::{Subject, related, saw_it, time};
+use super::related::{Subject, related, time};
 use super::rows::Rows;
 use super::suspects::{Case, suspects};
 use crate::cases::Cases;
 use crate::date::rfc3339;
+use limits::Asked;
+use systems::{Times, Way};
 
 /// What a diagnosis is made of.
 pub struct Evidence<'e> {
@@ -35,19 +46,13 @@ pub struct Evidence<'e> {
     pub recording: &'e Recording,
     /// Changes that were reported.
     pub changes: &'e [Change],
+    /// What else is known of where they go.
+    pub around: &'e Surroundings,
     /// Attributes whose values are shown to nobody.
     pub hides: &'e dyn Fn(&str) -> bool,
     /// Until when it was looked.
     pub now: Timestamp,
 }
-
-/// Where the path of a request leads, beside services.
-const SYSTEMS: [(&str, &str, &str); 4] = [
-    ("queue", "messaging.system", "messaging.destination.name"),
-    ("database", "db.system.name", "db.namespace"),
-    ("database", "db.system", "db.name"),
-    ("cache", "cache.system", "cache.name"),
-];
 
 /// Puts it together.
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
@@ -77,7 +82,20 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         evidence.beside.iter().map(|finding| Subject { finding, services: BTreeSet::new() }).collect();
     let (cause, related) = related(&own, &beside, owing.as_deref());
 
-    let context = context(evidence, &rows, began.as_ref(), difference.as_ref(), (path, cause.service.clone()));
+    let way = Way::of(recording, &rows, &path, cause.service.as_deref());
+    let times = Times { onset: began.as_ref(), found: &finding.onset, cases, now: evidence.now };
+    let answers = systems::answers(&way, evidence.around, &times);
+    let mut named = deviating.suspects;
+    named.extend(systems::suspects(&answers.seen, &named));
+    let place = cause.service.as_deref().or_else(|| named.first().and_then(place_of));
+    let asked =
+        Asked { path: &path, place, beside: evidence.beside, unanswered: &answers.unanswered, now: evidence.now };
+    let limits = limits::limits(evidence.around, &asked);
+
+    let systems = with_findings(answers.on_path, evidence.beside);
+    let (path, cause_service) = (path.clone(), cause.service.clone());
+    let context =
+        Context { systems, ..context(evidence, &rows, began.as_ref(), difference.as_ref(), (path, cause_service)) };
     let mut changes = evidence.changes.to_vec();
     let reported: BTreeSet<(String, Option<String>)> =
         changes.iter().filter_map(|known| Some((known.service.clone()?, known.version.clone()))).collect();
@@ -99,8 +117,10 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         difference,
         changes: Some(ranking),
         questions,
-        suspects: deviating.suspects,
-        ruled_out: deviating.ruled_out,
+        suspects: named,
+        systems: answers.seen,
+        ruled_out: deviating.ruled_out.into_iter().chain(answers.ruled_out).collect(),
+        limits: limits.says,
         compared: Compared {
             failing,
             failing_of: cases.failing.offered().max(finding.count),
@@ -111,7 +131,7 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         },
         ..Diagnosis::default()
     };
-    conclude(&mut diagnosis);
+    certainty::conclude(&mut diagnosis, limits.at_place.as_deref());
     diagnosis
 }
 
@@ -177,7 +197,7 @@ fn context(
         noticed: time(&finding.first_seen),
         conditions: conditions.collect(),
         edges: Vec::new(),
-        systems: systems(recording, evidence.beside),
+        systems: Vec::new(),
         seen: Seen {
             since: recording.spans().iter().map(|span| Timestamp(span.start)).min(),
             versions: is_told("service.version"),
@@ -189,29 +209,22 @@ fn context(
     }
 }
 
-/// Queues, databases and caches that were come by, and findings about them.
-fn systems(recording: &Recording, beside: &[FindingReport]) -> Vec<PathSystem> {
-    let mut systems: BTreeSet<(&str, String)> = BTreeSet::new();
-    let keys = SYSTEMS.map(|(kind, system, name)| (kind, recording.name(system), recording.name(name)));
-    for span in recording.spans() {
-        for (kind, system, name) in keys {
-            let told = |key: Option<super::recording::Name>| {
-                let value = key.and_then(|key| recording.attribute(span.attributes, key));
-                value.map(|value| recording.text(value))
-            };
-            if let Some(system) = told(system) {
-                systems.insert((kind, [system, told(name).unwrap_or_default()].join(" ").trim().to_owned()));
-            }
+/// Where a suspect is; a system is no service.
+fn place_of(suspect: &Suspect) -> Option<&str> {
+    suspect.service.as_deref().filter(|_| suspect.kind != SuspectKind::FailingSystem)
+}
+
+/// What findings say of queues, databases and caches, where the systems themselves say nothing.
+fn with_findings(mut systems: Vec<PathSystem>, beside: &[FindingReport]) -> Vec<PathSystem> {
+    for system in systems.iter_mut().filter(|system| system.trouble.is_empty()) {
+        let is_about = |other: &&FindingReport| {
+            other.subject.as_deref().is_some_and(|of| system.name.split(' ').any(|word| word == of))
+        };
+        if let Some(about) = beside.iter().find(is_about) {
+            system.trouble.clone_from(&about.title);
         }
     }
-    let trouble = |name: &str| {
-        let about = beside
-            .iter()
-            .find(|other| other.subject.as_deref().is_some_and(|subject| name.split(' ').any(|word| word == subject)));
-        about.map(|other| other.title.clone()).unwrap_or_default()
-    };
-    let system = |(kind, name): (&str, String)| PathSystem { kind: kind.to_owned(), trouble: trouble(&name), name };
-    systems.into_iter().take(50).map(system).collect()
+    systems
 }
 
 fn cut(left_out: &LeftOut) -> Vec<CutReport> {
@@ -219,74 +232,4 @@ fn cut(left_out: &LeftOut) -> Vec<CutReport> {
     let cut = counted.into_iter().filter(|(_, count)| *count > 0);
     let why = || "one diagnosis reads so many at the most".to_owned();
     cut.map(|(what, count)| CutReport { what: what.to_owned(), count, why: why() }).collect()
-}
-
-/// How sure it is, and all of it in a sentence.
-fn conclude(diagnosis: &mut Diagnosis) {
-    let mut reasons = Vec::new();
-    let saw = saw_it(&diagnosis.cause.kind);
-    if saw {
-        reasons.push(format!("what goes wrong was seen itself: {}", diagnosis.cause.says));
-    }
-    let difference =
-        diagnosis.difference.as_ref().filter(|of| of.verdict == "explained" && !of.explanations.is_empty());
-    if let Some(difference) = difference {
-        reasons.push(difference.summary.clone());
-    }
-    let suspect = first(&diagnosis.suspects);
-    if let Some(suspect) = suspect {
-        let evidence = suspect.evidence.first().map(|first| format!(": {first}")).unwrap_or_default();
-        reasons.push(format!("failing ones leave the way of healthy ones at {}{evidence}", place(suspect)));
-    }
-    let change = diagnosis.changes.as_ref().filter(|of| of.verdict == RankingVerdict::StandsOut);
-    if let Some(change) = change {
-        reasons.push(change.says.clone());
-    }
-    // Two kinds of evidence that do not follow from one another, or the act itself seen and nothing beside it that would
-    // explain it better.
-    let independent = [difference.is_some(), suspect.is_some(), change.is_some()].into_iter().filter(|is| *is).count();
-    let agrees = suspect.is_none_or(|suspect| {
-        diagnosis.cause.service.is_none() || suspect.service.is_none() || suspect.service == diagnosis.cause.service
-    });
-    diagnosis.verdict = match (saw, independent) {
-        (true, 1..) | (false, 2..) if agrees => Certainty::Confirmed,
-        (true, _) | (_, 1..) => Certainty::Likely,
-        _ => Certainty::Inconclusive,
-    };
-    if !agrees {
-        reasons
-            .push("it is no surer since what was found and where requests go another way are two services".to_owned());
-    }
-    if diagnosis.verdict == Certainty::Inconclusive {
-        reasons.push(match (diagnosis.compared.failing, diagnosis.compared.healthy) {
-            (0, _) => "no telemetry of failing ones could be read".to_owned(),
-            (_, 0) => "no telemetry of healthy ones could be read, so there is nothing to compare with".to_owned(),
-            _ => "failing and healthy ones do not differ in anything that was recorded before they part".to_owned(),
-        });
-    }
-    diagnosis.says = says(diagnosis, difference.is_some(), change.map(|of| of.ranking[0].title.clone()));
-    diagnosis.reasons = reasons;
-}
-
-/// The first suspect, if it stands alone.
-fn first(suspects: &[Suspect]) -> Option<&Suspect> {
-    suspects.first().filter(|_| suspects.get(1).is_none_or(|second| second.rank > 1))
-}
-
-fn place(suspect: &Suspect) -> String {
-    let parts = [suspect.operation.as_deref(), suspect.service.as_deref(), suspect.instance.as_deref()];
-    parts.into_iter().flatten().map(|part| format!("`{part}`")).collect::<Vec<_>>().join(" of ")
-}
-
-fn says(diagnosis: &Diagnosis, is_different: bool, change: Option<String>) -> String {
-    let mut says = diagnosis.cause.says.split("; since ").next().unwrap_or_default().to_owned();
-    let difference = diagnosis.difference.as_ref().filter(|_| is_different);
-    if let Some(difference) = difference {
-        let what: Vec<String> = difference.explanations.iter().map(|one| one.title()).collect();
-        says = format!("{says}; those with {} fail", what.join(", or "));
-    }
-    if let Some(change) = change {
-        says = format!("{says}, most probably since {change}");
-    }
-    says
 }

@@ -92,6 +92,8 @@ pub struct PathSystem {
     pub name: String,
     /// What is known to be wrong with it; empty for nothing.
     pub trouble: String,
+    /// What it said of itself, where nothing is known to be wrong; empty where nobody asked it.
+    pub says: String,
 }
 
 /// What telemetry would have shown.
