@@ -58,7 +58,7 @@ pub struct Evidence<'e> {
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     let Evidence { finding, cases, recording, .. } = *evidence;
     let rows = Rows::of(cases, (finding.service.as_deref(), finding.operation.as_deref()), recording);
-    let began = onset(&stretches(cases));
+    let began = onset(&stretches(cases, decided_until(finding, evidence.now)));
     let since = began.as_ref().map_or_else(|| time(&finding.onset), |began| time(&began.at));
     let (table, reached) = rows.read(since, evidence.hides);
     let count = |is_failing: bool| rows.rows.iter().filter(|row| row.is_failing == is_failing).count() as u64;
@@ -135,8 +135,16 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     diagnosis
 }
 
-/// Each case as a request. A side of which only some were drawn counts for all of it.
-fn stretches(cases: &Cases) -> Vec<Stretch> {
+/// Of those that began until then it is known whether they fail. That one fails is found only after a while, when its deadline
+/// is past or its trace is whole; that one goes well may be known at once.
+fn decided_until(finding: &FindingReport, now: Timestamp) -> Timestamp {
+    let takes = time(&finding.first_seen).0.saturating_sub(time(&finding.onset).0);
+    Timestamp(now.0.saturating_sub(takes))
+}
+
+/// Each case as a request. A side of which only some were drawn counts for all of it. Healthy ones that began when others
+/// like them are not found to fail yet, and after the last that is, do not say that it is over.
+fn stretches(cases: &Cases, decided: Timestamp) -> Vec<Stretch> {
     let each = |of: &crate::cases::Sample| of.offered() as f64 / of.len().max(1) as f64;
     let (failing, healthy) = (each(&cases.failing), each(&cases.healthy));
     let least = failing.min(healthy).max(1.0);
@@ -148,7 +156,9 @@ fn stretches(cases: &Cases) -> Vec<Stretch> {
         }
     };
     let mut stretches: Vec<Stretch> = cases.failing.cases().map(one(true, failing)).collect();
-    stretches.extend(cases.healthy.cases().map(one(false, healthy)));
+    let latest = stretches.iter().map(|stretch| stretch.at).max().unwrap_or_default();
+    let known = cases.healthy.cases().filter(|case| case.at <= latest.max(decided));
+    stretches.extend(known.map(one(false, healthy)));
     stretches.sort_by_key(|stretch| (stretch.at, stretch.failing));
     stretches
 }

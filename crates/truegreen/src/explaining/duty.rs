@@ -1,5 +1,6 @@
 //! Diagnoses that nobody asks for: of each finding when it opens, and again when it has grown tenfold. They are made beside
-//! everything else, one at a time, and handed to whoever is alerted.
+//! everything else, one at a time, and handed to whoever is alerted. One that comes to nothing wakes nobody: it is made again
+//! sooner, since the first of many rarely tells what they have in common.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use truegreen_engine::Engine;
-use truegreen_model::diagnosis::Diagnosis;
+use truegreen_model::diagnosis::{Certainty, Diagnosis};
 use truegreen_model::report::FindingReport;
 
 use super::brief::brief;
@@ -58,7 +59,7 @@ pub(crate) fn start(
     stop: &watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (mut stop, explaining) = (stop.clone(), explaining.clone());
-    let duty = Duty { explaining, alerts, sizes: BTreeMap::new() };
+    let duty = Duty { explaining, alerts, explained: BTreeMap::new() };
     tokio::spawn(async move {
         tokio::select! {
             _ = stop.wait_for(|is_told| *is_told) => {}
@@ -70,8 +71,23 @@ pub(crate) fn start(
 struct Duty {
     explaining: Explaining,
     alerts: alert::Handle,
-    /// How many each finding was about when it was last explained, by its id.
-    sizes: BTreeMap<String, u64>,
+    /// How each finding stood when it was last explained, by its id.
+    explained: BTreeMap<String, Explained>,
+}
+
+/// What it was about, and whether that told anything.
+#[derive(Clone, Copy)]
+struct Explained {
+    count: u64,
+    is_told: bool,
+}
+
+impl Explained {
+    /// Whether so many are worth another look.
+    fn is_outgrown_by(self, count: u64) -> bool {
+        let more = count.saturating_sub(self.count);
+        if self.is_told { count >= self.count.saturating_mul(GROWN) } else { more >= (self.count / 2).max(1) }
+    }
 }
 
 impl Duty {
@@ -95,7 +111,8 @@ impl Duty {
 
     async fn take_over(&mut self) -> bool {
         let Ok(findings) = self.findings().await else { return false };
-        self.sizes = findings.into_iter().collect();
+        let before = |(id, count)| (id, Explained { count, is_told: true });
+        self.explained = findings.into_iter().map(before).collect();
         true
     }
 
@@ -109,9 +126,9 @@ impl Duty {
     async fn look(&mut self) {
         // Who cannot be asked now is asked the next time.
         let Ok(findings) = self.findings().await else { return };
-        self.sizes.retain(|id, _| findings.iter().any(|(known, _)| known == id));
+        self.explained.retain(|id, _| findings.iter().any(|(known, _)| known == id));
         for (id, count) in findings {
-            if self.sizes.get(&id).is_none_or(|size| count >= size.saturating_mul(GROWN)) {
+            if self.explained.get(&id).is_none_or(|before| before.is_outgrown_by(count)) {
                 self.explain(&id, count).await;
             }
         }
@@ -121,22 +138,24 @@ impl Duty {
     /// next look.
     async fn explain(&mut self, id: &str, count: u64) {
         let failed = &self.explaining.0.metrics.diagnoses_failed;
-        match timeout(PATIENCE, self.explaining.diagnosis(id)).await {
+        let explained = match timeout(PATIENCE, self.explaining.diagnosis(id)).await {
             Ok(Ok(made)) => {
-                self.sizes.insert(id.to_owned(), made.finding.count.max(1));
-                self.tell(&made);
+                let is_told = made.verdict != Certainty::Inconclusive;
+                if is_told {
+                    self.tell(&made);
+                }
+                Explained { count: made.finding.count.max(1), is_told }
             }
-            Ok(Err(Error::Unknown(_))) => {}
-            Ok(Err(Error::Unavailable(_))) => failed.add("engine_busy", 1),
+            Ok(Err(Error::Unknown(_))) => return,
+            Ok(Err(Error::Unavailable(_))) => return failed.add("engine_busy", 1),
             // Whoever makes them counted it.
-            Ok(Err(Error::Broken(_))) => {
-                self.sizes.insert(id.to_owned(), count);
-            }
+            Ok(Err(Error::Broken(_))) => Explained { count, is_told: true },
             Err(_) => {
                 failed.add("too_slow", 1);
-                self.sizes.insert(id.to_owned(), count);
+                Explained { count, is_told: true }
             }
-        }
+        };
+        self.explained.insert(id.to_owned(), explained);
     }
 
     fn tell(&self, made: &Diagnosis) {
@@ -145,5 +164,34 @@ impl Duty {
         if wording::is_standing(&made.finding) {
             self.alerts.diagnosed(FindingReport { diagnosis: Some(brief(made)), ..made.finding.clone() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_told_nothing_is_looked_at_again_sooner() {
+        let outgrown = |count: u64, is_told: bool| {
+            let before = Explained { count, is_told };
+            (count..).find(|now| before.is_outgrown_by(*now))
+        };
+        assert_eq!([1, 7].map(|count| outgrown(count, true)), [Some(10), Some(70)]);
+        assert_eq!([1, 2, 5, 100].map(|count| outgrown(count, false)), [Some(2), Some(3), Some(7), Some(150)]);
+    }
+
+    /// Guarantee: who rings never waits, whatever nobody hears.
+    #[test]
+    fn a_full_queue_is_counted_and_holds_up_nobody() {
+        let metrics = Arc::new(Metrics::default());
+        let (bell, rung) = bell(metrics.clone());
+        for _ in 0..MAX_WAITING + 3 {
+            bell.opened(&FindingReport::default());
+        }
+        assert_eq!(metrics.diagnoses_failed.get().get("queue_full"), Some(&3));
+        drop(rung);
+        bell.opened(&FindingReport::default());
+        assert_eq!(metrics.diagnoses_failed.get().get("queue_full"), Some(&3), "who is gone is not full");
     }
 }

@@ -124,6 +124,7 @@ impl Explaining {
                 cases.merge(more);
             }
         }
+        known.around = run.ask(around::of_engine).await?;
         known.around.systems = around::of_systems(&self.0.probes);
         let explaining = self.clone();
         let work = move || {
@@ -214,5 +215,5 @@ fn known(engine: &Engine, id: &str) -> Option<Known> {
     let at = beside.iter().position(|finding| finding.id == id)?;
     let finding = beside.remove(at);
     let changes = engine.changes().cloned().collect();
-    Some(Known { finding, beside, changes, around: around::of_engine(engine), parts: engine.case_parts() })
+    Some(Known { finding, beside, changes, around: Surroundings::default(), parts: engine.case_parts() })
 }

@@ -197,7 +197,7 @@ fn related(related: &[Related]) -> Markup {
         @if !related.is_empty() {
             h2 { "Other findings" }
             table {
-                thead { tr { th { "finding" } th { "stands" } th { "since" } } }
+                thead { tr { th { "finding" } th { "it" } th { "why" } } }
                 tbody {
                     @for one in related.iter().take(SHOWN) {
                         tr {

@@ -234,6 +234,8 @@ fn own_books(own: &[CounterReport]) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use truegreen_model::diagnosis::{Brief, Certainty};
+
     use super::*;
     use crate::web::whole;
 
@@ -261,6 +263,11 @@ mod tests {
             status: "open".to_owned(),
             examples: vec!["ord-1".to_owned(), "<script>alert(1)</script>/..".to_owned()],
             title: "3 orders vanished after \"published\"".to_owned(),
+            diagnosis: Some(Brief {
+                verdict: Certainty::Likely,
+                says: "those with <script> fail".to_owned(),
+                ..Brief::default()
+            }),
             ..FindingReport::default()
         };
         let minute = MinuteReport {

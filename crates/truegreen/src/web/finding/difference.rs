@@ -48,7 +48,7 @@ fn told(of: &Contrast) -> Markup {
 fn table<'e>(explanations: impl IntoIterator<Item = &'e Explanation>) -> Markup {
     html! {
         div class="scroll" {
-            table {
+            table class="why" {
                 thead { tr {
                     th { "those with" } th class="number" { "of the failing ones" } th class="number" { "of the healthy ones" }
                     th { "fail" } th { "chance does as much" }

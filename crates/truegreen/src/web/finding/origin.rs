@@ -38,7 +38,7 @@ fn ranked(of: &ChangeRanking) -> Markup {
 fn changes_table(changes: &[RankedChange]) -> Markup {
     html! {
         div class="scroll" {
-            table {
+            table class="why" {
                 thead { tr { th class="number" { "explains it" } th { "when" } th { "what" } th { "why" } } }
                 tbody {
                     @for change in changes {
@@ -62,7 +62,7 @@ pub(super) fn questions(diagnosis: &Diagnosis) -> Markup {
     html! {
         @if !diagnosis.questions.is_empty() {
             h2 { "What one asks first" }
-            table {
+            table class="why" {
                 thead { tr { th { "question" } th { "answer" } th { "because" } } }
                 tbody {
                     @for one in &diagnosis.questions {

@@ -30,7 +30,7 @@ pub(super) fn section(diagnosis: &Diagnosis) -> Markup {
 fn dimensions(known: &[&Dimension]) -> Markup {
     html! {
         div class="scroll" {
-            table {
+            table class="why" {
                 thead { tr {
                     th { "by" } th { "hits" } th class="number" { "values that fail" } th { "those that fail most" } th { "so uneven by chance" }
                 } }
