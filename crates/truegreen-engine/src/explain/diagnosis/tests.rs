@@ -292,9 +292,10 @@ fn what_cannot_be_known_to_fail_yet_does_not_say_that_it_is_over() {
         for n in 0..900 {
             let (key, entered) = (format!("o-{n}"), Timestamp::from_secs(1_000_000 + n / 10));
             let case = || Case { key, at: entered, traces: vec![], evidence: vec![], went_on: None };
+            let draw = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             match n % 10 == 5 && n < lost_until {
-                true => cases.failing.offer(n, case),
-                false => cases.healthy.offer(n, case),
+                true => cases.failing.offer(draw, case),
+                false => cases.healthy.offer(draw, case),
             }
         }
         let finding = FindingReport {
@@ -310,6 +311,7 @@ fn what_cannot_be_known_to_fail_yet_does_not_say_that_it_is_over() {
     // Those of the last twenty seconds that are lost are not found yet.
     let (goes_on, share) = told(700);
     assert_eq!(goes_on, "yes");
-    assert!((0.08..0.16).contains(&share), "{share}");
+    // A tenth, as well as two healthy ones for each that was drawn are right.
+    assert!((0.05..0.2).contains(&share), "{share}");
     assert_eq!(told(200).0, "no");
 }
