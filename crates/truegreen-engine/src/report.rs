@@ -218,6 +218,7 @@ impl Engine {
             status: finding.status.name().to_owned(),
             examples: finding.examples.clone(),
             title: words::title(plan, finding),
+            diagnosis: None,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{ChangeRanking, QuestionReport};
 use crate::contrast::Contrast;
 use crate::passage::CutReport;
+use crate::probe::Standing;
 use crate::report::FindingReport;
 use crate::suspect::{RuledOut, Suspect};
 
@@ -62,10 +63,57 @@ pub struct Diagnosis {
     pub questions: Vec<QuestionReport>,
     /// Where failing ones leave the way of healthy ones, by rank.
     pub suspects: Vec<Suspect>,
+    /// Systems on their way, as they said when they were asked themselves: those that fail first.
+    #[serde(default)]
+    pub systems: Vec<SystemSeen>,
     /// What was looked at and is not the cause.
     pub ruled_out: Vec<RuledOut>,
+    /// What is not seen, or not told rightly, and may as well hide the cause: a sentence each.
+    #[serde(default)]
+    pub limits: Vec<String>,
     /// What was compared to find out.
     pub compared: Compared,
+}
+
+/// A diagnosis in a few lines, for whoever is woken by it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Brief {
+    /// RFC 3339: as of when.
+    pub as_of: String,
+    /// How sure.
+    pub verdict: Certainty,
+    /// All of it in one sentence.
+    pub says: String,
+    /// What is most different about the failing ones, with its shares.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub explanation: Option<String>,
+    /// The first suspect, with its first evidence.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suspect: Option<String>,
+    /// The change that explains it best, with when it was made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub change: Option<String>,
+}
+
+/// A system on the way of such requests, as it was last asked itself.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SystemSeen {
+    /// Its name in the configuration.
+    pub system: String,
+    /// What it is: `postgres`, `rabbitmq`, ...
+    pub kind: String,
+    /// `queue`, `cache`, `database` or `service`: how it lies on the way.
+    pub role: String,
+    /// The worst of what it said about what such requests use of it.
+    pub standing: Standing,
+    /// RFC 3339: since when it stands so, as a whole.
+    pub since: String,
+    /// RFC 3339: when it was asked.
+    pub asked_at: String,
+    /// Whether it fails since about when they do: evidence for a cause.
+    pub explains: bool,
+    /// In one sentence.
+    pub says: String,
 }
 
 /// The hop and the kind of what is at the bottom of a failure.

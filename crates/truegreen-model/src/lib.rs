@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`time`], [`flow`] (the contract), [`observation`] (one step seen for one key), [`verdict`] (how a
 //! journey ended), [`confirmation`] (whether it did happen), [`books`] (the equation), [`finding`]; why: [`diagnosis`] with
-//! [`contrast`] (what is different), [`change`] (what changed) and [`suspect`] (what caused it); [`incident`] (the record);
+//! [`contrast`] (what is different), [`change`] (what changed), [`suspect`] (what caused it) and [`surroundings`] (what else is known); [`incident`] (the record);
 //! [`report`], [`passage`], [`answer`] and [`map`] (the stable JSON), [`probe`] (what a system says of itself) and
 //! [`letter`] (dead letters).
 
@@ -21,6 +21,7 @@ pub mod observation;
 pub mod passage;
 pub mod probe;
 pub mod report;
+pub mod surroundings;
 pub mod suspect;
 pub mod time;
 pub mod verdict;

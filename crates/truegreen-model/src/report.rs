@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnosis::Brief;
+
 /// Books and findings of all flows.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
@@ -149,6 +151,9 @@ pub struct FindingReport {
     pub evidence: Vec<String>,
     /// One sentence.
     pub title: String,
+    /// Why it is there, as last diagnosed; absent where nobody has yet, and in all that no server tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub diagnosis: Option<Brief>,
 }
 
 /// One journey, as a line of `audit --journeys`.

@@ -27,6 +27,8 @@ pub enum SuspectKind {
     Loop,
     /// Operations that never end: what they called shows, they do not.
     NoReturn,
+    /// A system that says itself that it fails.
+    FailingSystem,
 }
 
 impl SuspectKind {
@@ -42,6 +44,7 @@ impl SuspectKind {
             SuspectKind::Vanished => "vanished",
             SuspectKind::Loop => "loop",
             SuspectKind::NoReturn => "no_return",
+            SuspectKind::FailingSystem => "failing_system",
         }
     }
 }

@@ -66,6 +66,12 @@ pub struct Metrics {
     pub alert_retries: Counter,
     /// Alerts given up, by reason.
     pub alerts_dropped: ByReason,
+    /// Diagnoses made.
+    pub diagnoses: Counter,
+    /// How long that took, all of them together, in milliseconds.
+    pub diagnosis_millis: Counter,
+    /// Diagnoses that were not made, or not in time, by reason.
+    pub diagnoses_failed: ByReason,
     /// Batches of keys that systems were asked for, by what came of them.
     pub asked_batches: ByReason,
     /// Questions that could not be asked, or whose answer could not be written down at once, by reason.
@@ -85,6 +91,7 @@ impl Metrics {
             ("refused_changes", &self.refused_changes),
             ("alerts_dropped", &self.alerts_dropped),
             ("unasked_questions", &self.unasked),
+            ("diagnoses_failed", &self.diagnoses_failed),
         ] {
             for (reason, value) in by_reason.get() {
                 add(name, reason, value);

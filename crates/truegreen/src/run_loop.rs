@@ -19,6 +19,7 @@ use truegreen_store::checkpoint::Change;
 use crate::alert;
 use crate::confirming::Asker;
 use crate::durable::Asked;
+use crate::explaining::duty::Bell;
 use crate::request::{Reservation, Sender};
 
 /// Questions waiting for an answer; more are refused.
@@ -175,6 +176,7 @@ pub struct Unavailable;
 pub(crate) fn start(
     engine: Engine,
     alerts: alert::Handle,
+    bell: Bell,
     asker: Asker,
     taps: Vec<Box<dyn Tap>>,
 ) -> std::io::Result<(Handle, Feed, JoinHandle<()>)> {
@@ -184,7 +186,7 @@ pub(crate) fn start(
     let handle = Handle { messages: messages.clone(), shared: shared.clone(), ended };
     // Whoever was asked before the last stop is gone, and has answered nothing.
     engine.unanswered().into_iter().for_each(|question| asker.ask(question));
-    let run = RunLoop { engine, shared, alerts, asker, taps };
+    let run = RunLoop { engine, shared, alerts, bell, asker, taps };
     let guard = Ended(ended_sender);
     let work = move || {
         // Told also when the engine panics.
@@ -247,6 +249,7 @@ struct RunLoop {
     engine: Engine,
     shared: Arc<Shared>,
     alerts: alert::Handle,
+    bell: Bell,
     asker: Asker,
     taps: Vec<Box<dyn Tap>>,
 }
@@ -328,6 +331,7 @@ impl RunLoop {
             match effect {
                 Effect::FindingOpened(finding) => {
                     tracing::warn!(id = finding.id, flow = finding.flow, kind = finding.kind, "{}", finding.title);
+                    self.bell.opened(&finding);
                     self.alerts.opened(finding);
                 }
                 Effect::FindingClosed(finding) => {

@@ -14,7 +14,7 @@ use truegreen_store::Log;
 use crate::config::{Config, Data};
 use crate::confirming::{self, Sources};
 use crate::dead_letters::desk::Desk;
-use crate::explaining::Explaining;
+use crate::explaining::{Explaining, duty};
 use crate::incidents::Incidents;
 use crate::ingest::Intake;
 use crate::learning::Learning;
@@ -192,13 +192,11 @@ impl Server {
         let desk = Desk::new(&systems, config);
         let inquiry = Inquiry::new(&systems, &sources, &desk);
         let (asker, questions) = confirming::channel();
-        let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), asker, taps)?;
+        let (bell, rung) = duty::bell(metrics.clone());
+        let (run, feed, engine_thread) = run_loop::start(engine, alerts.handle(), bell, asker, taps)?;
         let (data, asked) = (config.data.as_ref().map(|data| data.dir.clone()), run.clone());
         let opened = tokio::task::spawn_blocking(move || Incidents::open(data.as_deref(), asked)).await?;
         let incidents = opened.map_err(Error::Incidents)?;
-        let explaining = Explaining::new(run.clone(), read_by_explaining, Redaction::new(&config.redact));
-        incidents.diagnosed_by(explaining.as_json());
-        let explained = explaining.clone();
         let (log, mut threads) = durable::start(recovered, config.limits.queued_requests, run.clone(), feed)?;
         threads.push(engine_thread);
         let learning = Learning::new(learn_from, log.clone(), run.clone(), in_force);
@@ -211,6 +209,11 @@ impl Server {
         let comparisons = Comparisons::new(&config.comparisons, &systems, &Redaction::new(&config.redact));
         let (probes, asking) = Probes::start(&systems, &comparisons, &alerts.handle(), &stopped);
         let comparing = comparisons.start(&stopped);
+        let redaction = Redaction::new(&config.redact);
+        let explaining = Explaining::new(run.clone(), read_by_explaining, redaction, probes.clone(), metrics.clone());
+        incidents.diagnosed_by(explaining.as_json());
+        let on_duty = duty::start(&explaining, rung, alerts.handle(), &stopped);
+        let explained = explaining.clone();
         let watching = incidents.start(&stopped);
         let floor = Floor { connections, metrics: metrics.clone(), stop: stopped };
         let otlp = routes(intake.clone());
@@ -244,6 +247,7 @@ impl Server {
         listeners.extend(comparing);
         listeners.push(looking_up);
         listeners.push(watching);
+        listeners.push(on_duty);
         Ok(Server { addresses, run, log, threads, indexer, alerts, probes, explaining: explained, stop, listeners })
     }
 

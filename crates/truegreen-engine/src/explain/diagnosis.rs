@@ -1,28 +1,41 @@
 //! All that is known of a finding put together: what is different, how far it reaches, since when, what changed, where it
 //! comes from, and how sure that is.
+//!
+//! `places`: where it goes wrong; `systems`: what systems on the way say themselves; `limits`: what is not seen; `certainty`: how sure it is.
+
+mod certainty;
+mod limits;
+mod places;
+mod systems;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
-use truegreen_model::change::{Change, RankingVerdict};
+use truegreen_model::change::Change;
 use truegreen_model::contrast::{Contrast, Op};
-use truegreen_model::diagnosis::{Cause, Certainty, Compared, Diagnosis, Onset};
+use truegreen_model::diagnosis::{Compared, Diagnosis, Onset};
 use truegreen_model::finding::FindingKind;
 use truegreen_model::passage::CutReport;
 use truegreen_model::report::FindingReport;
-use truegreen_model::suspect::Suspect;
+use truegreen_model::surroundings::Surroundings;
+use truegreen_model::suspect::{Suspect, SuspectKind};
 use truegreen_model::time::Timestamp;
 
-use super::changes::incident::{Condition, Context, EdgeEffect, PathSystem, Seen, Went};
+use super::changes::incident::{Condition, Context, PathSystem, Seen, Went};
 use super::changes::{first_sights, rank_for_incident, seven, unreported};
 use super::contrast::{Options, contrast};
 use super::onset::{Stretch, of_place, onset};
 use super::radius::{Counted, radius};
 use super::recording::{LeftOut, Recording};
-use super::related::{Subject, related, saw_it, time};
+use super::related::{Subject, related, time};
 use super::rows::{Place, Rows};
 use super::suspects::{Case, suspects};
 use crate::cases::Cases;
 use crate::date::rfc3339;
+use limits::Asked;
+use places::Places;
+use systems::{Times, Way};
 
 /// What a diagnosis is made of.
 pub struct Evidence<'e> {
@@ -36,6 +49,8 @@ pub struct Evidence<'e> {
     pub recording: &'e Recording,
     /// Changes that were reported.
     pub changes: &'e [Change],
+    /// What else is known of where they go.
+    pub around: &'e Surroundings,
     /// Attributes whose values are shown to nobody.
     pub hides: &'e dyn Fn(&str) -> bool,
     /// Until when it was looked.
@@ -45,16 +60,6 @@ pub struct Evidence<'e> {
 /// Healthy ones that are like the failing ones, with fewer of which all healthy ones are compared: as many as it takes to see
 /// what a fifth of them do, nearly for sure.
 const ENOUGH_ALIKE: usize = 20;
-/// A finding is there: by chance alone one in so many is.
-const FOUND: f64 = 0.001;
-
-/// Where the path of a request leads, beside services.
-const SYSTEMS: [(&str, &str, &str); 4] = [
-    ("queue", "messaging.system", "messaging.destination.name"),
-    ("database", "db.system.name", "db.namespace"),
-    ("database", "db.system", "db.name"),
-    ("cache", "cache.system", "cache.name"),
-];
 
 /// Puts it together.
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
@@ -66,7 +71,10 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     };
     let rows = Rows::of(cases, &place, recording);
     // Of a place nothing is kept of what went well before the finding opened.
-    let began = if finding.flow.is_empty() { of_place(finding, cases) } else { onset(&stretches(cases)) };
+    let began = match finding.flow.is_empty() {
+        true => of_place(finding, cases),
+        false => onset(&stretches(cases, decided_until(finding, evidence.now))),
+    };
     let since = began.as_ref().map_or_else(|| time(&finding.onset), |began| time(&began.at));
     let told = rows.read(since, evidence.hides);
     let count = |is_failing: bool| rows.rows.iter().filter(|row| row.is_failing == is_failing).count() as u64;
@@ -91,9 +99,20 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         evidence.beside.iter().map(|finding| Subject { finding, services: BTreeSet::new() }).collect();
     let (cause, related) = related(&own, &beside, owing.as_deref());
 
+    let way = Way::of(recording, &rows, &path, cause.service.as_deref());
+    let times = Times { onset: began.as_ref(), found: &finding.onset, cases, now: evidence.now };
+    let answers = systems::answers(&way, evidence.around, &times);
+    let mut named = deviating.suspects;
+    named.extend(systems::suspects(&answers.seen, &named));
+    let place = cause.service.as_deref().or_else(|| named.first().and_then(place_of));
+    let asked =
+        Asked { path: &path, place, beside: evidence.beside, unanswered: &answers.unanswered, now: evidence.now };
+    let limits = limits::limits(evidence.around, &asked);
+
+    let systems = with_findings(answers.on_path, evidence.beside);
     let bottom = evidence.beside.iter().find(|other| other.id == cause.finding).unwrap_or(finding);
-    let places = Places::of(bottom, &cause, first(&deviating.suspects), path);
-    let context = context(evidence, &rows, (began.as_ref(), since), difference.as_ref(), places);
+    let places = Places::of(bottom, &cause, certainty::first(&named).and_then(place_of), path.clone());
+    let context = Context { systems, ..context(evidence, &rows, (began.as_ref(), since), difference.as_ref(), places) };
     let mut changes = evidence.changes.to_vec();
     changes.extend(unreported(first_sights(recording), evidence.changes));
     let ranking = rank_for_incident(&changes, &context);
@@ -109,8 +128,10 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         difference,
         changes: Some(ranking),
         questions,
-        suspects: deviating.suspects,
-        ruled_out: deviating.ruled_out,
+        suspects: named,
+        systems: answers.seen,
+        ruled_out: deviating.ruled_out.into_iter().chain(answers.ruled_out).collect(),
+        limits: limits.says,
         compared: Compared {
             failing,
             failing_of: cases.failing.offered().max(finding.count),
@@ -121,12 +142,20 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
         },
         ..Diagnosis::default()
     };
-    conclude(&mut diagnosis);
+    certainty::conclude(&mut diagnosis, limits.at_place.as_deref());
     diagnosis
 }
 
-/// Each case as a request. A side of which only some were drawn counts for all of it.
-fn stretches(cases: &Cases) -> Vec<Stretch> {
+/// Of those that began until then it is known whether they fail. That one fails is found only after a while, when its deadline
+/// is past or its trace is whole; that one goes well may be known at once.
+fn decided_until(finding: &FindingReport, now: Timestamp) -> Timestamp {
+    let takes = time(&finding.first_seen).0.saturating_sub(time(&finding.onset).0);
+    Timestamp(now.0.saturating_sub(takes))
+}
+
+/// Each case as a request. A side of which only some were drawn counts for all of it. Healthy ones that began when others
+/// like them are not found to fail yet, and after the last that is, do not say that it is over.
+fn stretches(cases: &Cases, decided: Timestamp) -> Vec<Stretch> {
     let each = |of: &crate::cases::Sample| of.offered() as f64 / of.len().max(1) as f64;
     let (failing, healthy) = (each(&cases.failing), each(&cases.healthy));
     let least = failing.min(healthy).max(1.0);
@@ -138,7 +167,9 @@ fn stretches(cases: &Cases) -> Vec<Stretch> {
         }
     };
     let mut stretches: Vec<Stretch> = cases.failing.cases().map(one(true, failing)).collect();
-    stretches.extend(cases.healthy.cases().map(one(false, healthy)));
+    let latest = stretches.iter().map(|stretch| stretch.at).max().unwrap_or_default();
+    let known = cases.healthy.cases().filter(|case| case.at <= latest.max(decided));
+    stretches.extend(known.map(one(false, healthy)));
     stretches.sort_by_key(|stretch| (stretch.at, stretch.failing));
     stretches
 }
@@ -185,7 +216,7 @@ fn context(
         places: places.at,
         conditions: conditions.collect(),
         edges: places.edges,
-        systems: systems(recording, evidence.beside),
+        systems: Vec::new(),
         seen: Seen {
             since: recording.spans().iter().map(|span| Timestamp(span.start)).min(),
             versions: is_told("service.version"),
@@ -199,70 +230,22 @@ fn context(
     }
 }
 
-/// Where it goes wrong, and on the way to where.
-struct Places {
-    path: Vec<String>,
-    at: Vec<String>,
-    about: Vec<String>,
-    edges: Vec<EdgeEffect>,
+/// Where a suspect is; a system is no service.
+fn place_of(suspect: &Suspect) -> Option<&str> {
+    suspect.service.as_deref().filter(|_| suspect.kind != SuspectKind::FailingSystem)
 }
 
-impl Places {
-    fn of(bottom: &FindingReport, cause: &Cause, suspect: Option<&Suspect>, mut path: Vec<String>) -> Places {
-        let is = |kind: FindingKind| bottom.kind == kind.name();
-        let mut edges = Vec::new();
-        let mut at: Vec<String> = cause.service.iter().cloned().collect();
-        match (&cause.service, &bottom.peer) {
-            // Who waits in vain suffers; who does not answer has changed.
-            (Some(service), Some(peer)) if is(FindingKind::SwallowedTimeout) => {
-                at = vec![peer.clone()];
-                let says = format!("does not answer {service} in time ({} times)", bottom.count);
-                edges.push(EdgeEffect { source: service.clone(), target: peer.clone(), says, p_value: FOUND });
-            }
-            // What is published twice is doubled there.
-            (_, Some(peer)) if is(FindingKind::DuplicateDelivery) => at = vec![peer.clone()],
-            // Context is lost at either end of a hop.
-            (_, Some(peer)) if is(FindingKind::BrokenContext) => at.push(peer.clone()),
-            _ => {}
-        }
-        // Where a finding names its place, it is there.
-        if at.is_empty() {
-            at.extend(suspect.and_then(|suspect| suspect.service.clone()));
-        }
-        at.sort_unstable();
-        at.dedup();
-        // What fails stands last.
-        path.retain(|service| !at.contains(service));
-        path.extend(at.iter().cloned());
-        let of_instance = bottom.examples.iter().filter(|_| is(FindingKind::ClockSkew));
-        let about = [&bottom.service, &bottom.peer, &bottom.subject].into_iter().flatten();
-        Places { path, at, about: about.chain(of_instance).cloned().collect(), edges }
-    }
-}
-
-/// Queues, databases and caches that were come by, and findings about them.
-fn systems(recording: &Recording, beside: &[FindingReport]) -> Vec<PathSystem> {
-    let mut systems: BTreeSet<(&str, String)> = BTreeSet::new();
-    let keys = SYSTEMS.map(|(kind, system, name)| (kind, recording.name(system), recording.name(name)));
-    for span in recording.spans() {
-        for (kind, system, name) in keys {
-            let told = |key: Option<super::recording::Name>| {
-                let value = key.and_then(|key| recording.attribute(span.attributes, key));
-                value.map(|value| recording.text(value))
-            };
-            if let Some(system) = told(system) {
-                systems.insert((kind, [system, told(name).unwrap_or_default()].join(" ").trim().to_owned()));
-            }
+/// What findings say of queues, databases and caches, where the systems themselves say nothing.
+fn with_findings(mut systems: Vec<PathSystem>, beside: &[FindingReport]) -> Vec<PathSystem> {
+    for system in systems.iter_mut().filter(|system| system.trouble.is_empty()) {
+        let is_about = |other: &&FindingReport| {
+            other.subject.as_deref().is_some_and(|of| system.name.split(' ').any(|word| word == of))
+        };
+        if let Some(about) = beside.iter().find(is_about) {
+            system.trouble.clone_from(&about.title);
         }
     }
-    let trouble = |name: &str| {
-        let about = beside
-            .iter()
-            .find(|other| other.subject.as_deref().is_some_and(|subject| name.split(' ').any(|word| word == subject)));
-        about.map(|other| other.title.clone()).unwrap_or_default()
-    };
-    let system = |(kind, name): (&str, String)| PathSystem { kind: kind.to_owned(), trouble: trouble(&name), name };
-    systems.into_iter().take(50).map(system).collect()
+    systems
 }
 
 fn cut(left_out: &LeftOut) -> Vec<CutReport> {
@@ -270,74 +253,4 @@ fn cut(left_out: &LeftOut) -> Vec<CutReport> {
     let cut = counted.into_iter().filter(|(_, count)| *count > 0);
     let why = || "one diagnosis reads so many at the most".to_owned();
     cut.map(|(what, count)| CutReport { what: what.to_owned(), count, why: why() }).collect()
-}
-
-/// How sure it is, and all of it in a sentence.
-fn conclude(diagnosis: &mut Diagnosis) {
-    let mut reasons = Vec::new();
-    let saw = saw_it(&diagnosis.cause.kind);
-    if saw {
-        reasons.push(format!("what goes wrong was seen itself: {}", diagnosis.cause.says));
-    }
-    let difference =
-        diagnosis.difference.as_ref().filter(|of| of.verdict == "explained" && !of.explanations.is_empty());
-    if let Some(difference) = difference {
-        reasons.push(difference.summary.clone());
-    }
-    let suspect = first(&diagnosis.suspects);
-    if let Some(suspect) = suspect {
-        let evidence = suspect.evidence.first().map(|first| format!(": {first}")).unwrap_or_default();
-        reasons.push(format!("failing ones leave the way of healthy ones at {}{evidence}", place(suspect)));
-    }
-    let change = diagnosis.changes.as_ref().filter(|of| of.verdict == RankingVerdict::StandsOut);
-    if let Some(change) = change {
-        reasons.push(change.says.clone());
-    }
-    // Two kinds of evidence that do not follow from one another, or the act itself seen and nothing beside it that would
-    // explain it better.
-    let independent = [difference.is_some(), suspect.is_some(), change.is_some()].into_iter().filter(|is| *is).count();
-    let agrees = suspect.is_none_or(|suspect| {
-        diagnosis.cause.service.is_none() || suspect.service.is_none() || suspect.service == diagnosis.cause.service
-    });
-    diagnosis.verdict = match (saw, independent) {
-        (true, 1..) | (false, 2..) if agrees => Certainty::Confirmed,
-        (true, _) | (_, 1..) => Certainty::Likely,
-        _ => Certainty::Inconclusive,
-    };
-    if !agrees {
-        reasons
-            .push("it is no surer since what was found and where requests go another way are two services".to_owned());
-    }
-    if diagnosis.verdict == Certainty::Inconclusive {
-        reasons.push(match (diagnosis.compared.failing, diagnosis.compared.healthy) {
-            (0, _) => "no telemetry of failing ones could be read".to_owned(),
-            (_, 0) => "no telemetry of healthy ones could be read, so there is nothing to compare with".to_owned(),
-            _ => "failing and healthy ones do not differ in anything that was recorded before they part".to_owned(),
-        });
-    }
-    diagnosis.says = says(diagnosis, difference.is_some(), change.map(|of| of.ranking[0].title.clone()));
-    diagnosis.reasons = reasons;
-}
-
-/// The first suspect, if it stands alone.
-fn first(suspects: &[Suspect]) -> Option<&Suspect> {
-    suspects.first().filter(|_| suspects.get(1).is_none_or(|second| second.rank > 1))
-}
-
-fn place(suspect: &Suspect) -> String {
-    let parts = [suspect.operation.as_deref(), suspect.service.as_deref(), suspect.instance.as_deref()];
-    parts.into_iter().flatten().map(|part| format!("`{part}`")).collect::<Vec<_>>().join(" of ")
-}
-
-fn says(diagnosis: &Diagnosis, is_different: bool, change: Option<String>) -> String {
-    let mut says = diagnosis.cause.says.split("; since ").next().unwrap_or_default().to_owned();
-    let difference = diagnosis.difference.as_ref().filter(|_| is_different);
-    if let Some(difference) = difference {
-        let what: Vec<String> = difference.explanations.iter().map(|one| one.title()).collect();
-        says = format!("{says}; those with {} fail", what.join(", or "));
-    }
-    if let Some(change) = change {
-        says = format!("{says}, most probably since {change}");
-    }
-    says
 }

@@ -305,6 +305,7 @@ impl PlaceFinding {
             examples: self.examples.clone(),
             evidence: self.evidence.clone(),
             title: words::title(self, symbols),
+            diagnosis: None,
         }
     }
 }

@@ -6,9 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The sum at which it rings: at the tolerated share itself, once in about e^14 decisions (a million). Each call, statement and
-/// consumer is watched by itself, so fewer would be a false finding a day in a busy system.
-const THRESHOLD: f64 = 14.0;
+/// The sum at which it rings: at the tolerated share itself, once in about e^12 decisions (160,000).
+const THRESHOLD: f64 = 12.0;
+/// Where some deviate in healthy systems too, their share may well be the tolerated one, so it rings once in about e^14 (a
+/// million): each call and consumer is watched by itself.
+const THRESHOLD_USUAL: f64 = 14.0;
+/// From this share on a few that deviate are nothing unusual.
+const USUAL: f64 = 0.02;
 /// No share above this is ever usual.
 const HIGHEST: f64 = 0.5;
 /// Decisions over which the usual share is averaged.
@@ -58,12 +62,12 @@ impl Surge {
             self.learn(deviates);
             return false;
         }
-        let tolerated = self.tolerated();
+        let (tolerated, threshold) = (self.tolerated(), self.threshold());
         let raised = [tolerated * 2.0 + 0.01, tolerated * 4.0 + 0.05, 0.5_f64.max(tolerated * 1.5)];
         for (score, raised) in self.scores.iter_mut().zip(raised) {
             let raised = raised.min(0.95);
             let step = if deviates { (raised / tolerated).ln() } else { ((1.0 - raised) / (1.0 - tolerated)).ln() };
-            *score = (*score + step).clamp(0.0, 2.0 * THRESHOLD);
+            *score = (*score + step).clamp(0.0, 2.0 * threshold);
         }
         self.learn(deviates);
         self.is_raised()
@@ -71,7 +75,8 @@ impl Surge {
 
     fn learn(&mut self, deviates: bool) {
         self.decided += 1;
-        if self.scores.iter().all(|score| *score < LEARNS_BELOW * THRESHOLD) {
+        let learns_below = LEARNS_BELOW * self.threshold();
+        if self.scores.iter().all(|score| *score < learns_below) {
             let prior = if self.young > 0.0 { LENIENT_PRIOR } else { PRIOR };
             let weight = 1.0 / (prior + self.decided as f64).min(MEMORY);
             self.usual += weight * (f64::from(u8::from(deviates)) - self.usual);
@@ -80,7 +85,11 @@ impl Surge {
 
     /// Whether the share is beyond what is tolerated.
     pub(crate) fn is_raised(&self) -> bool {
-        self.scores.iter().any(|score| *score >= THRESHOLD)
+        self.scores.iter().any(|score| *score >= self.threshold())
+    }
+
+    fn threshold(&self) -> f64 {
+        if self.young > 0.0 || self.floor >= USUAL { THRESHOLD_USUAL } else { THRESHOLD }
     }
 
     /// Whether nothing speaks for a raised share.

@@ -8,6 +8,7 @@ use truegreen_engine::explain::related::causes;
 use truegreen_model::change::{Change, RankedChange, RankingVerdict};
 use truegreen_model::diagnosis::{Certainty, Diagnosis};
 use truegreen_model::report::FindingReport;
+use truegreen_model::surroundings::Surroundings;
 use truegreen_model::time::Timestamp;
 
 use super::expectation;
@@ -117,6 +118,7 @@ fn diagnosis(
         cases: &cases,
         recording: &recording,
         changes,
+        around: &Surroundings::default(),
         hides: &hides,
         now,
     }))
@@ -141,6 +143,7 @@ pub fn ask_of_nothing(kept: &Kept, (reported, now): (&Reported, Timestamp)) -> W
         cases: &cases,
         recording: &recording,
         changes,
+        around: &Surroundings::default(),
         hides: &hides,
         now,
     });

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use truegreen_model::diagnosis::Brief;
 use truegreen_model::probe::Standing;
 use truegreen_model::report::FindingReport;
 
 use super::post::{Posted, Poster, backoff};
-use super::{Notice, Receive};
+use super::{Notice, Receive, page_of};
 use crate::systems::latest::Probed;
 use crate::systems::words;
 use crate::wording;
@@ -97,6 +98,15 @@ impl Alertmanager {
         Value::Array(std::iter::once(watchdog).chain(alerts).collect())
     }
 
+    /// As it is now, with what was found out about it before.
+    fn with_diagnosis(&self, finding: Arc<FindingReport>) -> Arc<FindingReport> {
+        let Some(Alert { about: About::Finding(before), .. }) = self.alerts.get(&finding.id) else { return finding };
+        if finding.diagnosis.is_some() || before.diagnosis.is_none() {
+            return finding;
+        }
+        Arc::new(FindingReport { diagnosis: before.diagnosis.clone(), ..(*finding).clone() })
+    }
+
     fn system(&self, probed: &Probed, ends_at: &str) -> Value {
         let Probed { report, since } = probed;
         let failing = words::worst_first(report).into_iter().filter(|check| check.standing == Standing::Fail);
@@ -130,18 +140,32 @@ impl Alertmanager {
                 labels[label] = Value::from(value.as_str());
             }
         }
+        let link = page_of(&self.link, finding);
+        let mut annotations = json!({
+            "summary": finding.title,
+            "description": description(finding),
+            "status": finding.status,
+            "page": link,
+        });
+        for (name, value) in finding.diagnosis.iter().flat_map(told) {
+            annotations[name] = Value::from(value);
+        }
         json!({
             "labels": labels,
-            "annotations": {
-                "summary": finding.title,
-                "description": description(finding),
-                "status": finding.status,
-            },
+            "annotations": annotations,
             "startsAt": finding.first_seen,
             "endsAt": ends_at,
-            "generatorURL": format!("{}/#finding-{}", self.link, finding.id),
+            "generatorURL": link,
         })
     }
+}
+
+/// Annotations may change with each post: they are no part of what an alert is known by.
+fn told(brief: &Brief) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    let Brief { as_of, verdict, says, explanation, suspect, change } = brief.clone();
+    let always = [("verdict", verdict.name().to_owned()), ("diagnosis", says), ("diagnosed_at", as_of)];
+    let known = [("explanation", explanation), ("suspect", suspect), ("change", change)];
+    always.into_iter().chain(known.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }
 
 fn description(finding: &FindingReport) -> String {
@@ -156,8 +180,16 @@ fn description(finding: &FindingReport) -> String {
 impl Receive for Alertmanager {
     fn note(&mut self, notice: Notice) {
         let (about, is_over) = match notice {
-            Notice::Opened(finding) => (About::Finding(finding), false),
-            Notice::Closed(finding) => (About::Finding(finding), true),
+            Notice::Opened(finding) => (About::Finding(self.with_diagnosis(finding)), false),
+            Notice::Diagnosed(finding) => {
+                // What was resolved meanwhile is not to fire again.
+                let fires = |alert: &Alert| alert.resolved_at.is_none();
+                if !self.alerts.get(&finding.id).is_some_and(fires) {
+                    return;
+                }
+                (About::Finding(finding), false)
+            }
+            Notice::Closed(finding) => (About::Finding(self.with_diagnosis(finding)), true),
             Notice::Fails(probed) => (About::System(probed), false),
             Notice::Works(probed) => (About::System(probed), true),
             Notice::Stop => return,

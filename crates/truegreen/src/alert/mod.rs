@@ -27,6 +27,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 enum Notice {
     /// A finding.
     Opened(Arc<FindingReport>),
+    /// It says now why it is there.
+    Diagnosed(Arc<FindingReport>),
     Closed(Arc<FindingReport>),
     /// A system that is asked itself.
     Fails(Arc<Probed>),
@@ -108,6 +110,11 @@ impl Handle {
         self.tell(&Notice::Opened(Arc::new(finding)));
     }
 
+    /// A finding is explained, and says so itself: that is told behind its opening, which waits for nobody.
+    pub fn diagnosed(&self, finding: FindingReport) {
+        self.tell(&Notice::Diagnosed(Arc::new(finding)));
+    }
+
     /// A finding was resolved or withdrawn.
     pub fn closed(&self, finding: FindingReport) {
         self.tell(&Notice::Closed(Arc::new(finding)));
@@ -133,6 +140,11 @@ impl Handle {
             drop(target.notices.send(notice.clone()));
         }
     }
+}
+
+/// The page of a finding, below this address.
+fn page_of(link: &str, finding: &FindingReport) -> String {
+    format!("{link}/findings/{}", finding.id)
 }
 
 fn deliver(receive: &mut dyn Receive, notices: &Receiver<Notice>, waiting: &AtomicUsize) {

@@ -1,16 +1,18 @@
-//! A plain webhook: one JSON document for each finding that opens or closes and each system that fails or works again, in
-//! their order.
+//! A plain webhook: one JSON document for each finding that opens, is diagnosed or closes, and each system that fails or works
+//! again, in their order.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use truegreen_model::diagnosis::Brief;
 use truegreen_model::report::FindingReport;
 
 use super::post::{Posted, Poster, backoff};
-use super::{MAX_WAITING, Notice, Receive};
+use super::{MAX_WAITING, Notice, Receive, page_of};
 use crate::systems::latest::Probed;
 use crate::systems::words;
+use crate::wording;
 
 /// After so many failures a notice is given up, about ten minutes later.
 const MAX_ATTEMPTS: u32 = 15;
@@ -47,16 +49,23 @@ impl Webhook {
     }
 }
 
+/// What happened; once it is known, why.
+fn text(finding: &FindingReport) -> String {
+    let why = |brief: &Brief| format!("{}: {}", brief.verdict.name(), wording::sentence(&brief.says));
+    finding.diagnosis.as_ref().map_or_else(|| finding.title.clone(), why)
+}
+
 impl Receive for Webhook {
     fn note(&mut self, notice: Notice) {
         // `text` is what Slack-compatible receivers show.
         let finding = |event: &str, finding: &FindingReport| {
-            let link = format!("{}/#finding-{}", self.link, finding.id);
-            json!({"event": event, "text": finding.title, "finding": finding, "url": link})
+            let link = page_of(&self.link, finding);
+            json!({"event": event, "text": text(finding), "finding": finding, "url": link})
         };
         let system = |event: &str, text: String, probed: &Probed| json!({"event": event, "text": text, "system": probed, "url": format!("{}/systems", self.link)});
         let document = match &notice {
             Notice::Opened(opened) => finding("finding_opened", opened),
+            Notice::Diagnosed(diagnosed) => finding("finding_diagnosed", diagnosed),
             Notice::Closed(closed) => finding("finding_closed", closed),
             Notice::Fails(probed) => system("system_fails", words::failure(&probed.report), probed),
             Notice::Works(probed) => {

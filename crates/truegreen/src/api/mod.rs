@@ -118,7 +118,9 @@ async fn openapi() -> Response {
 }
 
 async fn report(State(seen): State<Seen>) -> Result<Response, Problem> {
-    Ok(Json(seen.run.ask(Engine::report).await?).into_response())
+    let mut report = seen.run.ask(Engine::report).await?;
+    seen.explaining.tell(&mut report.findings);
+    Ok(Json(report).into_response())
 }
 
 #[derive(Serialize)]
@@ -199,6 +201,7 @@ async fn findings(State(seen): State<Seen>, Query(wanted): Query<WhichFindings>)
             && wanted.status.as_ref().is_none_or(|status| *status == finding.status)
     };
     findings.retain(fits);
+    seen.explaining.tell(&mut findings);
     Ok(Json(json!({ "findings": findings })).into_response())
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn metrics(extract::State(seen): extract::State<Seen>) -> Resul
     intake(&mut text, &seen);
     alerts(&mut text, &seen.metrics);
     asking(&mut text, &seen.metrics);
+    diagnoses(&mut text, &seen.metrics);
     engine(&mut text, &counters);
     super::systems::metrics(&mut text, &seen.probes.latest());
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text.finish()).into_response())
@@ -153,6 +154,14 @@ fn asking(text: &mut Exposition, metrics: &Metrics) {
     text.by_label("asked_batches_total", help, "result", metrics.asked_batches.get());
     let help = "Questions to systems that could not be asked, or whose answer was written down later.";
     text.by_label("unasked_questions_total", help, "reason", metrics.unasked.get());
+}
+
+fn diagnoses(text: &mut Exposition, metrics: &Metrics) {
+    text.single("diagnoses_total", "counter", "Diagnoses of findings that were made.", metrics.diagnoses.get());
+    let seconds = metrics.diagnosis_millis.get() as f64 / 1_000.0;
+    text.single("diagnosis_seconds_total", "counter", "How long making them took, all together.", seconds);
+    let help = "Diagnoses that were not made, or not in time.";
+    text.by_label("diagnoses_failed_total", help, "reason", metrics.diagnoses_failed.get());
 }
 
 fn engine(text: &mut Exposition, counters: &[CounterReport]) {

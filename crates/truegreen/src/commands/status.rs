@@ -4,10 +4,13 @@ use std::io::Write;
 
 use truegreen_model::report::Report;
 
+use super::terminal::DIM;
 use super::{asking, terminal};
+use crate::wording;
 
 /// Ask a running server how things stand
 ///
+/// Each finding comes with its id and, once it is diagnosed, with how sure that is and why it is there in one sentence.
 /// Exit code 0 if it answers, whatever it says; the verdict is in the answer.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -24,7 +27,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     if args.json {
         writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        terminal::write_report(&mut anstream::stdout(), &report)?;
+        let mut out = anstream::stdout();
+        terminal::write_report(&mut out, &report)?;
+        if report.findings.iter().any(wording::is_standing) {
+            writeln!(
+                out,
+                "\n{DIM}Why: truegreen diagnose FINDING. Step by step: truegreen investigate FINDING.{DIM:#}"
+            )?;
+        }
     }
     Ok(0)
 }

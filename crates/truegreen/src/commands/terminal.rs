@@ -84,7 +84,10 @@ fn write_finding(out: &mut impl Write, finding: &FindingReport) -> std::io::Resu
     for evidence in &finding.evidence {
         writeln!(out, "  {}", printable(evidence))?;
     }
-    writeln!(out, "  {DIM}since {}, last at {}{DIM:#}", finding.onset, finding.last_seen)
+    if let Some(brief) = &finding.diagnosis {
+        writeln!(out, "  {BOLD}{}{BOLD:#}: {}", brief.verdict.name(), printable(&wording::sentence(&brief.says)))?;
+    }
+    writeln!(out, "  {DIM}since {}, last at {}; finding {DIM:#}{}", finding.onset, finding.last_seen, finding.id)
 }
 
 /// What is over, so that counts of findings and books can be compared.
@@ -170,6 +173,7 @@ fn steers(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use truegreen_model::diagnosis::{Brief, Certainty};
     use truegreen_model::report::FlowReport;
 
     #[test]
@@ -182,6 +186,7 @@ mod tests {
     fn the_report_reads_from_verdict_to_books() {
         let finding = FindingReport {
             title: "3 journeys were seen at `published`, and never at `stock updated`".to_owned(),
+            id: "820e86dd8e41fe68".to_owned(),
             flow: "orders".to_owned(),
             after: Some("published".to_owned()),
             before: Some("stock updated".to_owned()),
@@ -200,6 +205,8 @@ mod tests {
             duplicates: 1,
             ..FlowReport::default()
         };
+        let brief = Brief { verdict: Certainty::Likely, says: "8 vanished\x1b[2J".to_owned(), ..Brief::default() };
+        let finding = FindingReport { diagnosis: Some(brief), ..finding };
         let third = FindingReport { status: "resolved".to_owned(), ..finding.clone() };
         let second = FindingReport { title: "2 journeys were refused".to_owned(), ..finding.clone() };
         let report = Report {

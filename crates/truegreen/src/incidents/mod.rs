@@ -360,14 +360,17 @@ impl Incidents {
         // Who cannot be asked now is asked the next time.
         let Ok(findings) = self.findings().await else { return };
         for incident in &watched {
-            for finding in findings.iter().filter(|finding| watch::concerns(incident, finding)) {
+            for finding in findings.iter().filter(|finding| watch::concerns(incident, finding, None)) {
                 let of = (incident.id.clone(), finding.id.clone());
                 if looked.get(&of) == Some(&finding.last_seen) {
                     continue;
                 }
                 let newest = self.cases(&finding.id).await.and_then(|cases| cases.newest());
                 let newest = newest.map_or(Newest::None, Newest::Began);
-                match watch::came_back(incident, finding, &newest) {
+                // Where conditions are known to hold it against, those of today are worth a diagnosis.
+                let is_set_apart = !incident.signature.conditions.is_empty();
+                let diagnosis = if is_set_apart { self.diagnosis(&finding.id).await } else { None };
+                match watch::came_back(incident, finding, diagnosis.as_ref(), &newest) {
                     Some(why) => {
                         self.reopen(incident, finding, why).await;
                         break;

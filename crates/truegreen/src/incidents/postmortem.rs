@@ -52,7 +52,13 @@ fn summary(out: &mut Document, incident: &Incident, now: &str) {
     out.heading("Summary");
     let by = if incident.opened_by.is_empty() { String::new() } else { format!(" by {}", incident.opened_by) };
     out.paragraph(&format!("Opened at {}{by}. Status: {}.", when::stamp(&incident.opened_at), incident.standing()));
-    let symptom = incident.findings.iter().map(|finding| format!("Symptom: {}", wording::sentence(&finding.title)));
+    let told = incident.diagnosis.as_ref().map(Told::of);
+    let symptom = incident.findings.iter().map(|finding| {
+        // Of several findings one may be at the bottom of the others.
+        let relation = told.and_then(|told| told.relation(&finding.id));
+        let what = if relation.as_deref() == Some("cause") { "Explains it" } else { "Symptom" };
+        format!("{what}: {}", wording::sentence(&finding.title))
+    });
     out.list(symptom.chain([format!("Cause: {}", wording::sentence(&cause(incident)))]));
     if incident.state == State::Open
         && let Some(open_for) = when::nanos(now).zip(when::nanos(&incident.opened_at))
@@ -121,6 +127,7 @@ fn root_causes(out: &mut Document, incident: &Incident) {
     out.list(told.reasons());
     let suspect = |one: super::told::Suspect| vec![one.rank.to_string(), one.title, one.evidence.join("; ")];
     out.table(&["rank", "suspect", "evidence"], told.suspects().into_iter().map(suspect).collect());
+    out.list(told.related_lines());
     out.list(told.difference_lines().into_iter().map(|line| format!("What is different: {line}")));
     out.list(told.ruled_out().into_iter().map(|line| format!("Ruled out: {line}")));
     if let Some(compared) = told.compared() {
@@ -276,6 +283,8 @@ mod tests {
             "suspects": [{"rank": 1, "title": "inventory skips backorders", "service": "inventory", "operation": "apply",
                 "evidence": ["no update follows"]}],
             "ruled_out": ["the broker: its queue is empty"],
+            "related": [{"finding": "00000000000000bb", "relation": "cause", "title": "statements change no row",
+                "why": "both are about `inventory`"}],
         });
         for (minute, change) in [
             Change::Diagnosed(Box::new(diagnosis)),

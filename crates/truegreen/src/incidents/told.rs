@@ -170,15 +170,41 @@ impl<'a> Told<'a> {
         lines(&self.0["ruled_out"])
     }
 
-    /// The one cause that it names; nothing where it names none, or several that look alike.
+    /// The one cause that it names: the place at the bottom of it, or else its first suspect; nothing where it names none, or
+    /// several that look alike.
     pub(crate) fn cause(self) -> Option<Cause> {
         if self.verdict() == "INCONCLUSIVE" {
             return None;
         }
         let suspects = self.suspects();
-        let first = suspects.first()?;
-        let is_tied = suspects.get(1).is_some_and(|second| second.rank == first.rank);
-        first.cause.clone().filter(|_| !is_tied)
+        let is_tied = suspects.get(1).is_some_and(|second| suspects[0].rank == second.rank);
+        let first = suspects.first().and_then(|first| first.cause.clone()).filter(|_| !is_tied);
+        let of = &self.0["cause"];
+        let Some(service) = text(&of["service"]) else { return first };
+        // A hop names who owes the step; what of it, the suspect may tell.
+        let of_suspect = first.filter(|first| first.service == service).and_then(|first| first.operation);
+        Some(Cause { operation: text(&of["operation"]).or(of_suspect), service })
+    }
+
+    /// How another finding stands to the one that was diagnosed: `cause`, `consequence` or `beside`.
+    pub(crate) fn relation(self, finding: &str) -> Option<String> {
+        let one = list(&self.0["related"]).find(|one| one["finding"].as_str() == Some(finding))?;
+        text(&one["relation"])
+    }
+
+    /// Findings that explain it, and those that follow from it; a line each.
+    pub(crate) fn related_lines(self) -> Vec<String> {
+        let related_line = |one: &Value| {
+            let how = match one["relation"].as_str()? {
+                "cause" => "Explained by",
+                "consequence" => "Follows from it",
+                _ => return None,
+            };
+            let (title, finding) = (text(&one["title"])?, text(&one["finding"])?);
+            let why = text(&one["why"]).map(|why| format!("; {why}")).unwrap_or_default();
+            Some(format!("{how}: {title} (finding {finding}{why})"))
+        };
+        list(&self.0["related"]).filter_map(related_line).collect()
     }
 }
 
@@ -290,5 +316,30 @@ mod tests {
         }
         let suspects = json!([{"rank": 1, "service": "a"}, {"rank": 1, "service": "b"}]);
         assert_eq!(Told::of(&json!({"verdict": "LIKELY", "suspects": suspects})).cause(), None);
+    }
+
+    #[test]
+    fn the_place_at_the_bottom_is_the_cause_and_others_follow() {
+        let related = json!([
+            {"finding": "b", "relation": "cause", "title": "zero rows at inventory", "why": "both are about `inventory`"},
+            {"finding": "c", "relation": "consequence", "title": "inventory lies", "why": ""},
+            {"finding": "d", "relation": "beside", "title": "something else", "why": "at the same time"},
+        ]);
+        let cause = json!({"finding": "b", "service": "inventory", "operation": null});
+        let suspects = json!([{"rank": 1, "service": "inventory", "operation": "apply"}]);
+        let mut diagnosis = json!({"verdict": "LIKELY", "cause": cause, "related": related, "suspects": suspects});
+        let told = Told::of(&diagnosis);
+        let named = told.cause().unwrap();
+        assert_eq!((named.service.as_str(), named.operation.as_deref()), ("inventory", Some("apply")));
+        assert_eq!((told.relation("c").as_deref(), told.relation("a")), (Some("consequence"), None));
+        assert_eq!(
+            told.related_lines(),
+            [
+                "Explained by: zero rows at inventory (finding b; both are about `inventory`)",
+                "Follows from it: inventory lies (finding c)",
+            ]
+        );
+        diagnosis["suspects"] = json!([{"rank": 1, "service": "payments", "operation": "charge"}]);
+        assert_eq!(Told::of(&diagnosis).cause().unwrap().operation, None, "another service's operation is none of it");
     }
 }

@@ -81,7 +81,7 @@ fn record(incident: &Incident, now: &str) -> Markup {
             ", " a href={ "/api/v1/incidents/" (id) "/export?format=html" } { "HTML" }
             ", " a href={ "/api/v1/incidents/" (id) } { "JSON" }
             " · Who was affected: " a href={ "/api/v1/incidents/" (id) "/affected?format=csv" } { "CSV" }
-            " · " @for finding in &incident.findings { a href={ "/#finding-" (finding.id) } { "finding " (finding.id) } " " }
+            " · " @for finding in &incident.findings { a href=(super::finding::href(&finding.id)) { "finding " (finding.id) } " " }
         }
         (postmortem::document(incident, now).body())
     }

@@ -2,6 +2,7 @@
 
 mod bars;
 mod dead_letters;
+mod finding;
 pub(crate) mod host;
 mod incidents;
 mod journey;
@@ -59,6 +60,7 @@ pub struct View {
 pub fn router(seen: Seen) -> Router {
     Router::new()
         .route("/", get(front))
+        .route("/findings/{id}", get(finding::one))
         .route("/journeys/{flow}/{key}", get(journeys))
         .route("/trace/{asked}", get(trace))
         .route("/map", get(the_map))
@@ -85,6 +87,7 @@ async fn front(State(seen): State<Seen>) -> Response {
     });
     match view.await {
         Ok(mut view) => {
+            seen.explaining.tell(&mut view.report.findings);
             view.own.extend(seen.metrics.losses());
             view.has_systems = seen.probes.systems().all().next().is_some();
             view.has_dead_letters = seen.desk.has_systems();

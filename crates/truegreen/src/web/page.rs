@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use truegreen_model::report::{CounterReport, FindingReport, FlowReport, MinuteReport, ServiceReport};
 
-use super::{View, bars, journey_href, short_time, trace_href};
+use super::{View, bars, finding, journey_href, short_time, trace_href};
 use crate::wording;
 
 pub(super) fn body(view: &View) -> Markup {
@@ -108,7 +108,10 @@ fn finding_article(finding: &FindingReport, view: &View) -> Markup {
     };
     html! {
         article id=(format!("finding-{}", finding.id)) class=(class) {
-            p { b { (wording::sentence(&finding.title)) } }
+            p { b { a href=(finding::href(&finding.id)) { (wording::sentence(&finding.title)) } } }
+            @if let Some(brief) = &finding.diagnosis {
+                p { (brief.verdict.name()) ": " (wording::sentence(&brief.says)) " " a href=(finding::href(&finding.id)) { "Why" } }
+            }
             p {
                 (place(finding))
                 ": " (wording::concerned(finding)) ", since " (short_time(&finding.onset))
@@ -137,7 +140,7 @@ fn finding_article(finding: &FindingReport, view: &View) -> Markup {
 }
 
 /// The flow and its hop, or what of which service.
-fn place(finding: &FindingReport) -> Markup {
+pub(super) fn place(finding: &FindingReport) -> Markup {
     let Some(service) = &finding.service else {
         return html! {
             "In " (finding.flow)
@@ -156,7 +159,7 @@ fn place(finding: &FindingReport) -> Markup {
 }
 
 /// A journey of the finding's flow, or a trace.
-fn example_href(finding: &FindingReport, example: &str) -> String {
+pub(super) fn example_href(finding: &FindingReport, example: &str) -> String {
     if finding.flow.is_empty() { trace_href(example) } else { journey_href(&finding.flow, example) }
 }
 
@@ -231,6 +234,8 @@ fn own_books(own: &[CounterReport]) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use truegreen_model::diagnosis::{Brief, Certainty};
+
     use super::*;
     use crate::web::whole;
 
@@ -258,6 +263,11 @@ mod tests {
             status: "open".to_owned(),
             examples: vec!["ord-1".to_owned(), "<script>alert(1)</script>/..".to_owned()],
             title: "3 orders vanished after \"published\"".to_owned(),
+            diagnosis: Some(Brief {
+                verdict: Certainty::Likely,
+                says: "those with <script> fail".to_owned(),
+                ..Brief::default()
+            }),
             ..FindingReport::default()
         };
         let minute = MinuteReport {

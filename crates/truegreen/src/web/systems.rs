@@ -66,7 +66,7 @@ fn claims_section(claims: &[Claim]) -> Markup {
                                 " "
                                 @for (n, id) in claim.findings.iter().enumerate() {
                                     @if n > 0 { ", " }
-                                    a href=(format!("/#finding-{id}")) { "finding" }
+                                    a href=(super::finding::href(id)) { "finding" }
                                 }
                             }
                         }

@@ -12,19 +12,20 @@ use truegreen::config::{AlertKind, AlertTarget};
 use truegreen::metrics::Metrics;
 use truegreen_connect::SystemConfig;
 use truegreen_connect::address::{Address, Surroundings};
+use truegreen_model::diagnosis::{Brief, Certainty};
 use truegreen_model::report::FindingReport;
 
 use crate::support::{PATIENCE, PROTOBUF, TestServer, placed, span, traces};
 
 /// One request as it arrived.
-struct Posted {
+pub(crate) struct Posted {
     path: String,
     authorization: Option<String>,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 /// A receiver that answers with these statuses, then with 200.
-fn receiver(statuses: &'static [u16]) -> (String, Receiver<Posted>) {
+pub(crate) fn receiver(statuses: &'static [u16]) -> (String, Receiver<Posted>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (sender, posted) = channel();
@@ -102,7 +103,7 @@ fn a_webhook_is_told_again_until_it_hears() {
         assert_eq!(request.authorization.as_deref(), Some("Basic bWU6c2VjcmV0"));
         assert_eq!(request.body["event"], "finding_opened");
         assert_eq!(request.body["finding"]["id"], "a1");
-        assert_eq!(request.body["url"], "http://truegreen.example/#finding-a1");
+        assert_eq!(request.body["url"], "http://truegreen.example/findings/a1");
     }
     alerts.handle().closed(finding("a1", "resolved"));
     assert_eq!(posted.recv_timeout(PATIENCE).unwrap().body["event"], "finding_closed");
@@ -144,7 +145,65 @@ fn an_alertmanager_hears_of_openings_and_ends() {
     let ended = until_told(&posted, |alert| alert["labels"]["finding"] == "a1" && is_over(alert));
     assert_eq!(ended["labels"], labels, "the labels are the alert's identity");
     assert_eq!(ended["startsAt"], "2026-01-01T10:00:30Z");
-    assert_eq!(ended["generatorURL"], "http://truegreen.example/#finding-a1");
+    assert_eq!(ended["generatorURL"], "http://truegreen.example/findings/a1");
+    alerts.stop();
+}
+
+fn diagnosed(id: &str) -> FindingReport {
+    let brief = Brief {
+        as_of: "2026-01-01T10:00:31Z".to_owned(),
+        verdict: Certainty::Likely,
+        says: "3 orders vanished; those with region = west fail".to_owned(),
+        change: Some("shop 2.1 at 2026-01-01 09:58:00 UTC (90 %)".to_owned()),
+        ..Brief::default()
+    };
+    FindingReport { diagnosis: Some(brief), ..finding(id, "open") }
+}
+
+/// Scenario: a finding opens, is explained, and closes. Guarantee: its opening waits for nobody; why it is there follows as an
+/// event of its own, and stands in what is told of it later.
+#[test]
+fn why_follows_the_opening() {
+    let (address, posted) = receiver(&[]);
+    let (alerts, _) = start(AlertKind::Webhook, format!("http://{address}/"));
+    alerts.handle().opened(finding("a1", "open"));
+    alerts.handle().diagnosed(diagnosed("a1"));
+    let opened = posted.recv_timeout(PATIENCE).unwrap().body;
+    assert_eq!((opened["event"].as_str(), opened["finding"].get("diagnosis")), (Some("finding_opened"), None));
+    let told = posted.recv_timeout(PATIENCE).unwrap().body;
+    assert_eq!(told["event"], "finding_diagnosed");
+    assert_eq!(told["text"], "LIKELY: 3 orders vanished; those with region = west fail.");
+    assert_eq!(told["url"], "http://truegreen.example/findings/a1");
+    assert_eq!(told["finding"]["diagnosis"]["verdict"], "LIKELY");
+    assert_eq!(told["finding"]["diagnosis"]["change"], "shop 2.1 at 2026-01-01 09:58:00 UTC (90 %)");
+    alerts.stop();
+}
+
+/// Guarantee: annotations of the alert that fires already say why; what is resolved does not fire again for it.
+#[test]
+fn an_alertmanager_is_told_why_while_it_fires() {
+    let (address, posted) = receiver(&[]);
+    let (alerts, _) = start(AlertKind::Alertmanager, format!("http://{address}"));
+    alerts.handle().opened(finding("a1", "open"));
+    alerts.handle().diagnosed(diagnosed("a1"));
+    alerts.handle().opened(finding("a1", "open"));
+    let is_it = |alert: &Value| alert["labels"]["finding"] == "a1";
+    let told = until_told(&posted, |alert| is_it(alert) && alert["annotations"]["verdict"] == "LIKELY");
+    assert_eq!(told["annotations"]["diagnosis"], "3 orders vanished; those with region = west fail");
+    assert_eq!(told["annotations"]["page"], "http://truegreen.example/findings/a1");
+    assert!(told["labels"].get("verdict").is_none(), "the labels are the alert's identity");
+    alerts.handle().closed(finding("a1", "resolved"));
+    let over = until_told(&posted, |alert| is_it(alert) && is_over(alert));
+    assert_eq!(over["annotations"]["verdict"], "LIKELY");
+    alerts.handle().diagnosed(diagnosed("a1"));
+    alerts.handle().opened(finding("a2", "open"));
+    let request = loop {
+        let request = posted.recv_timeout(PATIENCE).unwrap();
+        if request.body.as_array().unwrap().iter().any(|alert| alert["labels"]["finding"] == "a2") {
+            break request;
+        }
+    };
+    assert!(!request.body.as_array().unwrap().iter().any(|alert| is_it(alert) && !is_over(alert)));
     alerts.stop();
 }
 

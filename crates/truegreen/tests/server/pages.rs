@@ -70,6 +70,7 @@ fn every_described_path_answers() {
     for page in ["/", "/map", "/map.svg", "/systems", "/dead-letters", "/incidents"] {
         assert_eq!(server.get(page).status, 200, "{page}");
     }
+    assert_eq!(server.get("/findings/0000000000000000").status, 404);
     let report = server.get("/api/v1/report").json();
     assert_eq!(report["flows"]["orders"]["entered"], 1);
     assert_eq!(report["flows"]["orders"]["open"], 1);

@@ -17,7 +17,7 @@ use crate::date::rfc3339;
 
 /// Minutes by which the clock of who reports a change may differ from those of services: hosts that are kept in time differ by
 /// less than a second, who reports does so within seconds, and the onset is known in seconds.
-const CLOCKS: f64 = 0.25;
+const CLOCKS: f64 = 0.1;
 
 /// What is known of a finding, as far as it has to do with changes. Whatever is not known is left empty, and speaks neither
 /// for nor against any.
@@ -101,6 +101,8 @@ pub struct PathSystem {
     pub name: String,
     /// What is known to be wrong with it; empty for nothing.
     pub trouble: String,
+    /// What it said of itself, where nothing is known to be wrong; empty where nobody asked it.
+    pub says: String,
 }
 
 /// What telemetry would have shown.

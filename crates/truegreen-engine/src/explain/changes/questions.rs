@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use truegreen_model::change::{Change, ChangeKind, QuestionReport};
 
-use super::incident::Context;
+use super::incident::{Context, PathSystem};
 use super::reasons;
 use crate::date::rfc3339;
 
@@ -193,31 +193,50 @@ fn dependencies(recent: &[&Change], context: &Context) -> QuestionReport {
 fn behaviour(context: &Context) -> QuestionReport {
     let question = "Do dependencies behave otherwise than before?";
     let worse = context.edges.iter().filter(|edge| edge.p_value <= BY_CHANCE && !edge.says.is_empty());
-    let worse: Vec<String> = worse
+    let mut worse: Vec<String> = worse
         .map(|edge| {
             format!("{} to {}: {} ({})", edge.source, edge.target, edge.says, reasons::probability(edge.p_value))
         })
         .collect();
-    match (worse.is_empty(), context.edges.is_empty()) {
-        (false, _) => answer(question, "yes", format!("{} of {} go worse", worse.len(), context.edges.len()), worse),
-        (true, false) => {
-            answer(question, "no", format!("all {} that were looked at go as before", context.edges.len()), Vec::new())
+    // Queues have a question of their own.
+    let known = context.systems.iter().filter(|system| system.kind != "queue");
+    let known: Vec<_> = known.filter(|system| !(system.trouble.is_empty() && system.says.is_empty())).collect();
+    let ill = known.iter().filter(|system| !system.trouble.is_empty());
+    worse.extend(ill.map(|system| format!("{} {}: {}", system.kind, system.name, system.trouble)));
+    let all = context.edges.len() + known.len();
+    match (worse.is_empty(), context.edges.is_empty(), known.is_empty()) {
+        (false, ..) => answer(question, "yes", format!("{} of {all} go worse", worse.len()), worse),
+        (true, false, _) => {
+            answer(question, "no", format!("all {all} that were looked at go as before"), told_of(&known))
         }
-        (true, true) => answer(question, "cannot tell", "calls from before the onset are not known", Vec::new()),
+        (true, true, false) => answer(
+            question,
+            "no",
+            "those that were asked work as they should; calls from before the onset are not known",
+            told_of(&known),
+        ),
+        (true, true, true) => answer(question, "cannot tell", "calls from before the onset are not known", Vec::new()),
     }
+}
+
+fn told_of(systems: &[&PathSystem]) -> Vec<String> {
+    systems.iter().map(|system| format!("{} {}: {}", system.kind, system.name, system.says)).collect()
 }
 
 fn queues(context: &Context) -> QuestionReport {
     let question = "Is a queue or cache in the path?";
     let found = context.systems.iter().filter(|system| matches!(system.kind.as_str(), "queue" | "cache"));
+    let ill = found.clone().filter(|system| !system.trouble.is_empty()).count();
     let found: Vec<String> = found
         .map(|system| {
-            let trouble = if system.trouble.is_empty() { String::new() } else { format!(": {}", system.trouble) };
-            format!("{} {}{trouble}", system.kind, system.name)
+            let told = if system.trouble.is_empty() { &system.says } else { &system.trouble };
+            let told = if told.is_empty() { String::new() } else { format!(": {told}") };
+            format!("{} {}{told}", system.kind, system.name)
         })
         .collect();
+    let in_trouble = if ill > 0 { format!(", and {ill} in trouble") } else { String::new() };
     match (found.is_empty(), context.path.is_empty()) {
-        (false, _) => answer(question, "yes", format!("{} of them", found.len()), found),
+        (false, _) => answer(question, "yes", format!("{} of them{in_trouble}", found.len()), found),
         (true, false) => answer(question, "no", "no span on the path is of one", Vec::new()),
         (true, true) => answer(question, "cannot tell", "what failing requests go through is not known", Vec::new()),
     }

@@ -57,6 +57,8 @@ pub(super) fn write(out: &mut impl Write, diagnosis: &Diagnosis) -> std::io::Res
     for suspect in diagnosis.suspects.iter().take(SHOWN) {
         super::text::write_suspect(out, suspect)?;
     }
+    list(out, "What systems say themselves", diagnosis.systems.iter().map(|system| system.says.clone()))?;
+    list(out, "What is not seen", diagnosis.limits.iter().cloned())?;
     list(out, "Ruled out", diagnosis.ruled_out.iter().map(|one| format!("{}: {}", one.what, one.why)))?;
     let related =
         diagnosis.related.iter().map(|one| format!("{} {}: {} ({})", one.relation, one.finding, one.title, one.why));

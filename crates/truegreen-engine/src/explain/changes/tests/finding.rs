@@ -107,6 +107,7 @@ fn the_seven_questions_are_answered_or_say_what_is_missing() {
             kind: "queue".to_owned(),
             name: "orders".to_owned(),
             trouble: "nobody takes from it".to_owned(),
+            ..PathSystem::default()
         }],
         edges: vec![EdgeEffect {
             source: "checkout".to_owned(),
