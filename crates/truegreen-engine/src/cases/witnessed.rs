@@ -91,3 +91,22 @@ impl Drawn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_of_all_and_not_of_the_latest() {
+        let mut witnessed = Witnessed::default();
+        for n in 0..10_000_u64 {
+            witnessed.go_well(Timestamp(n), TraceId(u128::from(n) + 1));
+            witnessed.go_well(Timestamp(n), TraceId(u128::from(n) + 1));
+        }
+        witnessed.fail(Timestamp(9_999), TraceId(10_000));
+        let early = witnessed.healthy().filter(|(at, _)| at.0 < 5_000).count();
+        assert!((40..120).contains(&early), "{early} of {} are of the first half", witnessed.healthy().count());
+        assert_eq!(witnessed.failing().count(), 1);
+        assert!(witnessed.healthy().all(|(_, trace)| trace != TraceId(10_000)), "who fails did not go well");
+    }
+}

@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 
 /// The sum at which it rings: at the tolerated share itself, once in about e^12 decisions (160,000).
 const THRESHOLD: f64 = 12.0;
-/// Where some deviate in healthy systems too, their share may well be the tolerated one, so it rings once in about e^14 (a
-/// million): each call and consumer is watched by itself.
-const THRESHOLD_USUAL: f64 = 14.0;
-/// From this share on a few that deviate are nothing unusual.
-const USUAL: f64 = 0.02;
+/// The same of a lenient one. Fallbacks serve a few in healthy systems too, so their share may well be the tolerated one, and
+/// each call is watched by itself: it rings once in about e^14 decisions, a million.
+const THRESHOLD_LENIENT: f64 = 14.0;
 /// No share above this is ever usual.
 const HIGHEST: f64 = 0.5;
 /// Decisions over which the usual share is averaged.
@@ -89,7 +87,7 @@ impl Surge {
     }
 
     fn threshold(&self) -> f64 {
-        if self.young > 0.0 || self.floor >= USUAL { THRESHOLD_USUAL } else { THRESHOLD }
+        if self.young > 0.0 { THRESHOLD_LENIENT } else { THRESHOLD }
     }
 
     /// Whether nothing speaks for a raised share.

@@ -52,3 +52,41 @@ impl Places {
         Places { path, at, about: named.chain(of_instance).cloned().collect(), edges }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(kind: FindingKind, suspect: Option<&str>) -> Places {
+        let bottom = FindingReport {
+            kind: kind.name().to_owned(),
+            service: Some("orders".to_owned()),
+            peer: Some("payments".to_owned()),
+            examples: vec!["instance-1".to_owned()],
+            ..FindingReport::default()
+        };
+        let cause = Cause { service: bottom.service.clone(), ..Cause::default() };
+        let path = ["gateway", "orders", "payments", "mail"].map(str::to_owned).to_vec();
+        Places::of(&bottom, &cause, suspect, path)
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_has_changed_and_not_who_waits() {
+        let places = places(FindingKind::SwallowedTimeout, None);
+        assert_eq!((places.at, places.edges.len()), (vec!["payments".to_owned()], 1));
+        assert_eq!(places.path.last().map(String::as_str), Some("payments"));
+    }
+
+    #[test]
+    fn context_is_lost_at_either_end_and_a_clock_is_wrong_at_its_instance() {
+        assert_eq!(places(FindingKind::BrokenContext, None).at, ["orders", "payments"]);
+        assert!(places(FindingKind::ClockSkew, None).about.contains(&"instance-1".to_owned()));
+    }
+
+    #[test]
+    fn a_suspect_is_the_place_only_where_the_finding_names_none() {
+        assert_eq!(places(FindingKind::ZeroRows, Some("gateway")).at, ["orders"]);
+        let nowhere = Places::of(&FindingReport::default(), &Cause::default(), Some("gateway"), Vec::new());
+        assert_eq!(nowhere.at, ["gateway"]);
+    }
+}

@@ -170,7 +170,7 @@ impl Clocks {
             let set = [a, b].into_iter().filter_map(|own| self.hosts.get(&own)).map(Host::set).max();
             if pair.is_forgotten(view.now) {
                 self.pairs.remove(&(a, b));
-            } else if set.is_some_and(|set| pair.is_in_doubt(set)) {
+            } else if set.is_some_and(|set| pair.is_in_doubt(set, view.now)) {
                 // What two clocks were apart before one of them was set connects nothing any more.
             } else if let Some(Agreed { lower, upper }) = pair.tell(view.now) {
                 bounds.push(PairBound { a, b, lower, upper });

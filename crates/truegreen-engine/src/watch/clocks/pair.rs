@@ -124,9 +124,9 @@ impl Pair {
         false
     }
 
-    /// Whether the latest calls contradict those before, or none was heard since a clock was set then.
-    pub(super) fn is_in_doubt(&self, set: Timestamp) -> bool {
-        self.latest < set || !self.strays.is_empty()
+    /// A clock was set then: whether no call was heard since, or it was just now and the latest calls contradict those before.
+    pub(super) fn is_in_doubt(&self, set: Timestamp, now: Timestamp) -> bool {
+        self.latest < set || (!self.strays.is_empty() && now.since(set) < WHILE)
     }
 
     /// Whether so many calls in a row contradict all before them that a clock was set.
@@ -226,7 +226,9 @@ mod tests {
 
     fn agreed(bounds: impl IntoIterator<Item = Bound>) -> Option<Agreed> {
         let mut pair = Pair::default();
-        bounds.into_iter().for_each(|(lower, upper)| drop(pair.add(lower, upper, NOW, NOW)));
+        for (lower, upper) in bounds {
+            pair.add(lower, upper, NOW, NOW);
+        }
         pair.agreed(NOW)
     }
 

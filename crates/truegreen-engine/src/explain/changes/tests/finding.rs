@@ -22,7 +22,9 @@ fn change(id: &str, service: &str, minutes_before: i64) -> Change {
 }
 
 fn went(instance: &str, version: &str, failing: u64, healthy: u64) -> Went {
-    Went { service: "payment".to_owned(), instance: instance.to_owned(), version: version.to_owned(), failing, healthy }
+    let host = format!("host-of-{instance}");
+    let [service, instance, version] = ["payment", instance, version].map(str::to_owned);
+    Went { service, instance, host, version, failing, healthy }
 }
 
 fn context() -> Context {
@@ -32,6 +34,7 @@ fn context() -> Context {
         earliest: Timestamp::from_secs(ONSET - 60),
         latest: Timestamp::from_secs(ONSET + 60),
         path: ["frontend", "checkout", "payment"].map(str::to_owned).to_vec(),
+        places: vec!["payment".to_owned()],
         ..Context::default()
     }
 }
@@ -59,6 +62,25 @@ fn the_canary_that_failing_requests_went_through_is_first() {
     );
     let search = ranking.ranking.iter().find(|row| row.id == "d1").unwrap();
     assert!(search.reasons.iter().any(|reason| reason.contains("do not go through search")), "{search:?}");
+}
+
+#[test]
+fn what_was_done_to_a_host_is_held_against_who_runs_there() {
+    let context = Context { instances: vec![went("a", "1", 1, 190), went("b", "1", 60, 3)], ..context() };
+    let of_host = |id: &str, host: &str| {
+        let mut change = Change { service: None, kind: ChangeKind::Infrastructure, ..change(id, "", 3) };
+        change.attributes.insert("host.name".to_owned(), host.to_owned());
+        change
+    };
+    let changes = [change("d1", "checkout", 2), of_host("cause", "host-of-b"), of_host("elsewhere", "host-of-x")];
+    let ranking = rank_for_incident(&changes, &context);
+    assert_eq!(ranking.ranking[0].id, "cause", "{ranking:#?}");
+    let elsewhere = ranking.ranking.iter().find(|row| row.id == "elsewhere").unwrap();
+    assert!(elsewhere.reasons.iter().any(|reason| reason.contains("do not come to host-of-x")), "{elsewhere:?}");
+
+    let about = Context { about: vec!["host-of-a".to_owned()], ..context };
+    let own = rank_for_incident(&[of_host("own", "host-of-a"), of_host("cause", "host-of-x")], &about);
+    assert!(own.ranking[0].reasons.iter().any(|reason| reason == "host-of-a is what the finding is about"), "{own:?}");
 }
 
 #[test]
@@ -114,7 +136,13 @@ fn the_seven_questions_are_answered_or_say_what_is_missing() {
             target: "payment".to_owned(),
             ..EdgeEffect::default()
         }],
-        seen: Seen { since: Some(Timestamp::from_secs(ONSET - 7_200)), versions: true, hosts: true, reports: false },
+        seen: Seen {
+            since: Some(Timestamp::from_secs(ONSET - 7_200)),
+            versions: true,
+            hosts: true,
+            traffic: true,
+            reports: false,
+        },
         ..context()
     };
     let told = seven(&[change("r", "payment", 4), change("old", "payment", 600)], &context);

@@ -9,7 +9,7 @@ use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 
-use super::super::read_off::{read_off, sure};
+use super::super::read_off::{first_sights, read_off, sure, unreported};
 use super::town::Chance;
 use crate::explain::recording::{Recorder, Recording};
 
@@ -97,6 +97,21 @@ fn what_is_new_is_told_with_its_time_and_its_instances() {
         dependencies.iter().any(|title| title.starts_with("calls of cart to stock take longer")),
         "{dependencies:?}"
     );
+}
+
+#[test]
+fn of_some_requests_only_first_sights_are_told_and_none_that_a_reported_change_brought() {
+    let sights = first_sights(&shop(true));
+    assert!(sights.iter().all(|change| !change.title.contains("take longer")), "{sights:#?}");
+    let release = of(&sights, ChangeKind::Release)[0].clone();
+    let told =
+        |at: Timestamp| Change { id: "deploy".to_owned(), at, service: release.service.clone(), ..Change::default() };
+    let is_left = |reported: Change| unreported(sights.clone(), &[reported]).contains(&release);
+    assert!(!is_left(told(Timestamp(release.at.0 - MINUTE))), "the roll-out of what was reported");
+    assert!(is_left(told(Timestamp(release.at.0 - 60 * MINUTE))), "another one");
+    let named = Change { version: release.version.clone(), ..told(Timestamp(release.at.0 - 60 * MINUTE)) };
+    assert!(!is_left(named), "the version that was reported, rolled out slowly");
+    assert!(is_left(Change { service: Some("other".to_owned()), ..told(release.at) }));
 }
 
 #[test]
