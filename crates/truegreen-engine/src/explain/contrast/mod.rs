@@ -6,7 +6,7 @@
 //!
 //! 1. [`table`]: attempts with their attributes and outcome.
 //! 2. `screen`: attributes that can be no cause. `sample`: rows that are searched. `view`: columns as bins.
-//! 3. `search`: conjunctions that are worth their price, on `likelihood`. `cells`, `selection`: the set of them.
+//! 3. `search`: conjunctions that are worth their price, on `postings`, `known`, `tally` and `likelihood`. `cells`, `selection`: the set of them.
 //! 4. `fit`: both until nothing is left; `dispersion`, `kin`: by what rows and values differ anyway; `cut`: where numbers part.
 //! 5. `before`: what was to be expected. `evidence`, `scatter`: the numbers that are told, counted on all rows. `words`: the verdict.
 
@@ -18,13 +18,16 @@ mod dispersion;
 mod evidence;
 mod fit;
 mod kin;
+mod known;
 mod likelihood;
+mod postings;
 mod sample;
 mod scatter;
 mod screen;
 mod search;
 mod selection;
 pub mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -35,7 +38,7 @@ use truegreen_model::contrast::{Alternative, Contrast, Op};
 use bits::Bits;
 use evidence::Evidence;
 use fit::{Fit, Part, Problem};
-pub use table::{Full, Outcome, Table};
+pub use table::{Full, Outcome, Table, decimal};
 use view::Exact;
 
 /// Explanations whose adjusted chance is more than this are not told as such.

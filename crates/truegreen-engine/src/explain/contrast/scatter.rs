@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_scatters_widely_proves_little() {
-        let row = |bad: u32| Row { bad: f64::from(bad), attempts: 1000.0 };
+        let row = |bad: u32| Row { bad: f64::from(bad), attempts: 1000.0, noise: 1.0 };
         let wide: Vec<Row> = (0..60).map(|n| row([2, 5, 10, 20, 50][n % 5])).collect();
         let narrow: Vec<Row> = (0..60).map(|n| row([9, 10, 11][n % 3])).collect();
         let three = [row(60), row(55), row(70)];

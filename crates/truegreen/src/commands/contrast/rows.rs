@@ -108,8 +108,7 @@ impl<'a> Rows<'a> {
                 self.complain(line, format!("{} cells, where the header has {}", record.len(), places.len()));
                 continue;
             }
-            let cells: Vec<(usize, Cow<'_, str>)> =
-                places.iter().copied().zip(record.iter().map(String::from_utf8_lossy)).collect();
+            let cells: Vec<(usize, Cow<'_, str>)> = places.iter().copied().zip(record.iter().map(cell)).collect();
             self.take(line, &judge, &roles, &cells)?;
             progress();
         }
@@ -234,10 +233,25 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The one that stands most often in the header.
+/// What programs write where there is nothing.
+const NOTHING: [&str; 8] = ["NULL", "null", "\\N", "NaN", "nan", "None", "N/A", "#N/A"];
+
+/// A cell of CSV without blanks around it, and one word for one truth, whoever wrote it.
+fn cell(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes.trim_ascii());
+    match &*text {
+        nothing if NOTHING.contains(&nothing) => Cow::Borrowed(""),
+        "True" | "TRUE" => Cow::Borrowed("true"),
+        "False" | "FALSE" => Cow::Borrowed("false"),
+        _ => text,
+    }
+}
+
+/// The one that stands most often in the header, outside of quotes.
 fn delimiter(start: &[u8]) -> u8 {
     let header = start.split(|b| *b == b'\n').next().unwrap_or_default();
-    let count = |wanted: u8| header.iter().filter(|b| **b == wanted).count();
+    let is_outside = |at: &usize| header[..*at].iter().filter(|b| **b == b'"').count() % 2 == 0;
+    let count = |wanted: u8| (0..header.len()).filter(|at| header[*at] == wanted).filter(is_outside).count();
     b",;\t|".iter().copied().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
