@@ -58,8 +58,7 @@ fn table(size: Size) -> Table {
             ((drawn * drawn) / (100_000_000 / (4 + column * 3))) as usize
         };
         let chance = mixed(row ^ 0xdead_beef) % 100;
-        let causes =
-            [(value(3) == 1 && value(2) == 2, 80), (value(4) == 3, 40), (value(1) == 4 && value(0) == 1, 60)];
+        let causes = [(value(3) == 1 && value(2) == 2, 80), (value(4) == 3, 40), (value(1) == 4 && value(0) == 1, 60)];
         let is_caused = causes[..size.causes].iter().any(|(holds, share)| *holds && chance < *share);
         if table.begin(Outcome::of(chance < 2 || is_caused)).is_err() {
             break;

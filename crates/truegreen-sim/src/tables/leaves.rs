@@ -67,7 +67,12 @@ impl Leaves {
             Leaves { ratio: (0.4, 0.9), ..noisy("leaves, noise 20 %", 0.2) },
             Leaves { in_one_cuboid: false, ..noisy("leaves, different cuboids, noise 5 %", 0.05) },
             Leaves { leaves: 600, ..noisy("leaves, 600 of them, noise 5 %", 0.05) },
-            Leaves { leaves: 400, is_since: true, ratio: (0.05, 0.6), ..noisy("leaves by the minute, since a time", 0.0) },
+            Leaves {
+                leaves: 400,
+                is_since: true,
+                ratio: (0.05, 0.6),
+                ..noisy("leaves by the minute, since a time", 0.0)
+            },
         ]
     }
 
@@ -158,8 +163,7 @@ impl World {
     fn fail_since(&mut self, ratios: &[f64], rng: &mut Rng) {
         let leaves = self.rows();
         let usual: Vec<f64> = (0..leaves).map(|_| (0.01 * (1.2 * normal(rng)).exp()).min(0.5)).collect();
-        let rates: Vec<f64> =
-            (0..leaves).map(|leaf| 1.0 - (1.0 - usual[leaf]) * self.remains(leaf, ratios)).collect();
+        let rates: Vec<f64> = (0..leaves).map(|leaf| 1.0 - (1.0 - usual[leaf]) * self.remains(leaf, ratios)).collect();
         let minutes = MINUTES.0 + MINUTES.1;
         let attempts = std::mem::take(&mut self.attempts);
         self.bad.clear();

@@ -221,4 +221,3 @@ fn attempts(form: Form, rng: &mut Rng) -> u64 {
         Form::Aggregated => (30.0 * (1.5 * normal(rng)).exp() * 10.0).max(5.0) as u64,
     }
 }
-

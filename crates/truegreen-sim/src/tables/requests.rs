@@ -223,7 +223,10 @@ impl World {
             let wider = (0..self.rows()).filter(|row| self.holds(&wider, *row)).count();
             apart(wider as f64) >= TELLING
         };
-        is_apart && failing >= 5.0 && apart(rows) >= TELLING * (1.0 + cause.len() as f64) && (0..cause.len()).all(is_told_apart)
+        is_apart
+            && failing >= 5.0
+            && apart(rows) >= TELLING * (1.0 + cause.len() as f64)
+            && (0..cause.len()).all(is_told_apart)
     }
 
     fn fail_requests(&mut self, kind: &Requests, background: f64, effects: &[f64], rng: &mut Rng) {

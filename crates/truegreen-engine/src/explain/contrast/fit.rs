@@ -10,12 +10,12 @@ use super::bits::Bits;
 use super::cut;
 use super::dispersion::{Row, Spread};
 use super::kin;
+use super::known::Known;
 use super::likelihood::{Counts, gain};
 use super::postings::Postings;
 use super::sample;
 use super::screen::Considered;
 use super::search::{Clauses, Found, Space, search};
-use super::known::Known;
 use super::selection::{BETTER, Ground, Member, Set};
 use super::table::Table;
 use super::view::{self, Exact, Value, View};
@@ -96,7 +96,8 @@ impl Problem<'_> {
         let Some(usual) = self.usual else { return Row { bad, attempts, noise: 1.0 } };
         // What fails often anyway is known less well by as many attempts.
         let variance = |rate: f64| (rate * (1.0 - rate)).max(0.0);
-        let noise = variance(usual.expected[row] / attempts.max(1.0)) / variance(usual.on_average).max(f64::MIN_POSITIVE);
+        let noise =
+            variance(usual.expected[row] / attempts.max(1.0)) / variance(usual.on_average).max(f64::MIN_POSITIVE);
         let bad = bad + attempts * usual.on_average - usual.expected[row];
         Row { bad, attempts, noise: if noise.is_finite() { noise.max(1.0) } else { 1.0 } }
     }
@@ -335,7 +336,8 @@ impl<'a> Pool<'a> {
     fn with_opposites(&self, set: &Set) -> Set {
         let mut opposites: Vec<usize> =
             (0..self.members.len()).filter(|place| self.members[*place].is_opposite()).collect();
-        opposites.sort_by(|a, b| self.members[*b].found.score().total_cmp(&self.members[*a].found.score()).then(a.cmp(b)));
+        opposites
+            .sort_by(|a, b| self.members[*b].found.score().total_cmp(&self.members[*a].found.score()).then(a.cmp(b)));
         let beginnings = opposites.into_iter().take(OPPOSITES).map(|place| Set { members: vec![place], score: 0.0 });
         let mut best = Set::default();
         for beginning in std::iter::once(set.clone()).chain(beginnings) {

@@ -142,7 +142,14 @@ mod tests {
 
     #[test]
     fn times_are_told_however_they_are_written() {
-        let times = ["31/Jan/2026:10:15:16 +0000", "1/31/2026 10:15", "31.01.2026", "2026/01/31", "2026-01-31 10:15:16.5", "1769854516"];
+        let times = [
+            "31/Jan/2026:10:15:16 +0000",
+            "1/31/2026 10:15",
+            "31.01.2026",
+            "2026/01/31",
+            "2026-01-31 10:15:16.5",
+            "1769854516",
+        ];
         assert!(times.iter().all(|time| reads_as_time(time)), "{times:?}");
         let others = ["10.0.0.1", "1.2.3", "12/34/56", "2026.1", "a/b/c", "1000-2000-3000-4000", "192.168.1.20:80"];
         assert!(others.iter().all(|other| !reads_as_time(other)), "{others:?}");

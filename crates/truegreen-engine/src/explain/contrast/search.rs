@@ -31,8 +31,8 @@ impl Found {
     }
 }
 
-/// What a further condition costs beyond being one of many: chance would narrow one explanation in twenty.
-pub(super) const FURTHER: f64 = 2.995_732_273_553_991;
+/// What a further condition costs beyond being one of many.
+pub(super) const FURTHER: f64 = 1.0;
 /// Conjunctions that a search hands on.
 const KEPT: usize = 200;
 /// Single conditions that it hands on whatever they are worth.

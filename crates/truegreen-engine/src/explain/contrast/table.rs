@@ -267,8 +267,10 @@ mod tests {
 
     #[test]
     fn thousands_may_be_set_apart() {
-        let told = ["1,234", "-1,234,567.5", "12 000", "1_000", "1,23", "1,2345", "1,234;5", "1,234,56", "a,234", "1.2.3"];
-        let wanted = [Some(1234.0), Some(-1_234_567.5), Some(12_000.0), Some(1000.0), None, None, None, None, None, None];
+        let told =
+            ["1,234", "-1,234,567.5", "12 000", "1_000", "1,23", "1,2345", "1,234;5", "1,234,56", "a,234", "1.2.3"];
+        let wanted =
+            [Some(1234.0), Some(-1_234_567.5), Some(12_000.0), Some(1000.0), None, None, None, None, None, None];
         assert_eq!(told.map(decimal), wanted);
     }
 }

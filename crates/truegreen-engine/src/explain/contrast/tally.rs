@@ -49,7 +49,9 @@ impl Tally {
             frequent.push((0, hits[0]));
         }
         match &view.several {
-            None if rows.len() < hits.len() => rows.iter().for_each(|row| hits[usize::from(view.bins[*row as usize])] = 0),
+            None if rows.len() < hits.len() => {
+                rows.iter().for_each(|row| hits[usize::from(view.bins[*row as usize])] = 0)
+            }
             _ => hits[..view.count].fill(0),
         }
     }
@@ -88,7 +90,8 @@ impl Tally {
     /// Whether any condition could have so many failures; where rows with failures are summed up, no others can make it more.
     pub(super) fn could(&self, view: &View, region: Counts, least: f64) -> bool {
         let most = || self.touched.iter().map(|bin| self.sums[usize::from(*bin)].bad).fold(0.0, f64::max);
-        let numbers = || self.touched.iter().filter(|bin| **bin != 0).map(|bin| self.sums[usize::from(*bin)].bad).sum::<f64>();
+        let numbers =
+            || self.touched.iter().filter(|bin| **bin != 0).map(|bin| self.sums[usize::from(*bin)].bad).sum::<f64>();
         let present = view.tells_presence && region.bad - self.sums[0].bad >= least;
         present || if view.is_cuts() { numbers().max(self.sums[0].bad) >= least } else { most() >= least }
     }
@@ -124,7 +127,13 @@ impl Tally {
     }
 
     /// The same of every value but one.
-    pub(super) fn each_opposite(&self, number: usize, view: &View, region: Counts, mut tell: impl FnMut(Clause, Counts)) {
+    pub(super) fn each_opposite(
+        &self,
+        number: usize,
+        view: &View,
+        region: Counts,
+        mut tell: impl FnMut(Clause, Counts),
+    ) {
         for bin in &view.common {
             let clause = Clause { view: number as u32, test: Test::NotIn, bin: *bin };
             tell(clause, region.minus(self.bin(*bin)));

@@ -30,8 +30,11 @@ pub fn answer(world: &World) -> Vec<Vec<Condition>> {
         };
         let (n, during) = (world.values.len(), |row: &usize| !world.is_before(*row));
         let most = (CONJUNCTIONS * 6 / (n * n * n).max(1)).clamp(100, SAMPLE);
-        let all: Vec<(usize, f64)> =
-            (0..world.rows()).filter(during).map(|row| (row, weight(row))).filter(|(_, weight)| *weight > 0.0).collect();
+        let all: Vec<(usize, f64)> = (0..world.rows())
+            .filter(during)
+            .map(|row| (row, weight(row)))
+            .filter(|(_, weight)| *weight > 0.0)
+            .collect();
         let step = all.len().div_ceil(most).max(1);
         all.into_iter().step_by(step).collect()
     };
