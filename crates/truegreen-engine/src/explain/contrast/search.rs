@@ -3,7 +3,7 @@
 
 use super::bits::Bits;
 use super::known::{Known, Single};
-use super::likelihood::{Counts, gain, is_higher};
+use super::likelihood::{Counts, gain, is_higher, likelihood};
 use super::postings::{Postings, Side, rows_of};
 use super::tally::{Hits, Tally};
 use super::view::{Clause, Test, View};
@@ -31,7 +31,7 @@ impl Found {
     }
 }
 
-/// What a further condition costs beyond being one of many.
+/// What a further condition costs beyond being one of many: that there is one more has to be said, too.
 pub(super) const FURTHER: f64 = 1.0;
 /// Conjunctions that a search hands on.
 const KEPT: usize = 200;
@@ -231,7 +231,9 @@ impl Search<'_, '_> {
         for (number, view) in views.iter().enumerate().skip(from) {
             let step = view.price(ANY, self.space.columns).min(view.price(ABSENT, self.space.columns));
             let least_bad = self.worth.least_bad(price + self.least.max(step));
-            if counts.bad < least_bad || !fits(base, number, view, views) {
+            // Not even what parts failing from healthy ones would be worth it.
+            let is_pure = -likelihood(counts) <= step + FURTHER;
+            if is_pure || counts.bad < least_bad || !fits(base, number, view, views) {
                 continue;
             }
             work += region.failing.len();
