@@ -42,6 +42,11 @@ impl Kind {
         }
     }
 
+    /// Whether nothing is asked for.
+    pub fn is_beyond(&self) -> bool {
+        matches!(self, Kind::Plain(setting) if setting.is_beyond)
+    }
+
     /// Whether a table takes long to make.
     pub fn is_long(&self) -> bool {
         matches!(self, Kind::Plain(setting) if *setting.rows.end() >= 1_000_000)

@@ -182,11 +182,11 @@ impl Chosen {
         let postings: Vec<Postings> = views.iter().map(|view| Postings::new(view, &counts)).collect();
         let ground = Ground::new(views, &counts, columns, LEAST, most, LEAST_ODDS);
         let mut pool = Pool::new(ground, &postings, columns, problem.options.max_conditions);
-        let mut set = pool.choose();
+        let mut set = pool.choose(problem.options.opposites);
         let mut places = pool.ground.places(&pool.members, &set.members);
         // By what values differ is seen once the causes are out of the way.
         if pool.demand(&kin::differences(views, &counts, &places), &set) {
-            set = pool.choose();
+            set = pool.choose(problem.options.opposites);
         }
         if set.members.is_empty() {
             least_odds = WEAK_ODDS;
@@ -228,6 +228,7 @@ impl Chosen {
         let runners_up = runners_up(&ground, &self.pool, &self.set);
         let runners_up = runners_up
             .into_iter()
+            .filter(|(place, ..)| problem.options.opposites || !self.pool[*place].is_opposite())
             .map(|(place, instead_of, is_same)| RunnerUp { part: part(place), instead_of, is_same })
             .collect();
         Fit { parts, runners_up, spread }
@@ -301,7 +302,7 @@ impl<'a> Pool<'a> {
 
     /// The best set. Where something coarse stands for several causes, those are hidden by it: so more is looked for in
     /// what each of the set leaves by itself, and in what all leave.
-    fn choose(&mut self) -> Set {
+    fn choose(&mut self, with_opposites: bool) -> Set {
         let mut set = self.best_of_values();
         for round in 0..SEARCHES {
             let mut fresh = self.look(&set.members);
@@ -324,6 +325,9 @@ impl<'a> Pool<'a> {
                 break;
             }
             set = better;
+        }
+        if !with_opposites {
+            return set;
         }
         let with_opposites = self.with_opposites(&set);
         let is_much_better = with_opposites.score > set.score + LEAST.max(WEIGHT * set.score);

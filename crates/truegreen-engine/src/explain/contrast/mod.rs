@@ -55,11 +55,13 @@ pub struct Options {
     pub max_conditions: usize,
     /// Explanations at most.
     pub max_explanations: usize,
+    /// "Anything but this value" may explain.
+    pub opposites: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { ignore: Vec::new(), top: 5, max_conditions: 3, max_explanations: 6 }
+        Options { ignore: Vec::new(), top: 5, max_conditions: 3, max_explanations: 6, opposites: true }
     }
 }
 

@@ -81,8 +81,12 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn csv(&mut self, mut text: PlainText, progress: &mut impl FnMut()) -> anyhow::Result<()> {
         let cannot = || format!("cannot read {}", shown(self.path));
-        let delimiter = delimiter(text.fill_buf().with_context(cannot)?);
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
+        // What stands in the buffer at first may be a few bytes only: those by which a compressed file is known.
+        let mut header = Vec::new();
+        (&mut text).take(MAX_LINE_BYTES).read_until(b'\n', &mut header).with_context(cannot)?;
+        let delimiter = delimiter(&header);
+        let whole = std::io::Cursor::new(header).chain(text);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(whole);
         let headers = reader.byte_headers().with_context(cannot)?.clone();
         // Spreadsheets put a byte order mark before the first name.
         let plain = |name: &[u8]| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').trim().to_owned();
@@ -248,8 +252,7 @@ fn cell(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The one that stands most often in the header, outside of quotes.
-fn delimiter(start: &[u8]) -> u8 {
-    let header = start.split(|b| *b == b'\n').next().unwrap_or_default();
+fn delimiter(header: &[u8]) -> u8 {
     let is_outside = |at: &usize| header[..*at].iter().filter(|b| **b == b'"').count() % 2 == 0;
     let count = |wanted: u8| (0..header.len()).filter(|at| header[*at] == wanted).filter(is_outside).count();
     b",;\t|".iter().copied().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')

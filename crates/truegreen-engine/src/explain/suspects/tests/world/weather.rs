@@ -32,6 +32,6 @@ impl Weather {
     }
 
     pub(super) fn is_sent(&self, operation: usize) -> bool {
-        self.messages > 0 && operation % self.messages == 0
+        self.messages > 0 && operation.is_multiple_of(self.messages)
     }
 }
