@@ -338,8 +338,10 @@ impl<'a> Pool<'a> {
 
     /// The best set with "anything but this" in it: from the set without, and from each of the best of them.
     fn with_opposites(&self, set: &Set) -> Set {
+        // One that stands for most of the set explains most of it by itself.
+        let is_worth = |one: &Member| one.is_opposite() && one.found.score() > 0.5 * set.score;
         let mut opposites: Vec<usize> =
-            (0..self.members.len()).filter(|place| self.members[*place].is_opposite()).collect();
+            (0..self.members.len()).filter(|place| is_worth(&self.members[*place])).collect();
         opposites
             .sort_by(|a, b| self.members[*b].found.score().total_cmp(&self.members[*a].found.score()).then(a.cmp(b)));
         let beginnings = opposites.into_iter().take(OPPOSITES).map(|place| Set { members: vec![place], score: 0.0 });

@@ -189,10 +189,15 @@ impl<'a> Ground<'a> {
         cells.sums.resize(2 * bit, Counts::default());
         match &self.single {
             Some(Single { failing, .. }) => {
-                for (mark, rows) in &marked.rows {
+                // What is nowhere else lies in the background.
+                let mut rest = pool[place].found.counts;
+                for (mark, rows) in marked.rows.iter().filter(|(mark, _)| *mark != 0) {
                     let (bad, size) = pool[place].bits.count_common(rows, failing);
-                    cells.sums[mark | bit] = Counts::new(f64::from(bad), f64::from(size));
+                    let common = Counts::new(f64::from(bad), f64::from(size));
+                    cells.sums[mark | bit] = common;
+                    rest = rest.minus(common);
                 }
+                cells.sums[bit] = rest;
             }
             None => {
                 for row in &pool[place].rows {
