@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use truegreen_engine::explain::contrast::{Options, contrast};
+use truegreen_engine::explain::contrast::{Options, Table, contrast};
+use truegreen_model::contrast::Contrast;
 use truegreen_sim::tables::baselines::{adtributor, share_difference};
 use truegreen_sim::tables::judge::judge;
+use truegreen_sim::tables::kind::Kind;
 use truegreen_sim::tables::report::{HEAD, Line};
-use truegreen_sim::tables::setting::Setting;
 use truegreen_sim::tables::world::World;
 
 const USAGE: &str = "contrast [--seeds N] [--from S] [--setting PART] [--tell] [--export DIR]";
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
     };
     println!("{HEAD}");
     let (mut settings, mut held, mut tables, mut exact) = (0, 0, 0, 0);
-    for setting in Setting::all().into_iter().filter(|setting| setting.name.contains(&wish.setting)) {
-        let line = run(setting, &wish);
+    for kind in Kind::all().into_iter().filter(|kind| kind.name().contains(&wish.setting)) {
+        let line = run(kind, &wish);
         println!("{}", line.text());
         settings += 1;
         held += usize::from(line.holds());
@@ -61,18 +62,16 @@ fn wish(words: &[String]) -> Option<Wish> {
     Some(wish)
 }
 
-fn run(setting: Setting, wish: &Wish) -> Line {
-    let is_long = *setting.rows.end() >= 1_000_000;
+fn run(kind: Kind, wish: &Wish) -> Line {
     let mut line =
-        Line { setting, own: Vec::new(), adtributor: Vec::new(), share_difference: Vec::new(), seconds: Vec::new() };
+        Line { kind, own: Vec::new(), adtributor: Vec::new(), share_difference: Vec::new(), seconds: Vec::new() };
     // A million rows take long to make, not to explain.
-    let seeds = if is_long { wish.seeds.div_ceil(10) } else { wish.seeds };
+    let seeds = if line.kind.is_long() { wish.seeds.div_ceil(10) } else { wish.seeds };
     for seed in wish.from..wish.from + seeds {
-        let Some(world) = World::new(&line.setting, seed) else { continue };
+        let Some(world) = line.kind.world(seed) else { continue };
         let table = world.table();
-        let started = Instant::now();
-        let found = contrast(&table, &Options::default());
-        line.seconds.push(started.elapsed().as_secs_f64());
+        let (found, seconds) = timed(&table);
+        line.seconds.push(seconds);
         let answer: Vec<_> = found.explanations.iter().map(|one| one.conditions.clone()).collect();
         let judged = judge(&world, &answer);
         if wish.is_telling && !judged.is_exact {
@@ -91,7 +90,7 @@ fn run(setting: Setting, wish: &Wish) -> Line {
             }
         }
         if let Some(folder) = &wish.export {
-            export(folder, &line.setting, seed, &world);
+            export(folder, line.kind.name(), seed, &world);
         }
         line.own.push(judged);
         line.adtributor.push(judge(&world, &adtributor::answer(&world)));
@@ -100,12 +99,24 @@ fn run(setting: Setting, wish: &Wish) -> Line {
     line
 }
 
+/// The answer, and the seconds that it takes: the best of three, since others on the machine only make it slower.
+fn timed(table: &Table) -> (Contrast, f64) {
+    let once = || {
+        let started = Instant::now();
+        let found = contrast(table, &Options::default());
+        (found, started.elapsed().as_secs_f64())
+    };
+    let (found, first) = once();
+    let least = (0..2).map(|_| once().1).fold(first, f64::min);
+    (found, least)
+}
+
 /// The table beside its truth.
-fn export(folder: &std::path::Path, setting: &Setting, seed: u64, world: &World) {
-    let name = setting.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+fn export(folder: &std::path::Path, setting: &str, seed: u64, world: &World) {
+    let name = setting.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let causes: Vec<Vec<_>> =
         world.causes.iter().map(|cause| World::title(cause).split(" and ").map(str::to_owned).collect()).collect();
-    let truth = serde_json::json!({ "setting": setting.name, "seed": seed, "causes": causes });
+    let truth = serde_json::json!({ "setting": setting, "seed": seed, "causes": causes });
     let written = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(folder.join(format!("{name}-{seed}.csv")), world.csv()))
         .and_then(|()| std::fs::write(folder.join(format!("{name}-{seed}.json")), truth.to_string()));

@@ -62,11 +62,16 @@ fn rows(world: &World, conditions: &[Condition]) -> Vec<bool> {
                 let is = |word: u32| match one.op {
                     Op::Is => text(word) == one.value,
                     Op::IsNot => text(word) != one.value,
-                    _ => false,
+                    Op::Absent | Op::Present | Op::AtMost | Op::Above => false,
                 };
-                let most = words.iter().max().copied().unwrap_or(0);
-                let truth: Vec<bool> = (0..=most).map(is).collect();
-                rows.iter_mut().zip(words).for_each(|(holds, word)| *holds &= truth[*word as usize]);
+                let truth: Vec<bool> = (0..world.values[attribute].count()).map(is).collect();
+                // What is absent is any other value, too.
+                let absent = matches!(one.op, Op::Absent | Op::IsNot);
+                let holds = |word: u32| match truth.get(word as usize) {
+                    Some(is) => *is || one.op == Op::Present,
+                    None => absent,
+                };
+                rows.iter_mut().zip(words).for_each(|(so_far, word)| *so_far &= holds(*word));
             }
             Values::Numbers(numbers) => {
                 let cut: f64 = one.value.parse().unwrap_or(f64::NAN);
@@ -74,7 +79,10 @@ fn rows(world: &World, conditions: &[Condition]) -> Vec<bool> {
                     *holds &= match one.op {
                         Op::Above => *number > cut,
                         Op::AtMost => *number <= cut,
-                        _ => *number == cut,
+                        Op::Is => *number == cut,
+                        Op::IsNot => *number != cut,
+                        Op::Absent => number.is_nan(),
+                        Op::Present => !number.is_nan(),
                     }
                 });
             }

@@ -51,6 +51,8 @@ pub struct Setting {
     pub name: &'static str,
     /// No noise of any kind: 9 of 10 are asked for, else 3 of 4.
     pub is_easy: bool,
+    /// More than is promised: it is measured, and nothing is asked for.
+    pub is_beyond: bool,
     /// Rows, at least and at most.
     pub rows: RangeInclusive<usize>,
     /// Attributes, those that are derived from others included.
@@ -85,6 +87,7 @@ impl Setting {
     const PLAIN: Setting = Setting {
         name: "",
         is_easy: false,
+        is_beyond: false,
         rows: 5_000..=40_000,
         attributes: 5..=12,
         values: 2..=30,
@@ -172,6 +175,13 @@ impl Setting {
                 name: "counts, differ much and by a value",
                 spread: 0.8,
                 background_by_value: 0.3,
+                ..Setting::AGGREGATED
+            },
+            Setting {
+                name: "counts, differ much and widely by a value",
+                is_beyond: true,
+                spread: 0.8,
+                background_by_value: 0.5,
                 ..Setting::AGGREGATED
             },
             Setting {

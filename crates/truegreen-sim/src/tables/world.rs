@@ -1,31 +1,43 @@
-//! One table from a seed: attributes that come each in their own shares, causes that are planted, and what then fails.
+//! One table and its truth.
 
-use fastrand::Rng;
 use truegreen_engine::explain::contrast::{Outcome, Table};
 
-use super::setting::{Effect, Form, Kinship, Setting, Shares};
+use super::setting::Form;
 
-/// Tries to find a place for a cause.
-const TRIES: usize = 4_000;
-/// Failures that a cause must bring, for it to be found at all: of each, and beyond those of the others.
-const LEAST_FAILURES: f64 = 40.0;
-/// Combinations that a cause must cover where rows are counts.
-const LEAST_ROWS: usize = 6;
+/// What stands for a word that a row does not have; of numbers it is not a number.
+pub const ABSENT: u32 = u32::MAX;
 
 /// The values of one attribute.
 #[derive(Clone, Debug)]
 pub enum Values {
-    /// A value's number, for each row.
+    /// A value's number, for each row; or [`ABSENT`].
     Words(Vec<u32>),
     /// A number, for each row.
     Numbers(Vec<f64>),
 }
 
+impl Values {
+    /// Its words; none of numbers.
+    pub fn words(&self) -> &[u32] {
+        match self {
+            Values::Words(words) => words,
+            Values::Numbers(_) => &[],
+        }
+    }
+
+    /// One more than the highest word.
+    pub fn count(&self) -> u32 {
+        self.words().iter().filter(|word| **word != ABSENT).max().map_or(0, |most| most + 1)
+    }
+}
+
 /// One planted condition: an attribute, and what its value must be.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Planted {
-    /// This one.
+    /// This one; or absent, where that is it.
     Is(usize, u32),
+    /// Any but this one.
+    IsNot(usize, u32),
     /// More than this.
     Above(usize, f64),
 }
@@ -34,7 +46,7 @@ impl Planted {
     /// Which attribute.
     pub fn attribute(self) -> usize {
         match self {
-            Planted::Is(attribute, _) | Planted::Above(attribute, _) => attribute,
+            Planted::Is(attribute, _) | Planted::IsNot(attribute, _) | Planted::Above(attribute, _) => attribute,
         }
     }
 }
@@ -45,11 +57,13 @@ pub struct World {
     /// By attribute.
     pub values: Vec<Values>,
     /// Which attribute each depends on.
-    roots: Vec<usize>,
+    pub(super) roots: Vec<usize>,
     /// Failures of each row.
     pub bad: Vec<u64>,
     /// Attempts of each row.
     pub attempts: Vec<u64>,
+    /// Which rows are of the time before; empty where none is.
+    pub before: Vec<bool>,
     /// The conditions of each cause.
     pub causes: Vec<Vec<Planted>>,
     /// What stands in the rows.
@@ -57,25 +71,19 @@ pub struct World {
 }
 
 impl World {
-    /// One of this kind; none where its causes found no place.
-    pub fn new(setting: &Setting, seed: u64) -> Option<World> {
-        let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9).wrapping_add(setting.name.len() as u64));
-        let rows = drawn(&mut rng, setting.rows.clone());
-        let attributes = drawn(&mut rng, setting.attributes.clone());
-        let (values, roots) = attributes_of(setting, rows, attributes, &mut rng);
-        let attempts = (0..rows).map(|_| attempts(setting.form, &mut rng)).collect();
-        let (bad, causes) = (vec![0; rows], Vec::new());
-        let mut world = World { values, roots, bad, attempts, causes, form: setting.form };
-        let background = setting.background * (0.1 + 0.9 * rng.f64());
-        let usual = world.background(setting, background, &mut rng);
-        let effects = world.plant(setting, background, &mut rng)?;
-        world.fail(setting, &usual, &effects, &mut rng);
-        Some(world)
+    /// One in which nothing has failed so far.
+    pub(super) fn blank(values: Vec<Values>, roots: Vec<usize>, attempts: Vec<u64>, form: Form) -> World {
+        World { values, roots, bad: vec![0; attempts.len()], attempts, before: Vec::new(), causes: Vec::new(), form }
     }
 
     /// How many rows.
     pub fn rows(&self) -> usize {
         self.bad.len()
+    }
+
+    /// Whether a row is of the time before.
+    pub fn is_before(&self, row: usize) -> bool {
+        self.before.get(row).copied().unwrap_or(false)
     }
 
     /// The table, as it is handed to the search.
@@ -86,12 +94,16 @@ impl World {
         let texts: Vec<Vec<String>> = self.values.iter().map(texts).collect();
         for row in 0..self.rows() {
             let outcome = Outcome::counted(self.bad[row], self.attempts[row]);
+            let outcome = if self.is_before(row) { outcome.before() } else { outcome };
             if table.begin(outcome).is_err() {
                 break;
             }
             for column in &columns {
                 match &self.values[*column] {
-                    Values::Words(words) => table.set(*column, &texts[*column][words[row] as usize]),
+                    Values::Words(words) => {
+                        texts[*column].get(words[row] as usize).into_iter().for_each(|text| table.set(*column, text));
+                    }
+                    Values::Numbers(numbers) if numbers[row].is_nan() => {}
                     Values::Numbers(numbers) => table.set(*column, &numbers[row].to_string()),
                 }
             }
@@ -104,10 +116,11 @@ impl World {
         let names: Vec<String> = (0..self.values.len()).map(name).collect();
         let texts: Vec<Vec<String>> = self.values.iter().map(texts).collect();
         let mut csv = names.join(",") + ",bad,total\n";
-        for row in 0..self.rows() {
+        for row in (0..self.rows()).filter(|row| !self.is_before(*row)) {
             for (values, texts) in self.values.iter().zip(&texts) {
                 match values {
-                    Values::Words(words) => csv.push_str(&texts[words[row] as usize]),
+                    Values::Words(words) => csv.push_str(texts.get(words[row] as usize).map_or("", String::as_str)),
+                    Values::Numbers(numbers) if numbers[row].is_nan() => {}
                     Values::Numbers(numbers) => csv.push_str(&numbers[row].to_string()),
                 }
                 csv.push(',');
@@ -121,6 +134,7 @@ impl World {
     pub fn holds(&self, cause: &[Planted], row: usize) -> bool {
         cause.iter().all(|one| match (one, &self.values[one.attribute()]) {
             (Planted::Is(_, value), Values::Words(words)) => words[row] == *value,
+            (Planted::IsNot(_, value), Values::Words(words)) => words[row] != *value,
             (Planted::Above(_, cut), Values::Numbers(numbers)) => numbers[row] > *cut,
             _ => false,
         })
@@ -131,154 +145,12 @@ impl World {
         let mut sorted = cause.to_vec();
         sorted.sort_by_key(|one| one.attribute());
         let word = |one: &Planted| match one {
+            Planted::Is(attribute, ABSENT) => format!("{} absent", name(*attribute)),
             Planted::Is(attribute, value) => format!("{} = {}", name(*attribute), text(*value)),
+            Planted::IsNot(attribute, value) => format!("{} != {}", name(*attribute), text(*value)),
             Planted::Above(attribute, cut) => format!("{} > {cut}", name(*attribute)),
         };
         sorted.iter().map(word).collect::<Vec<_>>().join(" and ")
-    }
-
-    /// What fails anyway, for each row.
-    fn background(&self, setting: &Setting, background: f64, rng: &mut Rng) -> Vec<f64> {
-        let mut usual = vec![background; self.rows()];
-        if setting.background_by_value > 0.0 {
-            let attribute = rng.usize(..self.values.len());
-            if let Values::Words(words) = &self.values[attribute] {
-                let most = words.iter().max().map_or(0, |most| *most as usize);
-                let by_value: Vec<f64> =
-                    (0..=most).map(|_| (setting.background_by_value * normal(rng)).exp()).collect();
-                usual.iter_mut().zip(words).for_each(|(usual, word)| *usual *= by_value[*word as usize]);
-            }
-        }
-        usual.into_iter().map(|rate| rate.min(0.9)).collect()
-    }
-
-    /// Finds a place for each cause; what each does.
-    fn plant(&mut self, setting: &Setting, background: f64, rng: &mut Rng) -> Option<Vec<f64>> {
-        let wanted = drawn(rng, setting.causes.clone());
-        let mut effects: Vec<f64> = Vec::new();
-        let mut tries = 0;
-        while self.causes.len() < wanted {
-            tries += 1;
-            if tries > TRIES {
-                return None;
-            }
-            let cause = self.drawn_cause(setting, rng)?;
-            let mut effect = match setting.effect {
-                Effect::Share(least, most) => least + (most - least) * rng.f64(),
-                Effect::Times(times) => times * background - background,
-            };
-            if setting.kinship == Kinship::Nested && !effects.is_empty() {
-                // Four times the odds at the least: less is no cause of its own.
-                let odds = effects[0] / (1.0 - effects[0]).max(0.01);
-                effect = (4.0 * odds / (1.0 + 4.0 * odds)).max(effect);
-            } else if setting.kinship == Kinship::Nested {
-                effect *= 0.5;
-            }
-            if self.has_place(setting, &cause, effect) {
-                self.causes.push(cause);
-                effects.push(effect);
-            }
-        }
-        Some(effects)
-    }
-
-    fn drawn_cause(&self, setting: &Setting, rng: &mut Rng) -> Option<Vec<Planted>> {
-        let first = self.causes.first();
-        // Within the first, where it is nested or shares a condition.
-        let mut row = rng.usize(..self.rows());
-        if let (Some(first), Kinship::Nested | Kinship::SharedCondition) = (first, setting.kinship) {
-            let shared = if setting.kinship == Kinship::Nested { &first[..] } else { &first[..1] };
-            row = (0..200).map(|_| rng.usize(..self.rows())).find(|row| self.holds(shared, *row))?;
-        }
-        let mut attributes: Vec<usize> = (0..self.values.len()).collect();
-        rng.shuffle(&mut attributes);
-        // Of attributes that depend on each other one is enough.
-        let mut seen = Vec::new();
-        attributes.retain(|attribute| {
-            let root = self.roots[*attribute];
-            let is_new = !seen.contains(&root);
-            seen.push(root);
-            is_new
-        });
-        let mut conditions = drawn(rng, setting.conditions.clone());
-        let mut cause: Vec<Planted> = Vec::new();
-        match (first, setting.kinship) {
-            (Some(first), Kinship::SameAttributes) => {
-                attributes = first.iter().map(|one| one.attribute()).collect();
-                conditions = attributes.len();
-            }
-            (Some(first), Kinship::SharedCondition) => cause.push(first[0]),
-            (Some(first), Kinship::Nested) => {
-                cause.extend(first);
-                conditions = first.len() + 1;
-            }
-            _ => {}
-        }
-        for attribute in attributes {
-            let is_free = cause.iter().all(|one| self.roots[one.attribute()] != self.roots[attribute]);
-            if cause.len() < conditions && is_free {
-                cause.push(match &self.values[attribute] {
-                    Values::Words(words) => Planted::Is(attribute, words[row]),
-                    Values::Numbers(numbers) => Planted::Above(attribute, numbers[row]),
-                });
-            }
-        }
-        Some(cause)
-    }
-
-    /// Whether a cause could be found by anyone: it covers enough by itself, not too much, and less than each of its
-    /// conditions would without the others.
-    fn has_place(&self, setting: &Setting, cause: &[Planted], effect: f64) -> bool {
-        let is_within_other = |row: usize| self.causes.iter().any(|other| self.holds(other, row));
-        let is_nested = setting.kinship == Kinship::Nested;
-        let (mut all, mut inside, mut own, mut rows) = (0, 0, 0, 0_usize);
-        for row in 0..self.rows() {
-            all += self.attempts[row];
-            if self.holds(cause, row) {
-                inside += self.attempts[row];
-                rows += 1;
-                own += if is_nested || !is_within_other(row) { self.attempts[row] } else { 0 };
-            }
-        }
-        let share = inside as f64 / all as f64;
-        let is_enough = own as f64 * effect >= LEAST_FAILURES && own * 2 >= inside && share <= 0.6;
-        if !is_enough || (self.form == Form::Aggregated && rows < LEAST_ROWS) {
-            return false;
-        }
-        // The others keep half of what is theirs, too.
-        let keep = self.causes.iter().all(|other| {
-            let theirs: Vec<usize> = (0..self.rows()).filter(|row| self.holds(other, *row)).collect();
-            theirs.iter().filter(|row| self.holds(cause, **row)).count() * 2 <= theirs.len()
-        });
-        let is_told_apart = |left_out: usize| {
-            let wider: Vec<Planted> =
-                cause.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, one)| *one).collect();
-            let beyond: Vec<usize> = (0..self.rows())
-                .filter(|row| self.holds(&wider, *row) && !self.holds(cause, *row) && !is_within_other(*row))
-                .collect();
-            let attempts: u64 = beyond.iter().map(|row| self.attempts[*row]).sum();
-            let is_enough_rows = self.form == Form::Single || beyond.len() >= LEAST_ROWS;
-            is_enough_rows && attempts as f64 * effect >= LEAST_FAILURES
-        };
-        keep && (is_nested && !self.causes.is_empty() || (0..cause.len()).all(is_told_apart))
-    }
-
-    fn fail(&mut self, setting: &Setting, usual: &[f64], effects: &[f64], rng: &mut Rng) {
-        for (row, usual) in usual.iter().enumerate() {
-            let mut well = 1.0 - usual;
-            for (cause, effect) in self.causes.iter().zip(effects) {
-                if self.holds(cause, row) {
-                    well *= 1.0 - effect;
-                }
-            }
-            let mut rate = 1.0 - well;
-            if setting.spread > 0.0 {
-                // On the odds: what nearly always fails cannot fail more than always.
-                let odds = rate / (1.0 - rate).max(1e-9) * (setting.spread * normal(rng)).exp();
-                rate = odds / (1.0 + odds);
-            }
-            self.bad[row] = binomial(self.attempts[row], rate, rng);
-        }
     }
 }
 
@@ -293,102 +165,5 @@ pub fn text(value: u32) -> String {
 }
 
 fn texts(values: &Values) -> Vec<String> {
-    match values {
-        Values::Words(words) => (0..=words.iter().max().copied().unwrap_or(0)).map(text).collect(),
-        Values::Numbers(_) => Vec::new(),
-    }
-}
-
-fn attributes_of(setting: &Setting, rows: usize, attributes: usize, rng: &mut Rng) -> (Vec<Values>, Vec<usize>) {
-    let mut values: Vec<Values> = Vec::new();
-    let mut roots = Vec::new();
-    for attribute in 0..attributes {
-        let earlier = (0..attribute).filter(|other| matches!(values[*other], Values::Words(_))).collect::<Vec<_>>();
-        if attribute > 0 && !earlier.is_empty() && rng.f64() < setting.derived {
-            let from = earlier[rng.usize(..earlier.len())];
-            roots.push(roots[from]);
-            let derived = derived(&values[from], rng);
-            values.push(derived);
-            continue;
-        }
-        roots.push(attribute);
-        if rng.f64() < setting.numbers {
-            let (scale, power) = (10_f64.powi(rng.i32(0..5)), 1.0 + 2.0 * rng.f64());
-            let number = |rng: &mut Rng| (rng.f64().powf(power) * scale * 1e3).round() / 1e3;
-            values.push(Values::Numbers((0..rows).map(|_| number(rng)).collect()));
-        } else {
-            let count = drawn(rng, setting.values.clone());
-            values.push(Values::Words(words(setting.shares, rows, count, rng)));
-        }
-    }
-    (values, roots)
-}
-
-fn words(shares: Shares, rows: usize, count: usize, rng: &mut Rng) -> Vec<u32> {
-    let weight = |n: usize| match shares {
-        Shares::Even => 1.0,
-        Shares::Zipf => 1.0 / (n + 1) as f64,
-        Shares::Dominated if n == 0 => 1.5 * (1..count).map(|n| 1.0 / n as f64).sum::<f64>().max(0.1),
-        Shares::Dominated => 1.0 / n as f64,
-    };
-    let mut sum = 0.0;
-    let ends: Vec<f64> = (0..count)
-        .map(|n| {
-            sum += weight(n);
-            sum
-        })
-        .collect();
-    let one = |rng: &mut Rng| {
-        let at = rng.f64() * sum;
-        ends.partition_point(|end| *end <= at).min(count - 1) as u32
-    };
-    (0..rows).map(|_| one(rng)).collect()
-}
-
-/// Coarser than another (a host's region), finer (a region's hosts), or nearly the same.
-fn derived(from: &Values, rng: &mut Rng) -> Values {
-    let Values::Words(words) = from else { return from.clone() };
-    let count = words.iter().max().map_or(1, |most| most + 1);
-    let kind = rng.u32(..3);
-    let coarser: Vec<u32> = (0..count).map(|_| rng.u32(..count.div_ceil(3).max(2))).collect();
-    let one = |word: u32, rng: &mut Rng| match kind {
-        0 => coarser[word as usize],
-        1 => word * 3 + rng.u32(..3),
-        _ if rng.f64() < 0.05 => rng.u32(..count),
-        _ => word,
-    };
-    Values::Words(words.iter().map(|word| one(*word, rng)).collect())
-}
-
-fn attempts(form: Form, rng: &mut Rng) -> u64 {
-    match form {
-        Form::Single => 1,
-        Form::Aggregated => (30.0 * (1.5 * normal(rng)).exp() * 10.0).max(5.0) as u64,
-    }
-}
-
-fn drawn(rng: &mut Rng, range: std::ops::RangeInclusive<usize>) -> usize {
-    rng.usize(range)
-}
-
-fn normal(rng: &mut Rng) -> f64 {
-    (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
-}
-
-fn binomial(attempts: u64, rate: f64, rng: &mut Rng) -> u64 {
-    if attempts <= 200 {
-        return (0..attempts).filter(|_| rng.f64() < rate).count() as u64;
-    }
-    let mean = attempts as f64 * rate;
-    if mean < 30.0 {
-        // Poisson, by waiting times.
-        let (mut count, mut product, limit) = (0, rng.f64(), (-mean).exp());
-        while product > limit {
-            count += 1;
-            product *= rng.f64();
-        }
-        return count.min(attempts);
-    }
-    let drawn = mean + normal(rng) * (mean * (1.0 - rate)).sqrt();
-    (drawn.round().max(0.0) as u64).min(attempts)
+    (0..values.count()).map(text).collect()
 }

@@ -45,7 +45,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let wish = args.asked.wish()?;
     let read = rows::read(&args.file, &wish, &args.ignore)?;
-    let options = Options { ignore: args.ignore.clone(), top: args.top, ..Options::default() };
+    // Where something becomes more frequent, everything else becomes less so: that is no explanation.
+    let opposites = !wish.is_of_shares();
+    let options = Options { ignore: args.ignore.clone(), top: args.top, opposites, ..Options::default() };
     let found = contrast(&read.table, &options);
     if args.json {
         let json = serde_json::to_string_pretty(&found)?;

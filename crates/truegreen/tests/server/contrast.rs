@@ -106,6 +106,92 @@ fn without_an_outcome_a_time_tells_what_became_more_frequent() {
 }
 
 #[test]
+fn with_a_failing_column_a_time_tells_what_got_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = "at,host,kind,failed\n".to_owned();
+    for n in 0..3_600_u32 {
+        // One host always was bad; a kind is since 10:40.
+        let failed = n % 9 == 4 && n % 2 == 0 || n >= 2_400 && n % 7 == 3;
+        writeln!(csv, "2026-01-01 10:{:02}:{:02},h{},k{},{failed}", n / 60, n % 60, n % 9, n % 7).unwrap();
+    }
+    std::fs::write(dir.path().join("rows.csv"), csv).unwrap();
+    let since = ["--time", "at", "--failing-from", "2026-01-01T10:40:00Z", "--json"];
+    let found = answer(&truegreen(dir.path(), &[&["rows.csv", "--failing", "failed"][..], &since].concat()));
+    assert_eq!(told(&found), ["kind = k3"]);
+}
+
+#[test]
+fn a_time_alone_tells_which_numbers_became_more_frequent_and_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = "at,region,version,latency\n".to_owned();
+    for n in 0..6_000_u32 {
+        let usual = 20 + n * 7919 % 61;
+        let latency = if n >= 4_000 && n % 5 == 2 { usual + 400 } else { usual };
+        writeln!(csv, "{},r{},v{},{latency}", 1_700_000_000 + n, n % 5, n % 3).unwrap();
+    }
+    std::fs::write(dir.path().join("rows.csv"), csv).unwrap();
+    let found = answer(&truegreen(dir.path(), &["rows.csv", "--time", "at", "--failing-from", "1700004000", "--json"]));
+    let told = told(&found);
+    assert!(told.len() == 1 && told[0].contains("latency > "), "{told:?}");
+}
+
+/// Leaves with what was predicted and what was counted, as decimal numbers: what is lacking is what failed.
+#[test]
+fn what_was_predicted_and_is_lacking_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = "province,network,device,lacking,predicted\n".to_owned();
+    for n in 0..600_u32 {
+        let (province, network, device) = (n % 12, n / 12 % 10, n / 120);
+        let predicted = 400.5 + f64::from(n * 7919 % 1_000);
+        let off = f64::from(n * 31 % 97) / 97.0 * 0.04;
+        let lacking = predicted * if province == 4 && network == 7 { 0.6 } else { off };
+        writeln!(csv, "p{province},n{network},d{device},{lacking:.2},{predicted:.2}").unwrap();
+    }
+    std::fs::write(dir.path().join("leaves.csv"), csv).unwrap();
+    let found = answer(&truegreen(dir.path(), &["leaves.csv", "--bad", "lacking", "--total", "predicted", "--json"]));
+    assert_eq!(told(&found), ["province = p4 and network = n7"]);
+}
+
+/// Scenario: a byte order mark, quotes around what holds the separator, blanks, booleans in any case, words for nothing,
+/// thousands that are set apart, an empty column, ids and times. Guarantee: all of it is read as what it means.
+#[test]
+fn tables_are_read_as_other_programs_write_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for separator in [",", ";"] {
+        let mut csv =
+            ["\u{feff}\"order, id\"", "at", "is new", "coupon", "payload", "remark", "failed"].join(separator) + "\r\n";
+        for n in 0..1_500_u32 {
+            let is_new = ["True", "false", "TRUE", " true", "FALSE"][n as usize % 5];
+            let coupon = ["NULL", "summer", "nan", "", "winter"][n as usize / 5 % 5];
+            let payload = 900 + n * 7919 % 4_000;
+            let payload = if payload >= 1_000 {
+                format!("{},{:03}", payload / 1_000, payload % 1_000)
+            } else {
+                payload.to_string()
+            };
+            let size: u32 = payload.replace(',', "").parse().unwrap();
+            let failed = if is_new.trim().eq_ignore_ascii_case("true") && size > 3_000 { "Yes" } else { " no" };
+            let cells = [
+                format!("\"ord-{n}, x\""),
+                format!("{}/Jan/2026:10:{:02}:{:02} +0000", 1 + n / 3_600, n / 60, n % 60),
+                is_new.to_owned(),
+                coupon.to_owned(),
+                format!("\"{payload}\""),
+                String::new(),
+                failed.to_owned(),
+            ];
+            csv += &(cells.join(separator) + "\r\n");
+        }
+        std::fs::write(dir.path().join("rows.csv"), csv).unwrap();
+        let found = answer(&truegreen(dir.path(), &["rows.csv", "--failing", "failed", "--json"]));
+        let told = told(&found);
+        assert!(told.len() == 1 && told[0].starts_with("is new = true and payload > "), "{told:?}");
+        let left_out = found["ignored"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap());
+        assert_eq!(left_out.collect::<Vec<_>>(), ["nearly unique", "a time"], "{found}");
+    }
+}
+
+#[test]
 fn mistakes_are_told_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();

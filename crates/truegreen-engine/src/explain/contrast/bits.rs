@@ -39,6 +39,25 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Takes out those that are in another, and gives them.
+    pub(super) fn parted(&mut self, other: &Bits) -> Bits {
+        let mut take = |(word, other): (&mut u64, &u64)| {
+            let common = *word & other;
+            *word &= !other;
+            common
+        };
+        Bits(self.0.iter_mut().zip(&other.0).map(&mut take).collect())
+    }
+
+    /// How many are in both.
+    pub(super) fn count(&self, other: &Bits) -> u32 {
+        self.0.iter().zip(&other.0).map(|(word, other)| (word & other).count_ones()).sum()
+    }
+
     /// How many are in all three, and how many in the first two.
     pub(super) fn count_common(&self, other: &Bits, third: &Bits) -> (u32, u32) {
         let mut counts = (0, 0);

@@ -19,6 +19,11 @@ pub(super) struct Cells {
 }
 
 impl Cells {
+    /// Nothing counted.
+    pub(super) fn of(members: usize) -> Cells {
+        Cells { members, sums: vec![Counts::default(); 1 << members] }
+    }
+
     /// How well the set explains what was counted; nothing where one of it does not stand out by its odds from what it
     /// lies in.
     pub(super) fn explain(&self, least_odds: impl Fn(usize) -> f64) -> Option<f64> {

@@ -11,12 +11,14 @@ const LEAST_ROWS: usize = 8;
 pub(super) struct Row {
     pub(super) bad: f64,
     pub(super) attempts: f64,
+    /// How many times its variance by chance is that of others of the same rate, 1 at least.
+    pub(super) noise: f64,
 }
 
 impl Row {
     /// What it counts for.
     pub(super) fn effective(self, correlation: f64) -> Counts {
-        let inflation = 1.0 + (self.attempts - 1.0).max(0.0) * correlation;
+        let inflation = (1.0 + (self.attempts - 1.0).max(0.0) * correlation) * self.noise;
         Counts::new(self.bad / inflation, self.attempts / inflation)
     }
 }
@@ -35,7 +37,7 @@ fn correlation(rows: &[Row], group: &[Option<usize>]) -> f64 {
     for (row, of) in rows.iter().zip(group) {
         let (all, count) = sums[place(of)];
         let mean = row.attempts * all.bad / all.size.max(f64::MIN_POSITIVE);
-        let variance = mean * (1.0 - mean / row.attempts.max(1.0));
+        let variance = row.noise * mean * (1.0 - mean / row.attempts.max(1.0));
         if count < LEAST_ROWS || row.attempts <= 0.0 || variance <= 0.0 {
             continue;
         }
@@ -53,7 +55,36 @@ pub(super) struct Spread {
     inside: f64,
 }
 
+/// Share of the rows, those of the highest rates, that may be of something wrong: the others tell by what rows differ.
+const SUSPECT: f64 = 0.1;
+/// The median of the square of what is normal, as a share of its mean.
+const OF_SQUARES: f64 = 0.455;
+
 impl Spread {
+    /// Before anything is explained: from what most rows differ by, so that neither large rows are taken for proof, nor what is
+    /// wrong for what is usual.
+    pub(super) fn at_first(rows: &[Row]) -> Spread {
+        let mut known: Vec<&Row> = rows.iter().filter(|row| row.attempts > 1.0).collect();
+        if known.len() < LEAST_ROWS {
+            return Spread::default();
+        }
+        known.sort_by(|a, b| (a.bad / a.attempts).total_cmp(&(b.bad / b.attempts)));
+        known.truncate(((1.0 - SUSPECT) * known.len() as f64).ceil() as usize);
+        let (bad, attempts) = known.iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.bad, sum.1 + row.attempts));
+        let rate = bad / attempts;
+        let mut excess: Vec<f64> = known
+            .iter()
+            .filter_map(|row| {
+                let variance = row.noise * row.attempts * rate * (1.0 - rate);
+                let beyond = (row.bad - row.attempts * rate).powi(2) / variance / OF_SQUARES - 1.0;
+                (variance > 0.0).then_some(beyond / (row.attempts - 1.0))
+            })
+            .collect();
+        excess.sort_by(f64::total_cmp);
+        let middle = excess.get(excess.len() / 2).copied().unwrap_or(0.0).clamp(0.0, 1.0);
+        Spread { background: middle, inside: middle }
+    }
+
     /// For rows with their place in a set.
     pub(super) fn new(rows: &[Row], places: &[Option<usize>]) -> Spread {
         let of = |is_inside: bool| {
@@ -82,7 +113,7 @@ mod tests {
 
     #[test]
     fn rows_by_chance_alone_have_none_and_rows_of_one_mind_have_all() {
-        let row = |bad: f64| Row { bad, attempts: 100.0 };
+        let row = |bad: f64| Row { bad, attempts: 100.0, noise: 1.0 };
         // Rates of 0.45 and 0.55, one standard error apart from a half.
         let by_chance: Vec<Row> = (0..100).map(|n| row(if n % 2 == 0 { 45.0 } else { 55.0 })).collect();
         assert!(correlation(&by_chance, &vec![None; 100]) < 1e-3);

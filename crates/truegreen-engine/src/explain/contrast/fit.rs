@@ -1,15 +1,22 @@
 //! From rows to the set that explains them: search, choice, and again what the first choice left in the background.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+use truegreen_model::contrast::Op;
+
 use super::Options;
 use super::before::Usual;
+use super::bits::Bits;
 use super::cut;
 use super::dispersion::{Row, Spread};
 use super::kin;
+use super::known::Known;
 use super::likelihood::{Counts, gain};
+use super::postings::Postings;
 use super::sample;
 use super::screen::Considered;
 use super::search::{Clauses, Found, Space, search};
-use super::selection::{BETTER, Ground, Known, Member, Set};
+use super::selection::{BETTER, Ground, Member, Set};
 use super::table::Table;
 use super::view::{self, Exact, Value, View};
 
@@ -29,6 +36,8 @@ const PASSES: usize = 4;
 const FIRST_MOST: usize = 3;
 /// How often cuts through numbers are looked for again around those that explained most.
 const SHARPENED: usize = 2;
+/// Sets that are begun with "anything but this".
+const OPPOSITES: usize = 2;
 /// Runners-up that are handed on, before those that say the same are left out.
 const RUNNERS_UP: usize = 60;
 
@@ -41,10 +50,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Whether all of its conditions but cuts are those of another.
+    /// Whether all of its conditions but cuts are those of another, or hold wherever those do.
     fn is_coarser(&self, other: &Part) -> bool {
         let is_cut = |one: &Exact| matches!(one.value, Value::Number(_));
-        self.conditions.iter().all(|one| is_cut(one) || other.conditions.contains(one))
+        let is_present = |one: &Exact| {
+            one.op == Op::Present && other.conditions.iter().any(|of| of.column == one.column && of.op != Op::Absent)
+        };
+        self.conditions.iter().all(|one| is_cut(one) || is_present(one) || other.conditions.contains(one))
     }
 }
 
@@ -80,8 +92,14 @@ impl Problem<'_> {
     /// what remains different is what went wrong.
     pub(super) fn row(&self, row: usize) -> Row {
         let attempts = self.table.attempts[row] as f64;
-        let usual = self.usual.map_or(0.0, |usual| attempts * usual.on_average - usual.expected[row]);
-        Row { bad: self.table.bad[row] as f64 + usual, attempts }
+        let bad = self.table.bad[row] as f64;
+        let Some(usual) = self.usual else { return Row { bad, attempts, noise: 1.0 } };
+        // What fails often anyway is known less well by as many attempts.
+        let variance = |rate: f64| (rate * (1.0 - rate)).max(0.0);
+        let noise =
+            variance(usual.expected[row] / attempts.max(1.0)) / variance(usual.on_average).max(f64::MIN_POSITIVE);
+        let bad = bad + attempts * usual.on_average - usual.expected[row];
+        Row { bad, attempts, noise: if noise.is_finite() { noise.max(1.0) } else { 1.0 } }
     }
 
     /// The set for these rows.
@@ -110,7 +128,7 @@ impl Problem<'_> {
             let chosen = Chosen::new(self, &views, plain, self.options.max_explanations);
             return chosen.told(self, &views, rows, Spread::default());
         }
-        let (mut spread, mut places) = (Spread::default(), vec![None; own.len()]);
+        let (mut spread, mut places) = (Spread::at_first(&own), vec![None; own.len()]);
         let mut most = FIRST_MOST.min(self.options.max_explanations);
         let mut pass = 0;
         loop {
@@ -161,13 +179,14 @@ impl Chosen {
     fn new(problem: &Problem<'_>, views: &[View], counts: Vec<Counts>, most: usize) -> Chosen {
         let columns = problem.considered.len();
         let mut least_odds = LEAST_ODDS;
+        let postings: Vec<Postings> = views.iter().map(|view| Postings::new(view, &counts)).collect();
         let ground = Ground::new(views, &counts, columns, LEAST, most, LEAST_ODDS);
-        let mut pool = Pool::new(ground, columns, problem.options.max_conditions);
-        let mut set = pool.choose();
+        let mut pool = Pool::new(ground, &postings, columns, problem.options.max_conditions);
+        let mut set = pool.choose(problem.options.opposites);
         let mut places = pool.ground.places(&pool.members, &set.members);
         // By what values differ is seen once the causes are out of the way.
         if pool.demand(&kin::differences(views, &counts, &places), &set) {
-            set = pool.choose();
+            set = pool.choose(problem.options.opposites);
         }
         if set.members.is_empty() {
             least_odds = WEAK_ODDS;
@@ -209,6 +228,7 @@ impl Chosen {
         let runners_up = runners_up(&ground, &self.pool, &self.set);
         let runners_up = runners_up
             .into_iter()
+            .filter(|(place, ..)| problem.options.opposites || !self.pool[*place].is_opposite())
             .map(|(place, instead_of, is_same)| RunnerUp { part: part(place), instead_of, is_same })
             .collect();
         Fit { parts, runners_up, spread }
@@ -218,8 +238,13 @@ impl Chosen {
 /// Conjunctions to choose from.
 struct Pool<'a> {
     ground: Ground<'a>,
+    postings: &'a [Postings],
     members: Vec<Member>,
-    known: Known,
+    /// What is in the pool.
+    clauses: HashSet<Clauses, FixedState>,
+    /// Sets that were left out of a search.
+    searched: HashSet<Vec<usize>, FixedState>,
+    known: Known<'a>,
     columns: usize,
     max_conditions: usize,
     differences: Vec<f64>,
@@ -227,31 +252,47 @@ struct Pool<'a> {
 
 impl<'a> Pool<'a> {
     /// Found in all rows.
-    fn new(ground: Ground<'a>, columns: usize, max_conditions: usize) -> Pool<'a> {
+    fn new(ground: Ground<'a>, postings: &'a [Postings], columns: usize, max_conditions: usize) -> Pool<'a> {
         let differences = vec![0.0; ground.views.len()];
-        let mut pool =
-            Pool { ground, members: Vec::new(), known: Known::default(), columns, max_conditions, differences };
+        let known = Known::new(ground.views, postings, ground.counts.len());
+        let mut pool = Pool {
+            ground,
+            postings,
+            members: Vec::new(),
+            clauses: HashSet::with_hasher(FixedState::with_seed(7)),
+            searched: HashSet::with_hasher(FixedState::with_seed(8)),
+            known,
+            columns,
+            max_conditions,
+            differences,
+        };
         pool.look(&[]);
         pool
     }
 
     /// Looks for more where these do not hold. Whether there is any.
     fn look(&mut self, without: &[usize]) -> bool {
-        let mut left = self.ground.counts.to_vec();
-        for place in without {
-            self.members[*place].bits.rows().iter().for_each(|row| left[*row as usize] = Counts::default());
+        if !self.searched.insert(without.to_vec()) {
+            return false;
         }
-        let (views, columns) = (self.ground.views, self.columns);
-        let found = search(&Space { views, counts: &left, columns, max_conditions: self.max_conditions }, LEAST);
+        let mut left = self.ground.counts.to_vec();
+        let nobody = Bits::none(left.len());
+        for place in without {
+            self.members[*place].bits.each_without(&nobody, |row| left[row] = Counts::default());
+        }
+        let (views, postings, columns) = (self.ground.views, self.postings, self.columns);
         let in_left = Ground::new(views, &left, columns, LEAST, 1, LEAST_ODDS);
+        let (single, max_conditions) = (in_left.single.as_ref(), self.max_conditions);
+        let space = Space { views, postings, single, counts: &left, columns, max_conditions };
+        let found = search(&space, &mut self.known, LEAST);
         let known = self.members.len();
         for member in in_left.members(found, &mut self.known) {
             let is_worth = without.is_empty() || member.found.score() > LEAST;
-            if is_worth && self.members.iter().all(|other| other.found.clauses != member.found.clauses) {
+            if is_worth && self.clauses.insert(member.found.clauses.clone()) {
                 let counts = self.ground.sum(&member.bits);
                 let found = Found { counts, gain: gain(counts, self.ground.whole()), ..member.found };
                 let least_odds = kin::least_odds(&found.clauses, views, &self.differences);
-                let mut member = Member::new(found, member.bits);
+                let mut member = self.ground.member(found, member.bits);
                 member.least_odds = least_odds;
                 self.members.push(member);
             }
@@ -261,7 +302,7 @@ impl<'a> Pool<'a> {
 
     /// The best set. Where something coarse stands for several causes, those are hidden by it: so more is looked for in
     /// what each of the set leaves by itself, and in what all leave.
-    fn choose(&mut self) -> Set {
+    fn choose(&mut self, with_opposites: bool) -> Set {
         let mut set = self.best_of_values();
         for round in 0..SEARCHES {
             let mut fresh = self.look(&set.members);
@@ -285,9 +326,31 @@ impl<'a> Pool<'a> {
             }
             set = better;
         }
-        let with_opposites = self.ground.improved(&self.members, |_| true, &set);
-        let is_better = with_opposites.score > set.score + LEAST.max(WEIGHT * set.score);
-        if is_better { with_opposites } else { set }
+        if !with_opposites {
+            return set;
+        }
+        let with_opposites = self.with_opposites(&set);
+        let is_much_better = with_opposites.score > set.score + LEAST.max(WEIGHT * set.score);
+        // Or where it is as good, and says in one what takes all other values of something.
+        let is_shorter = with_opposites.members.len() < set.members.len() && with_opposites.score > set.score + LEAST;
+        if is_much_better || is_shorter { with_opposites } else { set }
+    }
+
+    /// The best set with "anything but this" in it: from the set without, and from each of the best of them.
+    fn with_opposites(&self, set: &Set) -> Set {
+        // One that stands for most of the set explains most of it by itself.
+        let is_worth = |one: &Member| one.is_opposite() && one.found.score() > 0.5 * set.score;
+        let mut opposites: Vec<usize> =
+            (0..self.members.len()).filter(|place| is_worth(&self.members[*place])).collect();
+        opposites
+            .sort_by(|a, b| self.members[*b].found.score().total_cmp(&self.members[*a].found.score()).then(a.cmp(b)));
+        let beginnings = opposites.into_iter().take(OPPOSITES).map(|place| Set { members: vec![place], score: 0.0 });
+        let mut best = Set::default();
+        for beginning in std::iter::once(set.clone()).chain(beginnings) {
+            let grown = self.ground.improved(&self.members, |_| true, &beginning);
+            best = if grown.score > best.score + BETTER { grown } else { best };
+        }
+        best
     }
 
     /// "Anything but this" is said only where nothing else is as good.

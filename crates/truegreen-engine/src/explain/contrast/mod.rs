@@ -6,7 +6,7 @@
 //!
 //! 1. [`table`]: attempts with their attributes and outcome.
 //! 2. `screen`: attributes that can be no cause. `sample`: rows that are searched. `view`: columns as bins.
-//! 3. `search`: conjunctions that are worth their price, on `likelihood`. `cells`, `selection`: the set of them.
+//! 3. `search`: conjunctions that are worth their price, on `postings`, `known`, `tally` and `likelihood`. `cells`, `selection`: the set of them.
 //! 4. `fit`: both until nothing is left; `dispersion`, `kin`: by what rows and values differ anyway; `cut`: where numbers part.
 //! 5. `before`: what was to be expected. `evidence`, `scatter`: the numbers that are told, counted on all rows. `words`: the verdict.
 
@@ -18,13 +18,16 @@ mod dispersion;
 mod evidence;
 mod fit;
 mod kin;
+mod known;
 mod likelihood;
+mod postings;
 mod sample;
 mod scatter;
 mod screen;
 mod search;
 mod selection;
 pub mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -35,7 +38,7 @@ use truegreen_model::contrast::{Alternative, Contrast, Op};
 use bits::Bits;
 use evidence::Evidence;
 use fit::{Fit, Part, Problem};
-pub use table::{Full, Outcome, Table};
+pub use table::{Full, Outcome, Table, decimal};
 use view::Exact;
 
 /// Explanations whose adjusted chance is more than this are not told as such.
@@ -52,11 +55,13 @@ pub struct Options {
     pub max_conditions: usize,
     /// Explanations at most.
     pub max_explanations: usize,
+    /// "Anything but this value" may explain.
+    pub opposites: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { ignore: Vec::new(), top: 5, max_conditions: 3, max_explanations: 6 }
+        Options { ignore: Vec::new(), top: 5, max_conditions: 3, max_explanations: 6, opposites: true }
     }
 }
 
@@ -114,25 +119,44 @@ fn tell(problem: &Problem<'_>, fit: Fit, contrast: &mut Contrast) {
         sum.bad as f64 / evidence.whole.bad.max(1) as f64
     };
     contrast.alternatives = doubtful;
-    let mut known: Vec<Vec<Exact>> = fit.parts.iter().map(|part| part.conditions.clone()).collect();
+    let mut told: Vec<Told> = Vec::new();
+    let parts = fit.parts.iter().zip(bits.iter().cloned());
+    told.extend(parts.map(|(part, bits)| Told { conditions: part.conditions.clone(), bits }));
     for one in fit.runners_up {
         if contrast.alternatives.len() >= problem.options.top {
             break;
         }
-        if known.iter().any(|other| says_the_same(other, &one.part)) {
-            continue;
-        }
         let place = one.instead_of.and_then(|at| places[at]);
         let own = evidence.bits(&one.part.conditions);
         let tie = one.is_same && one.instead_of.is_some_and(|at| bits[at] == own);
+        // What covers the same rows as another runner-up says nothing that this one does not.
+        if told.iter().any(|other| says_the_same(&other.conditions, &one.part) || !tie && other.bits == own) {
+            continue;
+        }
         let explanation = evidence.tell(&one.part, &own, &others(one.instead_of));
-        known.push(one.part.conditions);
+        // Beside an answer nothing is a runner-up that chance would bring.
+        if !tie && !contrast.explanations.is_empty() && explanation.p_value > CHANCE {
+            continue;
+        }
+        told.push(Told { conditions: one.part.conditions, bits: own });
         contrast.alternatives.push(Alternative { explanation, instead_of: place, tie });
     }
 }
 
-/// The same but for where numbers are cut.
+/// What was told already.
+struct Told {
+    conditions: Vec<Exact>,
+    bits: Bits,
+}
+
+/// The same but for where numbers are cut; or anything but some value of an attribute of which another was told.
 fn says_the_same(one: &[Exact], other: &Part) -> bool {
+    let is_opposite = |one: &Exact| one.op == Op::IsNot;
+    if let [opposite] = &other.conditions[..]
+        && is_opposite(opposite)
+    {
+        return one.len() == 1 && one[0].column == opposite.column;
+    }
     one.len() == other.conditions.len()
         && one.iter().zip(&other.conditions).all(|(one, other)| {
             let is_cut = matches!(one.op, Op::AtMost | Op::Above);

@@ -37,7 +37,30 @@ impl Scatter {
         scatter.between = (beyond / (weight - squares / weight)).max(0.0);
         let (middle, weight) = scatter.middle(rows)?;
         (scatter.middle, scatter.variance) = (middle, 1.0 / weight);
+        if let Some((middle, between)) = scatter.upper_tail(rows) {
+            (scatter.middle, scatter.between) = (middle, between);
+        }
         Some(scatter)
+    }
+
+    /// Middle and scatter by how far the higher ones lie apart: rows that hardly ever fail lie far below on this scale, and say
+    /// nothing of how far above the middle others may lie. Of the half of the rows that is known better.
+    fn upper_tail(&self, rows: &[Row]) -> Option<(f64, f64)> {
+        const ENOUGH: usize = 40;
+        // Two quantiles, and where those of a standard normal lie.
+        const UPPER: (f64, f64) = (0.75, 0.674_5);
+        const HIGHEST: (f64, f64) = (0.97, 1.880_8);
+        let mut known: Vec<(f64, f64)> = rows.iter().map(|row| (self.by_chance(row), log_odds(row))).collect();
+        known.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        known.truncate(known.len().div_ceil(2));
+        if known.len() < ENOUGH {
+            return None;
+        }
+        let by_chance = known[known.len() / 2].0;
+        known.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let at = |quantile: f64| known[(quantile * (known.len() - 1) as f64) as usize].1;
+        let deviation = (at(HIGHEST.0) - at(UPPER.0)) / (HIGHEST.1 - UPPER.1);
+        Some((at(UPPER.0) - UPPER.1 * deviation, (deviation * deviation - by_chance).max(0.0)))
     }
 
     /// The logarithm of the chance that rows of the background lie so high, or higher.
@@ -61,8 +84,11 @@ impl Scatter {
 
     /// How well a row's odds are known, were it of the background.
     fn weight(&self, row: &Row) -> f64 {
-        let by_chance = 1.0 / (row.attempts * self.rate * (1.0 - self.rate)).max(f64::MIN_POSITIVE);
-        1.0 / (self.between + by_chance)
+        1.0 / (self.between + self.by_chance(row))
+    }
+
+    fn by_chance(&self, row: &Row) -> f64 {
+        row.noise / (row.attempts * self.rate * (1.0 - self.rate)).max(f64::MIN_POSITIVE)
     }
 }
 
@@ -77,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_scatters_widely_proves_little() {
-        let row = |bad: u32| Row { bad: f64::from(bad), attempts: 1000.0 };
+        let row = |bad: u32| Row { bad: f64::from(bad), attempts: 1000.0, noise: 1.0 };
         let wide: Vec<Row> = (0..60).map(|n| row([2, 5, 10, 20, 50][n % 5])).collect();
         let narrow: Vec<Row> = (0..60).map(|n| row([9, 10, 11][n % 3])).collect();
         let three = [row(60), row(55), row(70)];

@@ -116,13 +116,44 @@ fn reads_as_time(value: &str) -> bool {
     let may = value.len() >= 8 && value.as_bytes()[0].is_ascii_digit();
     may && (value.parse::<jiff::Timestamp>().is_ok()
         || value.parse::<jiff::civil::DateTime>().is_ok()
-        || value.parse::<jiff::civil::Date>().is_ok())
+        || value.parse::<jiff::civil::Date>().is_ok()
+        || is_written_as_time(value))
+}
+
+/// As logs and spreadsheets write them: `31/Jan/2026:10:15:16 +0000`, `1/31/2026 10:15 AM`, `31.01.2026`. A date of three
+/// parts, and perhaps a time of day behind it.
+fn is_written_as_time(value: &str) -> bool {
+    let parts: Vec<&str> = value.splitn(3, ['/', '.', '-']).collect();
+    let [first, second, rest] = parts[..] else { return false };
+    let is_number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let is_month = |part: &str| is_number(part) || part.len() == 3 && part.bytes().all(|b| b.is_ascii_alphabetic());
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let behind = &rest[digits..];
+    let is_of_day = behind.is_empty() || behind.starts_with([' ', ':', 'T']) && behind.contains(':');
+    // A year has four digits: versions and addresses of three numbers have none.
+    let has_year = first.len() == 4 || digits == 4;
+    is_number(first) && is_month(second) && (1..=4).contains(&digits) && has_year && is_of_day
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::table::Outcome;
     use super::*;
+
+    #[test]
+    fn times_are_told_however_they_are_written() {
+        let times = [
+            "31/Jan/2026:10:15:16 +0000",
+            "1/31/2026 10:15",
+            "31.01.2026",
+            "2026/01/31",
+            "2026-01-31 10:15:16.5",
+            "1769854516",
+        ];
+        assert!(times.iter().all(|time| reads_as_time(time)), "{times:?}");
+        let others = ["10.0.0.1", "1.2.3", "12/34/56", "2026.1", "a/b/c", "1000-2000-3000-4000", "192.168.1.20:80"];
+        assert!(others.iter().all(|other| !reads_as_time(other)), "{others:?}");
+    }
 
     #[test]
     fn what_names_rows_is_left_out() {

@@ -1,7 +1,11 @@
 //! The search for conjunctions: all single conditions, all pairs that could still be worth their price, and triples of the
 //! pairs that are. What cannot be better than its price even if nothing healthy were left in it is not looked at.
 
-use super::likelihood::{Counts, gain, is_higher};
+use super::bits::Bits;
+use super::known::{Known, Single};
+use super::likelihood::{Counts, gain, is_higher, likelihood};
+use super::postings::{Postings, Side, rows_of};
+use super::tally::{Hits, Tally};
 use super::view::{Clause, Test, View};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -27,6 +31,8 @@ impl Found {
     }
 }
 
+/// What a further condition costs beyond being one of many: that there is one more has to be said, too.
+pub(super) const FURTHER: f64 = 1.0;
 /// Conjunctions that a search hands on.
 const KEPT: usize = 200;
 /// Single conditions that it hands on whatever they are worth.
@@ -43,6 +49,9 @@ const BASES: usize = 4;
 /// The rows that are looked at.
 pub(super) struct Space<'a> {
     pub(super) views: &'a [View],
+    pub(super) postings: &'a [Postings],
+    /// Where each row is one attempt.
+    pub(super) single: Option<&'a Single>,
     /// Of each row; nothing where it does not count any more.
     pub(super) counts: &'a [Counts],
     /// Columns that are looked at.
@@ -51,97 +60,65 @@ pub(super) struct Space<'a> {
 }
 
 /// Everything that is found of rows that count.
-pub(super) fn search(space: &Space<'_>, least: f64) -> Vec<Found> {
+pub(super) fn search(space: &Space<'_>, known: &mut Known<'_>, least: f64) -> Vec<Found> {
     let alive: Vec<u32> = (0..space.counts.len() as u32).filter(|row| space.counts[*row as usize].size > 0.0).collect();
     let whole = alive.iter().fold(Counts::default(), |sum, row| sum.plus(space.counts[*row as usize]));
     if whole.bad <= 0.0 {
         return Vec::new();
     }
-    let mut search =
-        Search { space, whole, least, singles: Vec::new(), found: Vec::new(), scratch: Scratch::new(space) };
+    let mut search = Search {
+        space,
+        whole,
+        least,
+        worth: Worth::new(whole),
+        singles: Vec::new(),
+        found: Vec::new(),
+        tally: Tally::new(space.views),
+        known,
+        region: Region::default(),
+    };
     search.singles(&alive);
     let first = search.found.len();
     if space.max_conditions > 1 {
-        let postings: Vec<Postings> = space.views.iter().map(|view| Postings::new(view, &alive)).collect();
-        search.pairs(&alive, &postings);
+        search.pairs();
         if space.max_conditions > 2 {
-            search.triples(first, &alive, &postings);
+            search.triples(first);
         }
     }
     search.best()
 }
 
-/// Sums for each bin of one view; only what was touched is cleaned.
-struct Scratch {
-    sums: Vec<Counts>,
-    touched: Vec<u32>,
-}
+/// How many failures are worth how much, if nothing healthy is with them.
+struct Worth(Vec<(f64, f64)>);
 
-impl Scratch {
-    fn new(space: &Space<'_>) -> Scratch {
-        let most = space.views.iter().map(|view| view.count).max().unwrap_or(0);
-        Scratch { sums: vec![Counts::default(); most], touched: Vec::new() }
+impl Worth {
+    fn new(whole: Counts) -> Worth {
+        const STEP: f64 = 1.05;
+        let mut steps = Vec::new();
+        let mut bad = 0.5;
+        while bad < whole.bad {
+            steps.push((bad, gain(Counts::new(bad, bad), whole)));
+            bad = if bad < 20.0 { bad + 0.5 } else { bad * STEP };
+        }
+        Worth(steps)
     }
 
-    fn tally(&mut self, view: &View, rows: &[u32], counts: &[Counts]) {
-        for bin in self.touched.drain(..) {
-            self.sums[bin as usize] = Counts::default();
-        }
-        let mut add = |bin: u32, count: Counts| {
-            let sum = &mut self.sums[bin as usize];
-            if sum.size == 0.0 {
-                self.touched.push(bin);
-            }
-            sum.bad += count.bad;
-            sum.size += count.size;
-        };
-        match &view.several {
-            None => rows.iter().for_each(|row| add(view.bins[*row as usize], counts[*row as usize])),
-            Some((starts, bins)) => {
-                for row in rows {
-                    let row = *row as usize;
-                    bins[starts[row] as usize..starts[row + 1] as usize].iter().for_each(|bin| add(*bin, counts[row]));
-                }
-            }
-        }
-    }
-
-    /// Every condition of the view with what it leaves of a region.
-    fn each(&self, number: usize, view: &View, region: Counts, mut tell: impl FnMut(Clause, Counts)) {
-        let clause = |test, bin| Clause { view: number as u32, test, bin };
-        let absent = self.sums[0];
-        if view.tells_absence && absent.size > 0.0 {
-            tell(clause(Test::In, 0), absent);
-        }
-        if view.tells_presence && absent.size > 0.0 {
-            tell(clause(Test::NotIn, 0), region.minus(absent));
-        }
-        if view.is_cuts() {
-            let numbers = region.minus(absent);
-            let mut below = Counts::default();
-            for bin in 1..=view.last_cut() {
-                below = below.plus(self.sums[bin]);
-                tell(clause(Test::UpTo, bin as u32), below);
-                tell(clause(Test::Above, bin as u32), numbers.minus(below));
-            }
-            return;
-        }
-        let others = if view.has_others { view.count as u32 - 1 } else { u32::MAX };
-        for bin in self.touched.iter().filter(|bin| **bin != 0 && **bin != others) {
-            tell(clause(Test::In, *bin), self.sums[*bin as usize]);
-        }
-    }
-
-    /// The same of every value but one.
-    fn each_opposite(&self, number: usize, view: &View, region: Counts, mut tell: impl FnMut(Clause, Counts)) {
-        for bin in &view.common {
-            let clause = Clause { view: number as u32, test: Test::NotIn, bin: *bin };
-            tell(clause, region.minus(self.sums[*bin as usize]));
-        }
+    /// Fewer are not worth it.
+    fn least_bad(&self, price: f64) -> f64 {
+        let steps = self.0.partition_point(|(_, worth)| *worth <= price);
+        steps.checked_sub(1).map_or(0.0, |at| self.0[at].0)
     }
 }
 
-struct Search<'a> {
+/// The rows where some conditions hold. All but those with failures only once they are asked for.
+#[derive(Default)]
+struct Region {
+    failing: Vec<u32>,
+    healthy: Option<Vec<u32>>,
+    alive: Option<Bits>,
+}
+
+struct Search<'a, 'k> {
     space: &'a Space<'a>,
     whole: Counts,
     /// What an explanation must be worth beyond its price.
@@ -149,10 +126,13 @@ struct Search<'a> {
     /// All single conditions, by view, so that a pair can be held against its parts.
     singles: Vec<(Clause, Counts)>,
     found: Vec<Found>,
-    scratch: Scratch,
+    worth: Worth,
+    tally: Tally,
+    known: &'a mut Known<'k>,
+    region: Region,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     fn price(&self, clause: Clause) -> f64 {
         self.space.views[clause.view as usize].price(clause, self.space.columns)
     }
@@ -164,11 +144,11 @@ impl Search<'_> {
 
     fn singles(&mut self, alive: &[u32]) {
         for (number, view) in self.space.views.iter().enumerate() {
-            self.scratch.tally(view, alive, self.space.counts);
+            self.tally.of(view, alive, self.space.counts);
             let singles = &mut self.singles;
-            self.scratch.each(number, view, self.whole, |clause, counts| singles.push((clause, counts)));
+            self.tally.each(number, view, self.whole, |clause, counts| singles.push((clause, counts)));
             // Only alone: "this, but not there" says less of a cause than the values where it is.
-            self.scratch.each_opposite(number, view, self.whole, |clause, counts| singles.push((clause, counts)));
+            self.tally.each_opposite(number, view, self.whole, |clause, counts| singles.push((clause, counts)));
         }
         self.singles.sort_by_key(|(clause, _)| *clause);
         for at in 0..self.singles.len() {
@@ -215,72 +195,89 @@ impl Search<'_> {
         bases
     }
 
-    fn pairs(&mut self, alive: &[u32], postings: &[Postings]) {
-        let mut rows = Vec::new();
+    fn pairs(&mut self) {
         for (base, counts) in self.bases() {
-            self.rows_of(&[base], alive, postings, &mut rows);
             // Two values meet from one side only.
             let from = if base.test == Test::In { base.view as usize + 1 } else { 0 };
-            self.extend(&[base], counts, &rows, from);
+            self.extend(&[base], counts, from);
         }
         self.merge_doubles();
     }
 
-    fn triples(&mut self, first: usize, alive: &[u32], postings: &[Postings]) {
+    fn triples(&mut self, first: usize) {
         let mut pairs: Vec<Found> = self.found[first..].to_vec();
         pairs.sort_by(|a, b| b.score().total_cmp(&a.score()).then_with(|| a.clauses.cmp(&b.clauses)));
         pairs.truncate(DEEPENED);
         let mut work = 0;
-        let mut rows = Vec::new();
         for pair in pairs {
-            self.rows_of(&pair.clauses, alive, postings, &mut rows);
-            work += rows.len() * self.space.views.len();
+            work += self.extend(&pair.clauses, pair.counts, 0);
             if work > DEEP_WORK {
                 break;
             }
-            self.extend(&pair.clauses, pair.counts, &rows, 0);
         }
         self.merge_doubles();
     }
 
-    /// The rows where all of them hold.
-    fn rows_of(&self, clauses: &[Clause], alive: &[u32], postings: &[Postings], rows: &mut Vec<u32>) {
-        let own = |one: &Clause| postings[one.view as usize].of(one.bin);
-        let values = clauses.iter().filter(|one| one.test == Test::In);
-        let fewest = values.min_by_key(|one| own(one).len());
-        let among = fewest.map_or(alive, own);
-        let rest = |one: &&Clause| Some(*one) != fewest;
-        let holds = |row: &&u32| {
-            clauses.iter().filter(rest).all(|one| self.space.views[one.view as usize].holds(*one, **row as usize))
-        };
-        rows.clear();
-        rows.extend(among.iter().filter(holds));
-    }
-
-    /// One more condition on a region.
-    fn extend(&mut self, base: &[Clause], region: Counts, rows: &[u32], from: usize) {
-        let price: f64 = base.iter().map(|clause| self.price(*clause)).sum();
-        // Least failures that are worth a price that is at least this.
-        let mut least_bad = 1.0;
-        while least_bad < region.bad && !self.could(least_bad, price) {
-            least_bad *= 1.25;
-        }
-        let least_bad = least_bad / 1.25;
+    /// One more condition on a region. How many rows were counted for it.
+    fn extend(&mut self, base: &[Clause], counts: Counts, from: usize) -> usize {
+        let Space { views, postings, .. } = *self.space;
+        let price = base.iter().map(|clause| self.price(*clause)).sum::<f64>() + FURTHER * (base.len() - 1) as f64;
+        let mut region = std::mem::take(&mut self.region);
+        (region.healthy, region.alive) = (None, None);
+        rows_of(base, Side::Failing, views, postings, &mut region.failing);
+        region.failing.retain(|row| self.space.counts[*row as usize].size > 0.0);
+        let (mut work, mut hits) = (0, Hits::new());
         let mut fresh: Vec<(Clause, Counts)> = Vec::new();
-        for (number, view) in self.space.views.iter().enumerate().skip(from) {
-            if !fits(base, number, view, self.space.views) {
+        for (number, view) in views.iter().enumerate().skip(from) {
+            let step = view.price(ANY, self.space.columns).min(view.price(ABSENT, self.space.columns));
+            let least_bad = self.worth.least_bad(price + self.least.max(step));
+            // Not even what parts failing from healthy ones would be worth it.
+            let is_pure = -likelihood(counts) <= step + FURTHER;
+            if is_pure || counts.bad < least_bad || !fits(base, number, view, views) {
                 continue;
             }
-            self.scratch.tally(view, rows, self.space.counts);
-            self.scratch.each(number, view, region, |clause, counts| {
-                let worth = counts.bad >= least_bad && is_higher(counts, region);
-                if worth && is_new(base, clause) {
-                    fresh.push((clause, counts));
+            work += region.failing.len();
+            let mut take = |clause: Clause, inside: Counts| {
+                if inside.bad >= least_bad && is_higher(inside, counts) && is_new(base, clause) {
+                    fresh.push((clause, inside));
                 }
-            });
+            };
+            if let (Some(single), false) = (self.space.single, view.is_cuts()) {
+                self.tally.hits(view, &region.failing, least_bad, &mut hits);
+                let clause = |test, bin| Clause { view: number as u32, test, bin };
+                for (bin, bad) in hits.iter().map(|(bin, bad)| (*bin, f64::from(*bad))) {
+                    let is_told = if bin == 0 { view.tells_absence && bad >= least_bad } else { !view.is_others(bin) };
+                    let is_presence = bin == 0 && view.tells_presence && counts.bad - bad >= least_bad;
+                    if is_told || is_presence {
+                        let alive = region.alive.get_or_insert_with(|| self.known.alive(base, single));
+                        let inside = Counts::new(bad, f64::from(alive.count(self.known.of(clause(Test::In, bin)))));
+                        is_told.then(|| take(clause(Test::In, bin), inside));
+                        (is_presence && inside.size > 0.0).then(|| take(clause(Test::NotIn, 0), counts.minus(inside)));
+                    }
+                }
+                continue;
+            }
+            self.tally.of(view, &region.failing, self.space.counts);
+            if self.tally.could(view, counts, least_bad) {
+                let healthy = region.healthy.get_or_insert_with(|| {
+                    let mut rows = Vec::new();
+                    rows_of(base, Side::Healthy, views, postings, &mut rows);
+                    rows
+                });
+                self.tally.add(view, healthy, self.space.counts);
+                work += healthy.len();
+                self.tally.each(number, view, counts, take);
+            }
         }
+        self.region = region;
+        self.take(base, counts, price, fresh);
+        work
+    }
+
+    /// Of these conditions on a region those that are worth it.
+    fn take(&mut self, base: &[Clause], region: Counts, price: f64, fresh: Vec<(Clause, Counts)>) {
         for (clause, counts) in fresh {
-            let step = self.price(clause);
+            let step = self.price(clause) + FURTHER;
             let worth = gain(counts, self.whole);
             // Not better than what it was made of, or than what was added: not a conjunction of both.
             if worth <= price + step || gain(counts, region) <= step {
@@ -288,7 +285,7 @@ impl Search<'_> {
             }
             if base.len() == 1 {
                 let other = self.single(clause);
-                let is_better = is_higher(counts, other) && gain(counts, other) > self.price(base[0]);
+                let is_better = is_higher(counts, other) && gain(counts, other) > self.price(base[0]) + FURTHER;
                 if !is_better {
                     continue;
                 }
@@ -333,6 +330,7 @@ fn shape(clauses: &Clauses) -> Clauses {
 }
 
 const ANY: Clause = Clause { view: 0, test: Test::In, bin: 1 };
+const ABSENT: Clause = Clause { view: 0, test: Test::In, bin: 0 };
 
 /// Whether a view can be added: another column, or the other side of a number.
 fn fits(base: &[Clause], number: usize, view: &View, views: &[View]) -> bool {
@@ -350,41 +348,4 @@ fn is_new(base: &[Clause], clause: Clause) -> bool {
         (Test::Above, Test::UpTo) => one.bin < clause.bin,
         _ => false,
     })
-}
-
-/// The rows of each bin.
-struct Postings {
-    starts: Vec<u32>,
-    rows: Vec<u32>,
-}
-
-impl Postings {
-    fn new(view: &View, alive: &[u32]) -> Postings {
-        let mut starts = vec![0_u32; view.count + 1];
-        let each = |tell: &mut dyn FnMut(u32, u32)| match &view.several {
-            None => alive.iter().for_each(|row| tell(view.bins[*row as usize], *row)),
-            Some((from, bins)) => {
-                for row in alive {
-                    let own = from[*row as usize] as usize..from[*row as usize + 1] as usize;
-                    bins[own].iter().for_each(|bin| tell(*bin, *row));
-                }
-            }
-        };
-        each(&mut |bin, _| starts[bin as usize + 1] += 1);
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        let mut next = starts.clone();
-        let mut rows = vec![0; starts.last().copied().unwrap_or(0) as usize];
-        each(&mut |bin, row| {
-            let place = &mut next[bin as usize];
-            rows[*place as usize] = row;
-            *place += 1;
-        });
-        Postings { starts, rows }
-    }
-
-    fn of(&self, bin: u32) -> &[u32] {
-        &self.rows[self.starts[bin as usize] as usize..self.starts[bin as usize + 1] as usize]
-    }
 }

@@ -2,9 +2,10 @@
 
 use super::bits::Bits;
 use super::cells::Cells;
+use super::known::{Known, Single};
 use super::likelihood::{Counts, gain, is_higher, likelihood};
-use super::search::{Clauses, Found};
-use super::view::{Clause, Test, View};
+use super::search::{Clauses, FURTHER, Found};
+use super::view::{Test, View};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -13,18 +14,13 @@ use hashbrown::HashMap;
 pub(super) struct Member {
     pub(super) found: Found,
     pub(super) bits: Bits,
-    /// Its rows.
+    /// Its rows, where they are counted one by one.
     rows: Vec<u32>,
     /// How many times the odds of failure must be those of what it lies in.
     pub(super) least_odds: f64,
 }
 
 impl Member {
-    pub(super) fn new(found: Found, bits: Bits) -> Member {
-        let rows = bits.rows();
-        Member { found, bits, rows, least_odds: 1.0 }
-    }
-
     /// Whether it is any value but one.
     pub(super) fn is_opposite(&self) -> bool {
         self.found.clauses.iter().any(|one| one.test == Test::NotIn && one.bin != 0)
@@ -40,8 +36,8 @@ pub(super) struct Ground<'a> {
     pub(super) views: &'a [View],
     pub(super) counts: &'a [Counts],
     whole: Counts,
-    /// The failing rows, where each row is one attempt: then rows are counted many at once.
-    failing: Option<Bits>,
+    /// Where each row is one attempt, or does not count: then rows are counted many at once.
+    pub(super) single: Option<Single>,
     columns: usize,
     /// What an explanation must be worth beyond its price.
     least: f64,
@@ -49,24 +45,6 @@ pub(super) struct Ground<'a> {
     least_odds: f64,
     /// Explanations at most: fewer than the bits of a row's mark.
     most: usize,
-}
-
-/// The rows of single conditions, so that each is looked up once.
-#[derive(Debug, Default)]
-pub(super) struct Known(HashMap<Clause, Bits, FixedState>);
-
-impl Known {
-    fn bits(&mut self, clauses: &Clauses, views: &[View]) -> Bits {
-        let mut all: Option<Bits> = None;
-        for clause in clauses {
-            let own = self.0.entry(*clause).or_insert_with(|| views[clause.view as usize].bits(*clause));
-            match &mut all {
-                Some(all) => all.and(own),
-                None => all = Some(own.clone()),
-            }
-        }
-        all.unwrap_or_else(|| Bits::none(0))
-    }
 }
 
 /// A set, by the places of its members in the pool, and what it is worth.
@@ -83,6 +61,43 @@ struct Marked {
     /// The rows of each mark that there is, where rows are counted many at once.
     rows: Vec<(usize, Bits)>,
     price: f64,
+}
+
+impl Marked {
+    /// Row by row.
+    fn mark(&mut self, ground: &Ground<'_>, pool: &[Member], set: &[usize]) {
+        self.marks = vec![0; ground.counts.len()];
+        self.cells.sums[0] = ground.whole;
+        let sums = &mut self.cells.sums;
+        for (at, place) in set.iter().enumerate() {
+            for row in &pool[*place].rows {
+                let (mark, counts) = (&mut self.marks[*row as usize], ground.counts[*row as usize]);
+                sums[usize::from(*mark)] = sums[usize::from(*mark)].minus(counts);
+                *mark |= 1 << at;
+                sums[usize::from(*mark)] = sums[usize::from(*mark)].plus(counts);
+            }
+        }
+    }
+
+    /// All rows of a mark at once: each of the set parts those before it.
+    fn part(&mut self, single: &Single, pool: &[Member], set: &[usize]) {
+        self.rows.push((0, single.alive.clone()));
+        for (at, place) in set.iter().enumerate() {
+            for n in 0..self.rows.len() {
+                let (mark, rows) = &mut self.rows[n];
+                let inside = rows.parted(&pool[*place].bits);
+                let mark = *mark | 1 << at;
+                if !inside.is_empty() {
+                    self.rows.push((mark, inside));
+                }
+            }
+        }
+        self.rows.retain(|(_, rows)| !rows.is_empty());
+        for (mark, rows) in &self.rows {
+            let (bad, size) = rows.count_common(rows, &single.failing);
+            self.cells.sums[*mark] = Counts::new(f64::from(bad), f64::from(size));
+        }
+    }
 }
 
 /// More explanations would be no explanation: a row's mark has a bit for each.
@@ -106,9 +121,8 @@ impl<'a> Ground<'a> {
         least_odds: f64,
     ) -> Ground<'a> {
         let whole = counts.iter().fold(Counts::default(), |sum, count| sum.plus(*count));
-        let is_single = |count: &Counts| count.size == 1.0 && (count.bad == 0.0 || count.bad == 1.0);
-        let failing = counts.iter().all(is_single).then(|| Bits::of(counts.len(), |row| counts[row].bad > 0.0));
-        Ground { views, counts, whole, failing, columns, least, least_odds, most: most.min(MOST) }
+        let single = Single::of(counts);
+        Ground { views, counts, whole, single, columns, least, least_odds, most: most.min(MOST) }
     }
 
     pub(super) fn whole(&self) -> Counts {
@@ -116,22 +130,32 @@ impl<'a> Ground<'a> {
     }
 
     pub(super) fn sum(&self, bits: &Bits) -> Counts {
+        if let Some(Single { failing, alive }) = &self.single {
+            let (bad, size) = bits.count_common(alive, failing);
+            return Counts::new(f64::from(bad), f64::from(size));
+        }
         bits.rows().iter().fold(Counts::default(), |sum, row| sum.plus(self.counts[*row as usize]))
     }
 
     /// The members of a pool, without those of which a condition could be left out.
-    pub(super) fn members(&self, found: Vec<Found>, known: &mut Known) -> Vec<Member> {
+    pub(super) fn members(&self, found: Vec<Found>, known: &mut Known<'_>) -> Vec<Member> {
         let mut members = Vec::new();
         for found in found {
             if self.is_minimal(&found, known) {
-                let bits = known.bits(&found.clauses, self.views);
-                members.push(Member::new(found, bits));
+                let bits = known.bits(&found.clauses);
+                members.push(self.member(found, bits));
             }
         }
         members
     }
 
-    fn is_minimal(&self, found: &Found, known: &mut Known) -> bool {
+    /// One with its rows.
+    pub(super) fn member(&self, found: Found, bits: Bits) -> Member {
+        let rows = if self.single.is_some() { Vec::new() } else { bits.rows() };
+        Member { found, bits, rows, least_odds: 1.0 }
+    }
+
+    fn is_minimal(&self, found: &Found, known: &mut Known<'_>) -> bool {
         // Of pairs the search has seen to it.
         if found.clauses.len() < 3 {
             return true;
@@ -139,34 +163,20 @@ impl<'a> Ground<'a> {
         (0..found.clauses.len()).all(|left_out| {
             let mut fewer = found.clauses.clone();
             let clause = fewer.remove(left_out);
-            let step = self.views[clause.view as usize].price(clause, self.columns);
-            let wider = self.sum(&known.bits(&fewer, self.views));
+            let step = self.views[clause.view as usize].price(clause, self.columns) + FURTHER;
+            let wider = self.sum(&known.bits(&fewer));
             is_higher(found.counts, wider) && gain(found.counts, wider) > step
         })
     }
 
     fn marked(&self, pool: &[Member], set: &[usize]) -> Marked {
-        let mut marks = vec![0_u8; self.counts.len()];
-        let mut sums = vec![Counts::default(); 1 << set.len()];
-        sums[0] = self.whole;
-        for (at, place) in set.iter().enumerate() {
-            for row in &pool[*place].rows {
-                let (mark, counts) = (&mut marks[*row as usize], self.counts[*row as usize]);
-                sums[usize::from(*mark)] = sums[usize::from(*mark)].minus(counts);
-                *mark |= 1 << at;
-                sums[usize::from(*mark)] = sums[usize::from(*mark)].plus(counts);
-            }
-        }
         let price = set.iter().map(|place| pool[*place].found.price + self.least).sum();
-        let rows = match &self.failing {
-            None => Vec::new(),
-            Some(_) => {
-                let is_there = |mark: &usize| sums[*mark].size > 0.0;
-                let of = |mark: usize| (mark, Bits::of(marks.len(), |row| usize::from(marks[row]) == mark));
-                (0..sums.len()).filter(is_there).map(of).collect()
-            }
-        };
-        Marked { marks, cells: Cells { members: set.len(), sums }, rows, price }
+        let mut marked = Marked { marks: Vec::new(), rows: Vec::new(), cells: Cells::of(set.len()), price };
+        match &self.single {
+            Some(single) => marked.part(single, pool, set),
+            None => marked.mark(self, pool, set),
+        }
+        marked
     }
 
     /// What a set and one more are worth; nothing where one of them does not stand out from what it lies in.
@@ -177,12 +187,17 @@ impl<'a> Ground<'a> {
         let bit = 1 << set.len();
         let mut cells = Cells { members: set.len() + 1, sums: marked.cells.sums.clone() };
         cells.sums.resize(2 * bit, Counts::default());
-        match &self.failing {
-            Some(failing) => {
-                for (mark, rows) in &marked.rows {
+        match &self.single {
+            Some(Single { failing, .. }) => {
+                // What is nowhere else lies in the background.
+                let mut rest = pool[place].found.counts;
+                for (mark, rows) in marked.rows.iter().filter(|(mark, _)| *mark != 0) {
                     let (bad, size) = pool[place].bits.count_common(rows, failing);
-                    cells.sums[mark | bit] = Counts::new(f64::from(bad), f64::from(size));
+                    let common = Counts::new(f64::from(bad), f64::from(size));
+                    cells.sums[mark | bit] = common;
+                    rest = rest.minus(common);
                 }
+                cells.sums[bit] = rest;
             }
             None => {
                 for row in &pool[place].rows {

@@ -205,19 +205,35 @@ impl Column {
         self.codes.get(row).copied().unwrap_or(0)
     }
 
-    /// The number behind each code (that of code `n` at `n - 1`), where all values are finite decimal numbers.
+    /// The number behind each code (that of code `n` at `n - 1`), where all values are [`decimal`] numbers.
     pub(super) fn numbers(&self) -> Option<Vec<f64>> {
-        let number = |text: &str| {
-            let text = text.trim();
-            // `inf`, `nan` and `infinity` are words.
-            let is_decimal = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
-            text.parse::<f64>().ok().filter(|number| is_decimal && number.is_finite())
-        };
         if self.values.is_empty() {
             return None;
         }
-        self.values.iter().map(|value| number(value)).collect()
+        self.values.iter().map(|value| decimal(value)).collect()
     }
+}
+
+/// A finite decimal number; thousands may be set apart, as in `1,234,567.8`, `1_000` or `12 000`.
+pub fn decimal(text: &str) -> Option<f64> {
+    let text = text.trim();
+    // `inf`, `nan` and `infinity` are words.
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.')) {
+        return None;
+    }
+    let number = text.parse::<f64>().ok().or_else(|| grouped(text)?.parse().ok());
+    number.filter(|number| number.is_finite())
+}
+
+/// Without what sets thousands apart, where that stands before every three digits and nowhere else.
+fn grouped(text: &str) -> Option<String> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, _) = digits.split_once('.').unwrap_or((digits, ""));
+    let mark = whole.chars().find(|c| matches!(c, ',' | '_' | '\'' | ' ' | '\u{a0}' | '\u{202f}'))?;
+    let mut groups = whole.split(mark);
+    let first = groups.next().is_some_and(|first| (1..=3).contains(&first.len()));
+    let others = groups.all(|group| group.len() == 3 && group.bytes().all(|b| b.is_ascii_digit()));
+    (first && others).then(|| text.replace(mark, ""))
 }
 
 fn hash(text: &str) -> u64 {
@@ -247,5 +263,14 @@ mod tests {
         table.push(Outcome::HEALTHY, [("n", "-2e3"), ("t", "one"), ("w", "inf")]).unwrap();
         assert_eq!(table.columns[0].numbers(), Some(vec![1.5, -2000.0]));
         assert_eq!((table.columns[1].numbers(), table.columns[2].numbers()), (None, None));
+    }
+
+    #[test]
+    fn thousands_may_be_set_apart() {
+        let told =
+            ["1,234", "-1,234,567.5", "12 000", "1_000", "1,23", "1,2345", "1,234;5", "1,234,56", "a,234", "1.2.3"];
+        let wanted =
+            [Some(1234.0), Some(-1_234_567.5), Some(12_000.0), Some(1000.0), None, None, None, None, None, None];
+        assert_eq!(told.map(decimal), wanted);
     }
 }

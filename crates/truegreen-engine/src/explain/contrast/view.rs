@@ -8,7 +8,7 @@ use super::likelihood::Counts;
 use super::screen::Considered;
 use super::table::{Column, Table};
 
-/// Bins of one column: values that fail seldom share the last one beyond that.
+/// Bins of one column, so that a bin is a `u16`: values that fail seldom share the last one beyond that.
 const MAX_BINS: usize = 8_192;
 /// Cuts through a numeric column that are tried; the best place between two of them is looked for afterwards.
 const CUTS: usize = 32;
@@ -52,9 +52,9 @@ pub(super) struct View {
     pub(super) column: usize,
     labels: Labels,
     /// One bin for each row; empty where rows may have several.
-    pub(super) bins: Vec<u32>,
+    pub(super) bins: Vec<u16>,
     /// Several bins for each row: where they begin, and they.
-    pub(super) several: Option<(Vec<u32>, Vec<u32>)>,
+    pub(super) several: Option<(Vec<u32>, Vec<u16>)>,
     /// How many bins there are, absence and others included.
     pub(super) count: usize,
     /// What is tried of it, as a logarithm.
@@ -69,6 +69,11 @@ pub(super) struct View {
 impl View {
     pub(super) fn is_cuts(&self) -> bool {
         matches!(self.labels, Labels::Cuts(_))
+    }
+
+    /// Whether a bin is that of all values that are not told apart.
+    pub(super) fn is_others(&self, bin: u32) -> bool {
+        self.has_others && bin as usize == self.count - 1
     }
 
     /// Absence is told by this view, or by another one of the column.
@@ -93,19 +98,32 @@ impl View {
     }
 
     /// Whether the row with this number satisfies the condition.
+    #[inline]
     pub(super) fn holds(&self, clause: Clause, row: usize) -> bool {
         let bin = match &self.several {
             Some((starts, bins)) => {
                 let own = &bins[starts[row] as usize..starts[row + 1] as usize];
-                return own.contains(&clause.bin) == (clause.test == Test::In);
+                return own.iter().any(|bin| u32::from(*bin) == clause.bin) == (clause.test == Test::In);
             }
-            None => self.bins[row],
+            None => u32::from(self.bins[row]),
         };
         match clause.test {
             Test::In => bin == clause.bin,
             Test::NotIn => bin != clause.bin,
             Test::UpTo => bin != 0 && bin <= clause.bin,
             Test::Above => bin > clause.bin,
+        }
+    }
+
+    /// Each bin of each row.
+    pub(super) fn each_bin(&self, mut tell: impl FnMut(u16, usize)) {
+        match &self.several {
+            None => self.bins.iter().enumerate().for_each(|(row, bin)| tell(*bin, row)),
+            Some((starts, bins)) => {
+                for (row, own) in starts.windows(2).enumerate() {
+                    bins[own[0] as usize..own[1] as usize].iter().for_each(|bin| tell(*bin, row));
+                }
+            }
         }
     }
 
@@ -221,15 +239,15 @@ fn values(one: &Considered, column: &Column, rows: &[u32], counts: &[Counts]) ->
     kept.truncate(MAX_BINS);
     kept.sort_unstable();
     let others = kept.len() as u32 + 1;
-    let mut bin_of = vec![others; distinct + 1];
+    let mut bin_of = vec![others as u16; distinct + 1];
     bin_of[0] = 0;
     for (at, code) in kept.iter().enumerate() {
-        bin_of[*code as usize] = at as u32 + 1;
+        bin_of[*code as usize] = at as u16 + 1;
     }
     let is_common = |bin: &u32| tallies[kept[*bin as usize - 1] as usize].size >= COMMON * whole;
     let is_split = distinct + usize::from(has_absent) > 2 && !is_long && more.is_empty();
     let common = if is_split { (1..others).filter(is_common).collect() } else { Vec::new() };
-    let bins: Vec<u32> = codes.iter().map(|code| bin_of[*code as usize]).collect();
+    let bins: Vec<u16> = codes.iter().map(|code| bin_of[*code as usize]).collect();
     let (bins, several) = match more.is_empty() {
         true => (bins, None),
         false => (Vec::new(), Some(joined(&bins, &more, &bin_of))),
@@ -264,7 +282,7 @@ fn more_of(column: &Column, rows: &[u32]) -> Vec<(u32, u32)> {
     more
 }
 
-fn joined(first: &[u32], more: &[(u32, u32)], bin_of: &[u32]) -> (Vec<u32>, Vec<u32>) {
+fn joined(first: &[u16], more: &[(u32, u32)], bin_of: &[u16]) -> (Vec<u32>, Vec<u16>) {
     let mut starts = Vec::with_capacity(first.len() + 1);
     let mut bins = Vec::with_capacity(first.len() + more.len());
     let mut rest = more;
@@ -327,7 +345,7 @@ fn cuts(
         cuts.dedup();
         cuts
     };
-    let bin = |number: f64| highest.partition_point(|cut| *cut < number) as u32 + 1;
+    let bin = |number: f64| highest.partition_point(|cut| *cut < number) as u16 + 1;
     let bins = rows.iter().map(|row| number(*row).map_or(0, bin)).collect();
     Some(View {
         column: place,

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::super::recording::Span;
 use super::cases::{Cases, FAILING, Tally};
 use super::chance;
 use super::pace::{Measure, Pace};
@@ -204,10 +205,25 @@ fn first(cases: &Cases<'_>, ways: &Ways, marks: &[Mark], off: &BTreeSet<Label>) 
     let explained = |mark: &Mark, span: Option<u32>| {
         let Some(at) = span else { return false };
         let below = at + 1..=at + spans[at as usize].below;
-        marks.iter().any(|(_, other)| {
-            other.is_some_and(|other| below.contains(&other) && spans[other as usize].start <= mark.time)
-        })
+        marks
+            .iter()
+            .any(|(_, other)| other.is_some_and(|other| below.contains(&other) && began(spans, other, at) <= mark.time))
     };
     let left = marks.iter().filter(|(mark, span)| !explained(mark, *span));
     left.map(|(mark, _)| **mark).min()
+}
+
+/// When a span began, by the clock of one above it: where it lies outside of its caller's time at another instance, the clocks
+/// differ, and all that is known is when its caller began.
+fn began(spans: &[Span], of: u32, above: u32) -> u64 {
+    let mut began = spans[of as usize].start;
+    let mut at = of;
+    while let (true, Some(parent)) = (at != above, spans[at as usize].parent) {
+        let (called, caller) = (&spans[at as usize], &spans[parent as usize]);
+        if called.instance != caller.instance && !(caller.start..=caller.end).contains(&called.start) {
+            began = caller.start;
+        }
+        at = parent;
+    }
+    began
 }

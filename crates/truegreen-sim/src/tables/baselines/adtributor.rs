@@ -6,7 +6,7 @@
 
 use truegreen_model::contrast::{Condition, Op};
 
-use super::super::world::{Values, World, name, text};
+use super::super::world::{ABSENT, Values, World, name, text};
 
 /// Explanatory power of all values of the answer together, as published.
 const ENOUGH: f64 = 0.67;
@@ -17,14 +17,13 @@ const MOST: usize = 3;
 
 /// Its answer: each value is an explanation of its own.
 pub fn answer(world: &World) -> Vec<Vec<Condition>> {
-    let all_bad: u64 = world.bad.iter().sum();
-    let all: u64 = world.attempts.iter().sum();
+    let sum = |of: &[u64]| -> u64 { (0..world.rows()).filter(|row| !world.is_before(*row)).map(|row| of[row]).sum() };
+    let (all_bad, all) = (sum(&world.bad), sum(&world.attempts));
     let mut best: (f64, Vec<Vec<Condition>>) = (0.0, Vec::new());
     for (attribute, values) in world.values.iter().enumerate() {
         let Values::Words(words) = values else { continue };
-        let most = words.iter().max().map_or(0, |most| *most as usize + 1);
-        let mut sums = vec![(0_u64, 0_u64); most];
-        for (row, word) in words.iter().enumerate() {
+        let mut sums = vec![(0_u64, 0_u64); values.count() as usize];
+        for (row, word) in words.iter().enumerate().filter(|(row, word)| **word != ABSENT && !world.is_before(*row)) {
             let sum = &mut sums[*word as usize];
             *sum = (sum.0 + world.bad[row], sum.1 + world.attempts[row]);
         }

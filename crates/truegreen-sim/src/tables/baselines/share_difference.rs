@@ -6,10 +6,11 @@ use std::collections::HashMap;
 
 use truegreen_model::contrast::{Condition, Op};
 
-use super::super::world::{Values, World, name, text};
+use super::super::world::{ABSENT, Values, World, name, text};
 
-/// Rows of each side.
+/// Rows of each side, fewer where there are more conjunctions of three attributes.
 const SAMPLE: usize = 1_500;
+const CONJUNCTIONS: usize = 3_000_000;
 /// It ends when so little of the failures is left.
 const LEFT: f64 = 0.1;
 /// Or when nothing stands out by so much.
@@ -27,9 +28,14 @@ pub fn answer(world: &World) -> Vec<Vec<Condition>> {
             let bad = world.bad[row];
             (if is_failing { bad } else { world.attempts[row] - bad }) as f64
         };
-        let all: Vec<(usize, f64)> =
-            (0..world.rows()).map(|row| (row, weight(row))).filter(|(_, weight)| *weight > 0.0).collect();
-        let step = all.len().div_ceil(SAMPLE).max(1);
+        let (n, during) = (world.values.len(), |row: &usize| !world.is_before(*row));
+        let most = (CONJUNCTIONS * 6 / (n * n * n).max(1)).clamp(100, SAMPLE);
+        let all: Vec<(usize, f64)> = (0..world.rows())
+            .filter(during)
+            .map(|row| (row, weight(row)))
+            .filter(|(_, weight)| *weight > 0.0)
+            .collect();
+        let step = all.len().div_ceil(most).max(1);
         all.into_iter().step_by(step).collect()
     };
     let (mut failing, healthy) = (rows(true), rows(false));
@@ -66,7 +72,7 @@ fn words(key: &Key) -> Vec<Condition> {
 
 fn value(world: &World, attribute: usize, row: usize) -> Option<u32> {
     match &world.values[attribute] {
-        Values::Words(words) => Some(words[row]),
+        Values::Words(words) => Some(words[row]).filter(|word| *word != ABSENT),
         Values::Numbers(_) => None,
     }
 }

@@ -1,7 +1,7 @@
 //! How a row went, by what was asked.
 
 use anyhow::Context;
-use truegreen_engine::explain::contrast::Outcome;
+use truegreen_engine::explain::contrast::{Outcome, decimal};
 use truegreen_model::time::Timestamp;
 
 use super::super::learn::when;
@@ -177,7 +177,7 @@ impl Judge<'_> {
 
 fn is_failing(text: &str, values: Option<&[String]>) -> anyhow::Result<bool> {
     if let Some(values) = values {
-        return Ok(values.iter().any(|value| value == text));
+        return Ok(values.iter().any(|value| value == text.trim()));
     }
     let lower = text.trim().to_ascii_lowercase();
     if FAILING.contains(&lower.as_str()) {
@@ -191,12 +191,10 @@ fn is_failing(text: &str, values: Option<&[String]>) -> anyhow::Result<bool> {
     Ok(false)
 }
 
+/// What was predicted need not be whole; it counts for the nearest number that is.
 fn whole(text: &str) -> anyhow::Result<u64> {
-    let text = text.trim();
-    let by_float = || text.parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 9e15).map(|n| n as u64);
-    text.parse::<u64>().ok().or_else(by_float).with_context(|| {
-        format!("{} is no count\nhint: failures and attempts are whole numbers from 0 on", quoted(text))
-    })
+    let number = decimal(text).filter(|n| *n >= 0.0 && *n < 9e15).map(|n| n.round() as u64);
+    number.with_context(|| format!("{} is no count\nhint: failures and attempts are numbers from 0 on", quoted(text)))
 }
 
 fn quoted(text: &str) -> String {
@@ -219,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_whole() {
-        assert_eq!((whole("12").unwrap(), whole(" 3.0 ").unwrap()), (12, 3));
-        assert!(whole("1.5").is_err() && whole("-1").is_err() && whole("").is_err() && whole("many").is_err());
+    fn counts_are_numbers_from_nothing_on() {
+        assert_eq!((whole("12").unwrap(), whole(" 3.0 ").unwrap(), whole("1,234.6").unwrap()), (12, 3, 1235));
+        assert!(whole("-1").is_err() && whole("").is_err() && whole("many").is_err());
     }
 }

@@ -81,8 +81,12 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn csv(&mut self, mut text: PlainText, progress: &mut impl FnMut()) -> anyhow::Result<()> {
         let cannot = || format!("cannot read {}", shown(self.path));
-        let delimiter = delimiter(text.fill_buf().with_context(cannot)?);
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
+        // What stands in the buffer at first may be a few bytes only: those by which a compressed file is known.
+        let mut header = Vec::new();
+        (&mut text).take(MAX_LINE_BYTES).read_until(b'\n', &mut header).with_context(cannot)?;
+        let delimiter = delimiter(&header);
+        let whole = std::io::Cursor::new(header).chain(text);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(whole);
         let headers = reader.byte_headers().with_context(cannot)?.clone();
         // Spreadsheets put a byte order mark before the first name.
         let plain = |name: &[u8]| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').trim().to_owned();
@@ -108,8 +112,7 @@ impl<'a> Rows<'a> {
                 self.complain(line, format!("{} cells, where the header has {}", record.len(), places.len()));
                 continue;
             }
-            let cells: Vec<(usize, Cow<'_, str>)> =
-                places.iter().copied().zip(record.iter().map(String::from_utf8_lossy)).collect();
+            let cells: Vec<(usize, Cow<'_, str>)> = places.iter().copied().zip(record.iter().map(cell)).collect();
             self.take(line, &judge, &roles, &cells)?;
             progress();
         }
@@ -234,10 +237,24 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The one that stands most often in the header.
-fn delimiter(start: &[u8]) -> u8 {
-    let header = start.split(|b| *b == b'\n').next().unwrap_or_default();
-    let count = |wanted: u8| header.iter().filter(|b| **b == wanted).count();
+/// What programs write where there is nothing.
+const NOTHING: [&str; 8] = ["NULL", "null", "\\N", "NaN", "nan", "None", "N/A", "#N/A"];
+
+/// A cell of CSV without blanks around it, and one word for one truth, whoever wrote it.
+fn cell(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes.trim_ascii());
+    match &*text {
+        nothing if NOTHING.contains(&nothing) => Cow::Borrowed(""),
+        "True" | "TRUE" => Cow::Borrowed("true"),
+        "False" | "FALSE" => Cow::Borrowed("false"),
+        _ => text,
+    }
+}
+
+/// The one that stands most often in the header, outside of quotes.
+fn delimiter(header: &[u8]) -> u8 {
+    let is_outside = |at: &usize| header[..*at].iter().filter(|b| **b == b'"').count() % 2 == 0;
+    let count = |wanted: u8| (0..header.len()).filter(|at| header[*at] == wanted).filter(is_outside).count();
     b",;\t|".iter().copied().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 

@@ -70,6 +70,12 @@ pub(super) struct Hardship {
     pub(super) is_change: bool,
     /// Something does degrade.
     pub(super) is_faulty: bool,
+    /// Minutes from the change to what it does, at most.
+    pub(super) slow_by: usize,
+    /// Share of the services of which no calls are told; never the one with the fault.
+    pub(super) hidden: f64,
+    /// Versions stand in the series.
+    pub(super) tells_versions: bool,
 }
 
 impl Default for Hardship {
@@ -83,6 +89,9 @@ impl Default for Hardship {
             tells_requests: true,
             is_change: true,
             is_faulty: true,
+            slow_by: 15,
+            hidden: 0.0,
+            tells_versions: true,
         }
     }
 }
@@ -128,7 +137,7 @@ pub(super) fn town(seed: u64, hard: Hardship) -> Town {
         let is_canary = hard.is_change && count > 2 && chance.unit() < 0.6;
         let touched: Vec<usize> =
             if is_canary { (0..1 + chance.up_to(count / 2)).collect() } else { (0..count).collect() };
-        let lag = if chance.unit() < 0.7 { chance.up_to(5) } else { chance.up_to(15) } as u64;
+        let lag = if chance.unit() < 0.7 { chance.up_to(5) } else { chance.up_to(hard.slow_by) } as u64;
         let rolls_out = if chance.unit() < 0.4 { 10 + chance.up_to(20) as u64 } else { 0 };
         let began = onset - lag;
         for (place, instance) in touched.iter().enumerate() {
@@ -169,7 +178,7 @@ pub(super) fn town(seed: u64, hard: Hardship) -> Town {
     for place in (1..changes.len()).rev() {
         changes.swap(place, chance.up_to(place + 1));
     }
-    let edges = play(&mut chance, &services, noticed, hard);
+    let edges = play(&mut chance, &services, (guilty, noticed), hard);
     Town { changes, edges, cause, story }
 }
 
@@ -282,7 +291,8 @@ fn goes(services: &[Service], whole: &[(f64, f64)], at: usize, instance: usize, 
     (1.0 - well, latency)
 }
 
-fn play(chance: &mut Chance, services: &[Service], noticed: u64, hard: Hardship) -> Edges {
+fn play(chance: &mut Chance, services: &[Service], (guilty, noticed): (usize, u64), hard: Hardship) -> Edges {
+    let is_hidden = |at: usize| at != guilty && ((at * 7919 + guilty) % 100) as f64 * 0.01 < hard.hidden;
     let mut table = EdgeTable::new(minutes(noticed));
     let callers = |called: usize| -> Vec<String> {
         let from = services.iter().filter(|one| one.calls.contains(&called)).map(|one| one.name.clone());
@@ -300,6 +310,9 @@ fn play(chance: &mut Chance, services: &[Service], noticed: u64, hard: Hardship)
             let count = service.instances as f64;
             whole[at] =
                 (each.iter().map(|one| one.0).sum::<f64>() / count, each.iter().map(|one| one.1).sum::<f64>() / count);
+            if is_hidden(at) {
+                continue;
+            }
             let sources = callers(at);
             for source in &sources {
                 for (instance, (failing, latency)) in each.iter().enumerate() {
@@ -317,7 +330,11 @@ fn play(chance: &mut Chance, services: &[Service], noticed: u64, hard: Hardship)
                         source_instance: "",
                         target: &service.name,
                         instance: &format!("{}-{instance}", service.name),
-                        version: if is_new { "v2" } else { "v1" },
+                        version: match (hard.tells_versions, is_new) {
+                            (false, _) => "",
+                            (true, false) => "v1",
+                            (true, true) => "v2",
+                        },
                         ok_rate: Some(1.0 - chance.binomial(requests, *failing) / requests),
                         latency: Some(latency * jitter * wild),
                         requests: hard.tells_requests.then_some(requests),

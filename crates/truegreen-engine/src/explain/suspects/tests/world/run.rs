@@ -1,288 +1,60 @@
-//! Seeded worlds of services: random topologies, requests as traces and logs, and one fault.
+//! Requests through a world, as its services record them.
+
+use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
-use std::collections::BTreeMap;
 use truegreen_otlp::Signal;
 
-/// A seeded sequence (splitmix64): the same on every machine.
-#[derive(Clone)]
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    pub(super) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    pub(super) fn chance(&mut self, p: f64) -> bool {
-        self.unit() < p
-    }
-
-    /// Lognormal with this median; sums of uniforms are normal enough.
-    fn around(&mut self, median: f64, spread: f64) -> f64 {
-        let normal: f64 = (0..12).map(|_| self.unit()).sum::<f64>() - 6.0;
-        median * (spread * normal).exp()
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Log(String),
-    /// Another operation, of another service; in so many of the requests.
-    Call(usize, f64),
-    /// A database, which does not show.
-    Query(String, f64),
-    /// A function of its own, as an internal span.
-    Part(String, f64),
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Operation {
-    pub(super) service: usize,
-    pub(super) name: String,
-    pub(super) steps: Vec<Step>,
-    /// Median of its own work, in milliseconds.
-    work: f64,
-    /// Whether it goes on where a call fails.
-    tolerant: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct World {
-    pub(super) services: Vec<Vec<String>>,
-    pub(super) operations: Vec<Operation>,
-    pub(super) entries: Vec<usize>,
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Fault {
-    None,
-    /// The instance's own work takes so many times as long.
-    Cpu {
-        service: usize,
-        instance: usize,
-        times: f64,
-    },
-    /// Every message from and to the instance takes longer, in milliseconds.
-    Network {
-        service: usize,
-        instance: usize,
-        delay: f64,
-    },
-    /// The operation takes so many times as long everywhere.
-    SlowCode {
-        operation: usize,
-        times: f64,
-    },
-    /// It throws before this step.
-    Exception {
-        operation: usize,
-        step: usize,
-    },
-    /// It returns before this step, and says nothing.
-    Return {
-        operation: usize,
-        step: usize,
-    },
-    /// It leaves this step out.
-    Branch {
-        operation: usize,
-        step: usize,
-    },
-    /// It does this step so many times.
-    Loop {
-        operation: usize,
-        step: usize,
-        times: usize,
-    },
-    /// It answers no more.
-    Down {
-        service: usize,
-    },
-    /// It logs an error, and goes on.
-    Mutter {
-        operation: usize,
-    },
-    /// It hangs, and its callers give up.
-    Hang {
-        operation: usize,
-    },
-}
-
-/// How requests are made.
-#[derive(Clone, Debug)]
-pub(super) struct Period {
-    pub(super) requests: usize,
-    pub(super) start: u64,
-    pub(super) fault: Fault,
-    /// Part of the requests that the fault hits.
-    pub(super) hits: f64,
-    /// The weight of each entry.
-    pub(super) mix: Vec<f64>,
-    /// Added to the names of instances: after a restart they are others.
-    pub(super) suffix: &'static str,
-    /// Times as slow as usual, everywhere: another load.
-    pub(super) load: f64,
-    /// Logs name no trace.
-    pub(super) loose_logs: bool,
-    /// Spans tell neither their role nor how they ended, as those of older tracers.
-    pub(super) bare: bool,
-}
-
-impl World {
-    /// A random one: so many services in layers, each with some operations.
-    pub(super) fn random(seed: u64, services: usize) -> World {
-        let mut dice = Dice(seed);
-        let names = |service: usize, n: usize| (0..n).map(|at| format!("s{service}-{at}")).collect::<Vec<_>>();
-        let services: Vec<Vec<String>> = (0..services).map(|at| names(at, 1 + dice.below(3))).collect();
-        let mut operations = Vec::new();
-        let mut of_service: Vec<Vec<usize>> = vec![Vec::new(); services.len()];
-        // From the back, so that calls go to what there is, and never in a circle.
-        for service in (0..services.len()).rev() {
-            for n in 0..2 + dice.below(3) {
-                let mut steps = vec![Step::Log(format!("{} received", word(service, n)))];
-                for at in 0..2 + dice.below(4) {
-                    let later = service + 1 + dice.below(3);
-                    steps.push(match dice.below(5) {
-                        0 | 1 if later < services.len() => {
-                            let callees = &of_service[later];
-                            let often = [1.0, 1.0, 0.5, 0.2][dice.below(4)];
-                            Step::Call(callees[dice.below(callees.len())], often)
-                        }
-                        2 => Step::Query(format!("SELECT t{service}{}", letter(at)), dice.around(3.0, 0.5)),
-                        3 => Step::Part(format!("{}.part_{}", word(service, n), letter(at)), dice.around(4.0, 0.5)),
-                        _ => Step::Log(format!("{} reached {}", word(service, n), letter(at))),
-                    });
-                }
-                if service < 2 && services.len() > service + 1 {
-                    let callees = &of_service[service + 1];
-                    steps.push(Step::Call(callees[dice.below(callees.len())], 1.0));
-                }
-                steps.push(Step::Log(format!("{} done", word(service, n))));
-                of_service[service].push(operations.len());
-                let (work, tolerant) = (dice.around(6.0, 0.7), dice.chance(0.2));
-                operations.push(Operation { service, name: word(service, n), steps, work, tolerant });
-            }
-        }
-        let entries = of_service[0].clone();
-        World { services, operations, entries }
-    }
-
-    pub(super) fn service(&self, at: usize) -> String {
-        format!("service-{}", letter(at))
-    }
-
-    pub(super) fn period(&self, requests: usize, start: u64) -> Period {
-        let mix = vec![1.0; self.entries.len()];
-        Period {
-            requests,
-            start,
-            fault: Fault::None,
-            hits: 1.0,
-            mix,
-            suffix: "",
-            load: 1.0,
-            loose_logs: false,
-            bare: false,
-        }
-    }
-
-    /// OTLP requests of a period.
-    pub(super) fn record(&self, period: &Period, seed: u64) -> Vec<(Signal, Vec<u8>)> {
-        let mut run = Run {
-            world: self,
-            period,
-            dice: Dice(seed),
-            spans: BTreeMap::new(),
-            logs: BTreeMap::new(),
-            trace: 0,
-            hit: false,
-        };
-        for n in 0..period.requests {
-            run.trace = (u128::from(run.dice.next()) << 64) | u128::from(run.dice.next() | 1);
-            run.hit = run.dice.chance(period.hits);
-            let entry = run.entry();
-            let start = (period.start * 1_000 + 200 * n as u64) as f64;
-            run.operation(entry, 0, start, None);
-        }
-        run.finish()
-    }
-
-    /// Operations that requests come to in this world, the entries apart, the most frequent first.
-    pub(super) fn reached(&self, seed: u64) -> Vec<(usize, usize)> {
-        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut dice = Dice(seed);
-        for n in 0..200 {
-            self.walk(self.entries[n % self.entries.len()], &mut dice, &mut counts);
-        }
-        let mut counts: Vec<(usize, usize)> = counts.into_iter().map(|(operation, n)| (n, operation)).collect();
-        counts.sort_unstable_by(|a, b| b.cmp(a));
-        counts
-    }
-
-    fn walk(&self, operation: usize, dice: &mut Dice, counts: &mut BTreeMap<usize, usize>) {
-        *counts.entry(operation).or_default() += 1;
-        for step in &self.operations[operation].steps {
-            if let Step::Call(callee, often) = step
-                && dice.chance(*often)
-            {
-                self.walk(*callee, dice, counts);
-            }
-        }
-    }
-}
-
-fn letter(n: usize) -> String {
-    let mut n = n;
-    let mut text = String::new();
-    loop {
-        text.insert(0, char::from(b'a' + (n % 26) as u8));
-        if n < 26 {
-            return text;
-        }
-        n = n / 26 - 1;
-    }
-}
-
-fn word(service: usize, n: usize) -> String {
-    format!("{}/{}", letter(service), ["get", "put", "list", "check"][n])
-}
+use super::{Dice, Fault, Period, Step, World};
 
 /// What came of an operation: when it ended, and whether it failed.
 type Outcome = (f64, bool);
 
 const TIMEOUT: f64 = 2_000.0;
 
-struct Run<'w> {
+pub(super) struct Run<'w> {
     world: &'w World,
     period: &'w Period,
-    dice: Dice,
+    pub(super) dice: Dice,
+    /// What befalls telemetry, which is no part of what happens.
+    weather: Dice,
     spans: BTreeMap<(usize, usize), Vec<Span>>,
     logs: BTreeMap<(usize, usize), Vec<LogRecord>>,
     trace: u128,
     hit: bool,
+    /// What the next operation follows from: a trace and a span of it.
+    linked: Option<(u128, u64)>,
 }
 
-impl Run<'_> {
-    fn entry(&mut self) -> usize {
+impl<'w> Run<'w> {
+    pub(super) fn new(world: &'w World, period: &'w Period, seed: u64) -> Run<'w> {
+        Run {
+            world,
+            period,
+            dice: Dice(seed),
+            weather: Dice(seed ^ 0x77ea),
+            spans: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            trace: 0,
+            hit: false,
+            linked: None,
+        }
+    }
+
+    /// Another request.
+    pub(super) fn begin(&mut self) {
+        self.trace = (u128::from(self.dice.next()) << 64) | u128::from(self.dice.next() | 1);
+        self.hit = self.dice.chance(self.period.hits);
+    }
+
+    pub(super) fn entry(&mut self) -> usize {
         let all: f64 = self.period.mix.iter().sum();
         let mut at = self.dice.unit() * all;
         for (entry, weight) in self.world.entries.iter().zip(&self.period.mix) {
@@ -299,7 +71,7 @@ impl Run<'_> {
     }
 
     /// Times in milliseconds.
-    fn operation(&mut self, at: usize, parent: u64, start: f64, instance: Option<usize>) -> Outcome {
+    pub(super) fn operation(&mut self, at: usize, parent: u64, start: f64, instance: Option<usize>) -> Outcome {
         let world = self.world;
         let operation = &world.operations[at];
         let instance = instance.unwrap_or_else(|| self.dice.below(world.services[operation.service].len()));
@@ -311,9 +83,14 @@ impl Run<'_> {
             self.log(sender, id, start, "connection pool is exhausted", 17);
         }
         let (mut now, mut failed, mut events) = (start, false, Vec::new());
+        let linked = self.linked.take();
         for (n, step) in operation.steps.iter().enumerate() {
             now += own(&mut self.dice) * pace;
             match self.fault() {
+                Fault::Sick { operation, instance: sick, step } if (operation, sick, step) == (at, instance, n) => {
+                    failed = true;
+                    break;
+                }
                 Fault::Exception { operation, step } if (operation, step) == (at, n) => {
                     self.log(sender, id, now, &format!("{} broke: invalid state", world.operations[at].name), 17);
                     events.push(event("exception", "IllegalState", now));
@@ -351,7 +128,8 @@ impl Run<'_> {
                 span_id: id.to_be_bytes().to_vec(),
                 parent_span_id: bytes(parent),
                 name: operation.name.clone(),
-                kind: 2,
+                kind: if linked.is_some() { 5 } else { 2 },
+                links: linked.map(link).into_iter().collect(),
                 start_time_unix_nano: nanos(start),
                 end_time_unix_nano: nanos(now),
                 status: failed.then(broken),
@@ -388,7 +166,19 @@ impl Run<'_> {
                 self.leaf(sender, parent, name, 3, now, end);
                 (end, false)
             }
-            Step::Call(callee, often) if self.dice.chance(*often) => self.call(*callee, sender, parent, now),
+            Step::Call(callee, often) if self.dice.chance(*often) => {
+                if self.period.weather.is_sent(*callee) {
+                    return (self.send(*callee, sender, parent, now), false);
+                }
+                let mut outcome = self.call(*callee, sender, parent, now);
+                for _ in 0..self.period.weather.retries {
+                    if !outcome.1 {
+                        break;
+                    }
+                    outcome = self.call(*callee, sender, parent, outcome.0);
+                }
+                outcome
+            }
             Step::Call(..) => (now, false),
         }
     }
@@ -424,6 +214,31 @@ impl Run<'_> {
         (end, failed)
     }
 
+    /// A message, which is processed in a trace of its own that links to its sending.
+    fn send(&mut self, callee: usize, sender: (usize, usize), parent: u64, now: f64) -> f64 {
+        let end = now + self.dice.around(0.6, 0.3) * self.period.load;
+        let (id, trace) = (self.dice.next() | 1, self.trace);
+        let name = format!("send {}", self.world.operations[callee].name);
+        self.span(
+            sender,
+            Span {
+                span_id: id.to_be_bytes().to_vec(),
+                parent_span_id: bytes(parent),
+                name,
+                kind: 4,
+                start_time_unix_nano: nanos(now),
+                end_time_unix_nano: nanos(end),
+                ..Span::default()
+            },
+        );
+        self.trace = (u128::from(self.dice.next()) << 64) | u128::from(self.dice.next() | 1);
+        let waits = self.dice.around(20.0, 0.5);
+        self.linked = Some((trace, id));
+        self.operation(callee, 0, end + waits, None);
+        self.trace = trace;
+        end
+    }
+
     fn delay(&self, sender: (usize, usize)) -> f64 {
         match self.fault() {
             Fault::Network { service, instance, delay } if (service, instance) == sender => delay,
@@ -447,7 +262,16 @@ impl Run<'_> {
         );
     }
 
-    fn span(&mut self, sender: (usize, usize), span: Span) {
+    fn span(&mut self, sender: (usize, usize), mut span: Span) {
+        if self.weather.chance(self.period.weather.lost) {
+            return;
+        }
+        let skew = self.period.weather.skew(sender);
+        span.start_time_unix_nano = span.start_time_unix_nano.saturating_add_signed(skew);
+        span.end_time_unix_nano = span.end_time_unix_nano.saturating_add_signed(skew);
+        span.events
+            .iter_mut()
+            .for_each(|event| event.time_unix_nano = event.time_unix_nano.saturating_add_signed(skew));
         let trace_id = self.trace.to_be_bytes().to_vec();
         let span = Span { trace_id, ..span };
         let bare = || Span { kind: 0, status: None, ..span.clone() };
@@ -456,7 +280,9 @@ impl Run<'_> {
     }
 
     fn log(&mut self, sender: (usize, usize), span: u64, now: f64, line: &str, severity: i32) {
-        let (trace_id, span_id) = match self.period.loose_logs {
+        let is_loose = self.period.loose_logs || sender.0 % 2 == 1 && self.period.weather.half_loose;
+        let now = now + self.period.weather.skew(sender) as f64 / 1e6;
+        let (trace_id, span_id) = match is_loose {
             true => (Vec::new(), Vec::new()),
             false => (self.trace.to_be_bytes().to_vec(), span.to_be_bytes().to_vec()),
         };
@@ -470,10 +296,11 @@ impl Run<'_> {
         });
     }
 
-    fn finish(self) -> Vec<(Signal, Vec<u8>)> {
+    pub(super) fn finish(self) -> Vec<(Signal, Vec<u8>)> {
         let resource = |(service, instance): (usize, usize)| {
             let pod = format!("{}{}", self.world.services[service][instance], self.period.suffix);
-            let attributes = vec![pair("service.name", &self.world.service(service)), pair("k8s.pod.name", &pod)];
+            let attributes =
+                vec![pair("service.name", &self.world.service(service)), pair(self.period.weather.identity, &pod)];
             Some(Resource { attributes, ..Resource::default() })
         };
         let mut bodies = Vec::new();
@@ -489,6 +316,10 @@ impl Run<'_> {
         }
         bodies
     }
+}
+
+fn link((trace, span): (u128, u64)) -> Link {
+    Link { trace_id: trace.to_be_bytes().to_vec(), span_id: span.to_be_bytes().to_vec(), ..Link::default() }
 }
 
 fn nanos(ms: f64) -> u64 {
