@@ -156,7 +156,7 @@ impl Strike {
         let only = Some(Difference::draw(&strike, seed)?);
         // Of these few it hits many.
         // What is delivered again each time is never done with.
-        let share = if seed % 3 == 0 && fault != Fault::Duplicate { 1.0 } else { 0.5 };
+        let share = if seed.is_multiple_of(3) && fault != Fault::Duplicate { 1.0 } else { 0.5 };
         Some(Strike { share, only, ..strike })
     }
 }

@@ -6,6 +6,7 @@ use truegreen_engine::cases::{Case, Cases};
 use truegreen_engine::explain::diagnosis::{Evidence, diagnose};
 use truegreen_engine::explain::related::causes;
 use truegreen_model::change::{Change, RankedChange, RankingVerdict};
+use truegreen_model::contrast::{Condition, Op};
 use truegreen_model::diagnosis::{Certainty, Diagnosis};
 use truegreen_model::report::FindingReport;
 use truegreen_model::surroundings::Surroundings;
@@ -15,6 +16,10 @@ use super::expectation;
 use super::fault::Strike;
 use super::kept::Kept;
 use super::planted::{self, Reported};
+use super::services::Sort;
+
+/// With fewer failing ones there are too many attributes for any to stand out beyond chance.
+const PROVES_NOTHING: u64 = 6;
 
 /// How what was said of the cause holds against what was planted.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -56,17 +61,16 @@ fn judge_difference(why: &mut Why, strike: &Strike, diagnosis: &Diagnosis) {
     let told: Vec<String> = difference.explanations.iter().map(|one| one.title()).collect();
     let told = told.join(", or ");
     if let Some((attribute, value)) = planted::common(strike) {
-        let is_it = |conditions: &[truegreen_model::contrast::Condition]| match conditions {
-            [one] => one.attribute.split(" of ").next() == Some(attribute) && one.value == value,
-            _ => false,
-        };
+        let is_it = |conditions: &[Condition]| is_planted(conditions, (attribute, &value));
         let first = difference.explanations.first().is_some_and(|first| is_it(&first.conditions));
         // What covers the same rows cannot be told apart by anybody.
         let mut ties = difference.alternatives.iter().filter(|other| other.tie && other.instead_of == Some(0));
         let is_right = first || ties.any(|tie| is_it(&tie.explanation.conditions));
-        why.is_difference_right = Some(is_right);
+        let (failing, healthy) = (diagnosis.compared.failing, diagnosis.compared.healthy);
+        // Of a handful of failing ones it is right to say that they prove nothing.
+        let is_honest = failing < PROVES_NOTHING && difference.verdict == "cannot tell";
+        why.is_difference_right = (!is_honest).then_some(is_right);
         if !is_right {
-            let (failing, healthy) = (diagnosis.compared.failing, diagnosis.compared.healthy);
             let (verdict, kind) = (&difference.verdict, &diagnosis.finding.kind);
             why.wrong.push(format!(
                 "difference of {kind}: {attribute} = {value} was planted, told is {verdict}: {told} ({failing} against {healthy})"
@@ -78,6 +82,19 @@ fn judge_difference(why: &mut Why, strike: &Strike, diagnosis: &Diagnosis) {
         if is_invented {
             why.wrong.push(format!("difference: all fail alike, told is {told}"));
         }
+    }
+}
+
+/// What was planted, alone or beside what is so by nature: digital orders need no stock, so that they go well where others fail,
+/// and a consumer does nothing with them where it skips others.
+fn is_planted(conditions: &[Condition], (attribute, value): (&str, &str)) -> bool {
+    let name = |of: &Condition| of.attribute.split(" of ").next().map(str::to_owned);
+    let is_it = |of: &Condition| name(of).as_deref() == Some(attribute) && of.op == Op::Is && of.value == value;
+    let is_nature = |of: &Condition| matches!(name(of).as_deref(), Some("order.kind" | "payment.method"));
+    let is_all_but_usual = |of: &Condition| is_nature(of) && of.op == Op::IsNot && of.value == Sort::Standard.name();
+    match conditions {
+        [one] if attribute == "order.kind" => is_it(one) || is_all_but_usual(one),
+        _ => conditions.iter().any(is_it) && conditions.iter().all(|of| is_it(of) || is_nature(of)),
     }
 }
 

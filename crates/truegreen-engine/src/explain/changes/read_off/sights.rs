@@ -113,6 +113,9 @@ impl Keys {
     }
 }
 
+/// A value, when it was seen, and how surely it was not there before.
+type First<'s> = (&'s str, &'s Sight, f64);
+
 impl<'r> Sights<'r> {
     pub(super) fn of(recording: &'r Recording) -> Sights<'r> {
         let keys = Keys::of(recording);
@@ -208,7 +211,7 @@ impl<'r> Sights<'r> {
 
     /// What came.
     pub(super) fn first(&self) -> Vec<Change> {
-        let mut came: BTreeMap<(Name, Of), Vec<(&str, &Sight, f64)>> = BTreeMap::new();
+        let mut came: BTreeMap<(Name, Of), Vec<First<'_>>> = BTreeMap::new();
         for ((service, of, value), sight) in &self.values {
             let (Some(all), Some(first)) = (self.services.get(service), sight.times.first()) else { continue };
             let before = all.partition_point(|at| at < first);
@@ -227,9 +230,9 @@ impl<'r> Sights<'r> {
     }
 
     /// Several instances are one change: there are more of them, or all were started anew.
-    fn tell_all(&self, service: Name, of: Of, values: &[(&str, &Sight, f64)]) -> Vec<Change> {
+    fn tell_all(&self, service: Name, of: Of, values: &[First<'_>]) -> Vec<Change> {
         let name = self.recording.text(service);
-        let one = |(value, sight, sure): &(&str, &Sight, f64)| {
+        let one = |(value, sight, sure): &First<'_>| {
             let first = sight.times.first().copied().unwrap_or_default();
             let mut change = seen(of.kind(), first, Some(name), of.says(name, value), *sure);
             self.tell(&mut change, of, value, sight);
