@@ -195,7 +195,9 @@ impl Health<'_> {
         match created {
             Ok(_) => end(peer, &mut self.connection, "COMMIT").await,
             // Another Truegreen was quicker: the table, its type, or its row in a catalogue is there already.
-            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P07" | "42710" | "23505")) => {
+            Err(sqlx::Error::Database(error))
+                if matches!(error.code().as_deref(), Some("42P07" | "42710" | "23505")) =>
+            {
                 end(peer, &mut self.connection, "ROLLBACK").await
             }
             Err(error) => Err(peer.reason("the creation of the scratch table", error)),
