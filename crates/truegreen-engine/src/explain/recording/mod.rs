@@ -3,8 +3,8 @@
 //! A [`Recorder`] takes checked OTLP bodies in any order; [`Recorder::finish`] puts them together. Everything is kept in
 //! flat lists, and each text once, named by a [`Name`].
 //!
-//! Reading order: [`texts`] (each text once), [`records`] (what is kept of a span and of a log), [`recorder`] (bytes to
-//! records), [`template`] (log lines to the sentences they are made of), [`assembly`] (records to traces).
+//! Reading order: `texts` (each text once), `records` (what is kept of a span and of a log), `recorder` (bytes to
+//! records), `template` (log lines to the sentences they are made of), `assembly` (records to traces).
 
 mod assembly;
 mod recorder;

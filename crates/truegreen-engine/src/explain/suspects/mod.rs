@@ -1,6 +1,6 @@
 //! Where failing requests leave the way of healthy ones.
 //!
-//! Reading order: [`cases`] (requests, by kind and side), `ways` (each request as sequences of events), `chance` (whether a
+//! Reading order: `cases` (requests, by kind and side), `ways` (each request as sequences of events), `chance` (whether a
 //! difference is more than chance), `structure` (what is missing or new), `pace` (what is slow or repeated), `blame` (slow
 //! places to instances), `credit` (the cause, not the symptom), `telling` (suspects in words), `ruled_out`, `loose`
 //! (logs that name no trace).
