@@ -1,6 +1,7 @@
 //! Requests as they arrived, kept so that what a finding is about can be read again: what the log is to a server.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use truegreen_engine::cases::{Case, Cases};
 use truegreen_engine::explain::recording::{Recorder, Recording};
@@ -12,6 +13,9 @@ use super::record::Content;
 /// As the server has it: most bytes read for those that are compared, and for what was before.
 const MAX_BYTES: usize = 48 << 20;
 const MAX_BYTES_BEFORE: usize = 16 << 20;
+
+/// Within so much everything of a request has come.
+const EDGE: Duration = Duration::from_secs(30);
 
 struct Body {
     signal: Signal,
@@ -58,8 +62,11 @@ impl Kept {
         }
     }
 
-    /// Traces of which something is kept, each with when it was first heard of.
+    /// Traces that are kept whole, each with when it was first heard of: of those at either edge of what is kept some is gone,
+    /// or still on its way, and no finding is about such.
     pub fn requests(&self) -> impl Iterator<Item = (u128, Timestamp)> + '_ {
+        let edges = [self.bodies.front(), self.bodies.back()].map(|body| body.map(|body| body.at).unwrap_or_default());
+        let (first, last) = (edges[0] + EDGE, edges[1]);
         let mut all: Vec<(u128, Timestamp)> = self
             .traces
             .iter()
@@ -68,6 +75,7 @@ impl Kept {
                 Some((*trace, at))
             })
             .collect();
+        all.retain(|(_, at)| *at >= first && *at + EDGE <= last);
         all.sort_unstable();
         all.into_iter()
     }

@@ -168,7 +168,10 @@ pub fn ask_of_nothing(kept: &Kept, (reported, now): (&Reported, Timestamp)) -> W
     let told = diagnosis.difference.as_ref().filter(|of| of.verdict != "nothing to explain");
     why.wrong.extend(told.map(|of| format!("difference: {}", of.summary)));
     why.wrong.extend(
-        diagnosis.suspects.iter().map(|suspect| format!("suspect: {:?} {:?}", suspect.service, suspect.operation)),
+        diagnosis
+            .suspects
+            .iter()
+            .map(|one| format!("suspect: {:?} of {:?} {:?}", one.kind, one.service, one.operation)),
     );
     let blamed = diagnosis.changes.as_ref().filter(|of| of.verdict == RankingVerdict::StandsOut);
     why.wrong.extend(blamed.map(|of| format!("change: {}", of.says)));
