@@ -11,7 +11,8 @@ use truegreen_model::report::{
     AskedReport, ClockReport, CounterReport, FindingReport, FlowReport, JourneyDetail, JourneyReport, LeftReport,
     MinuteReport, Report, SeenReport, ServiceReport,
 };
-use truegreen_model::time::Timestamp;
+use truegreen_model::surroundings::Entered;
+use truegreen_model::time::{Minute, Timestamp};
 use truegreen_model::verdict::{Loss, Standing, Verdict, Why};
 
 use crate::accounts::{StepShare, health, seen_share, words};
@@ -24,6 +25,9 @@ use crate::matcher::key;
 use crate::matcher::lineage::Lineage;
 use crate::matcher::plan::Plan;
 
+/// Minutes in which a shift of traffic is looked for, and flows of which it is.
+const MINUTES_ENTERED: u64 = 120;
+const MAX_FLOWS_ENTERED: usize = 100;
 const REPORTING_WITHIN: Duration = Duration::from_secs(120);
 
 /// From a time on, by how much the times of an instance are taken back.
@@ -236,6 +240,20 @@ impl Engine {
         services.sort_unstable();
         services.dedup();
         services
+    }
+
+    /// How many journeys entered each flow in each of the latest minutes that are over.
+    pub fn entered(&self) -> Vec<Entered> {
+        let current = self.now.minute();
+        let of = |plan: &Plan| {
+            let minutes = &self.accounts.books.flow(plan.account).minutes;
+            let earliest = Minute(current.0.saturating_sub(MINUTES_ENTERED));
+            let first = minutes.range(earliest..current).find(|(_, tally)| tally.entered > 0)?.0.0;
+            let count = |minute: u64| minutes.get(&Minute(minute)).map_or(0, |tally| tally.entered);
+            let by_minute = (first..current.0).map(count).collect();
+            Some(Entered { flow: plan.flow.name.clone(), first_minute: first, by_minute })
+        };
+        self.shown().take(MAX_FLOWS_ENTERED).filter_map(of).collect()
     }
 
     fn plan_of(&self, flow: &str) -> Option<&Plan> {

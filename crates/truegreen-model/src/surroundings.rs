@@ -18,6 +18,19 @@ pub struct Surroundings {
     pub blind_spots: Vec<BlindSpot>,
     /// Who is heard.
     pub services: Vec<ServiceReport>,
+    /// How many journeys entered each flow of late.
+    pub entered: Vec<Entered>,
+}
+
+/// How many journeys entered a flow, minute by minute.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Entered {
+    /// Its name.
+    pub flow: String,
+    /// Minutes since 1970 of the first one.
+    pub first_minute: u64,
+    /// Of each minute from there on that is over.
+    pub by_minute: Vec<u64>,
 }
 
 /// A system that is asked itself, and whose it is.

@@ -23,7 +23,7 @@ use truegreen_model::suspect::{Suspect, SuspectKind};
 use truegreen_model::time::Timestamp;
 
 use super::changes::incident::{Condition, Context, PathSystem, Seen, Went};
-use super::changes::{first_sights, rank_for_incident, seven, unreported};
+use super::changes::{first_sights, is_counted, rank_for_incident, seven, traffic, unreported};
 use super::contrast::{Options, contrast};
 use super::onset::{Stretch, of_place, onset};
 use super::radius::{Counted, radius};
@@ -115,6 +115,7 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     let context = Context { systems, ..context(evidence, &rows, (began.as_ref(), since), difference.as_ref(), places) };
     let mut changes = evidence.changes.to_vec();
     changes.extend(unreported(first_sights(recording), evidence.changes));
+    changes.extend(traffic(&evidence.around.entered));
     let ranking = rank_for_incident(&changes, &context);
     let questions = seven(&changes, &context);
 
@@ -221,8 +222,7 @@ fn context(
             since: recording.spans().iter().map(|span| Timestamp(span.start)).min(),
             versions: is_told("service.version"),
             hosts: instances.iter().any(|went| !went.instance.is_empty()),
-            // Of a sample of requests nothing is known of how many there were.
-            traffic: false,
+            traffic: is_counted(&evidence.around.entered),
             reports: !evidence.changes.is_empty(),
         },
         path: places.path,

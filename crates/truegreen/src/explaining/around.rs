@@ -15,6 +15,7 @@ pub(super) fn of_engine(engine: &Engine) -> Surroundings {
         clocks: engine.clocks(),
         blind_spots: engine.blind_spots(),
         services: engine.services(),
+        entered: engine.entered(),
     }
 }
 

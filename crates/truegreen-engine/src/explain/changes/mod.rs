@@ -29,4 +29,4 @@ pub(crate) use known::KnownChanges;
 pub use known::MAX_CHANGES;
 pub use questions::seven;
 pub use rank::rank;
-pub use read_off::{first_sights, read_off, unreported};
+pub use read_off::{first_sights, is_counted, read_off, traffic, unreported};

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod sights;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::time::Timestamp;
 
 use self::sights::Sights;
+pub use self::traffic::{is_counted, traffic};
 use crate::explain::recording::Recording;
 
 /// What was less surely not there before is not told: one in a hundred.
