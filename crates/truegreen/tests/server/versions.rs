@@ -103,7 +103,7 @@ fn a_log_that_does_not_tell_its_contracts_is_read_under_those_given() {
     let mut served = Served::start(&place.flows, Some(&place.data));
     assert_eq!(served.get("/api/v1/report")["flows"]["orders"]["entered"], 1);
     served.kill();
-    assert_eq!(kinds(&place)[..3], [Kind::Traces, Kind::Contracts, Kind::Resumed]);
+    assert_eq!(kinds(&place)[..2], [Kind::Traces, Kind::Contracts]);
     edit(&place, &CONTRACT.replace("1h", "2h"));
     for _same in 0..2 {
         let mut served = Served::start(&place.flows, Some(&place.data));
