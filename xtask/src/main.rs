@@ -32,7 +32,7 @@ cargo xtask <command>
             --write: puts the tables into docs/campaign.md
   contrast  [--seeds N] [--from S] [--setting PART] [--tell] [--export DIR]: tables with planted causes, and who names them
             exactly; the last line is a summary
-            --peers: pysubgroup on the same tables; installs what is missing
+            --peers: pysubgroup and DivExplorer on the same tables; installs what is missing
   letters   [N]: N dead letters (10,000) sent back on each system, while the command is killed twenty times and the system
             restarted twice; prints what each came to
   mutants   breaks the engine in fifteen ways, one after another: the tests must catch each
@@ -43,7 +43,7 @@ cargo xtask <command>
 const FULL: &str = "truegreen/full,truegreen-connect/full";
 
 /// Installed where it is missing; the version that `deny.toml` was written for.
-const CARGO_DENY: &str = "0.20";
+const CARGO_DENY: &str = "^0.20";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
