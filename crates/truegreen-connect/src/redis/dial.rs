@@ -191,7 +191,8 @@ fn trust() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(versions.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// The client keeps an answer in memory whole, whatever its length; so it ends here where it is too long.
+/// What the client reads and writes. It keeps an answer in memory whole, whatever its length; so it ends here where it is too
+/// long.
 struct Metered {
     stream: Box<dyn Stream>,
     left: Arc<AtomicU64>,
@@ -213,8 +214,11 @@ impl AsyncRead for Metered {
 }
 
 impl AsyncWrite for Metered {
+    /// Who turns away says why and closes at once: that is still to be read, and says more than that nothing more is taken.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        Poll::Ready(written.or_else(|error| if is_closed(&error) { Ok(bytes.len()) } else { Err(error) }))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
