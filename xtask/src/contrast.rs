@@ -9,7 +9,7 @@ use crate::peers::place::{Place, programs};
 use crate::{new_cargo, root};
 
 /// Tables of each setting that peers are shown: they take long.
-const FEW_SEEDS: &str = "5";
+const FEW_SEEDS: &str = "2";
 
 /// Ours beside two baselines, or beside programs of others.
 pub(crate) fn tables(arguments: &[String]) -> Result<ExitCode> {

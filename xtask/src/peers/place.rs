@@ -13,7 +13,7 @@ const PACKAGES: [(&str, &[&str]); 7] = [
     ("rotel", &["rotel==0.0.1a15"]),
     ("duckdb", &["duckdb==2.0.0"]),
     ("clickhouse", &["chdb==4.4.0"]),
-    ("subgroups", &["pysubgroup==0.9.0"]),
+    ("subgroups", &["pysubgroup==0.9.0", "divexplorer==0.2.6"]),
     ("polars", &["polars==2.1.0"]),
     ("bytewax", &["bytewax==0.21.1"]),
     // Without what it depends on: only its Java archives are wanted.
