@@ -154,24 +154,31 @@ fn the_finding(view: &View) -> Markup {
                 ", found at " (short_time(&finding.first_seen)) ", last at " (short_time(&finding.last_seen)) "; "
                 (finding.status) "."
             }
-            @if !finding.evidence.is_empty() {
-                ul { @for evidence in &finding.evidence { li { (sentence(evidence)) } } }
-            }
-            @if !finding.examples.is_empty() {
-                p {
-                    "For example "
-                    @for (n, key) in finding.examples.iter().enumerate() {
-                        @if n > 0 { ", " }
-                        a href=(example_href(finding, key)) { code { (key) } }
-                    }
+            (evidence(finding, view.earlier.as_ref(), view.incident.as_deref()))
+        }
+    }
+}
+
+/// What speaks for it, requests that show it, and what was written down of it and of its like.
+pub(super) fn evidence(finding: &FindingReport, earlier: Option<&Recurrence>, incident: Option<&str>) -> Markup {
+    html! {
+        @if !finding.evidence.is_empty() {
+            ul { @for evidence in &finding.evidence { li { (sentence(evidence)) } } }
+        }
+        @if !finding.examples.is_empty() {
+            p {
+                "For example "
+                @for (n, key) in finding.examples.iter().enumerate() {
+                    @if n > 0 { ", " }
+                    a href=(example_href(finding, key)) { code { (key) } }
                 }
             }
-            @if let Some(earlier) = &view.earlier {
-                p { a href={ "/incidents/" (earlier.incident) } { (earlier.incident) } ": " (sentence(&earlier.says)) }
-            }
-            @if let Some(incident) = &view.incident {
-                p { "Written down as " a href={ "/incidents/" (incident) } { (incident) } "." }
-            }
+        }
+        @if let Some(earlier) = earlier {
+            p { a href={ "/incidents/" (earlier.incident) } { (earlier.incident) } ": " (sentence(&earlier.says)) }
+        }
+        @if let Some(incident) = incident {
+            p { "Written down as " a href={ "/incidents/" (incident) } { (incident) } "." }
         }
     }
 }

@@ -117,24 +117,7 @@ fn finding_article(finding: &FindingReport, view: &View) -> Markup {
                 ": " (wording::concerned(finding)) ", since " (short_time(&finding.onset))
                 ", last at " (short_time(&finding.last_seen)) "; " (finding.status) "."
             }
-            @if !finding.evidence.is_empty() {
-                ul { @for evidence in &finding.evidence { li { (wording::sentence(evidence)) } } }
-            }
-            @if !finding.examples.is_empty() {
-                p {
-                    "For example "
-                    @for (n, key) in finding.examples.iter().enumerate() {
-                        @if n > 0 { ", " }
-                        a href=(example_href(finding, key)) { code { (key) } }
-                    }
-                }
-            }
-            @if let Some(earlier) = view.earlier.get(&finding.id) {
-                p { a href={ "/incidents/" (earlier.incident) } { (earlier.incident) } ": " (wording::sentence(&earlier.says)) }
-            }
-            @if let Some(incident) = view.incidents.get(&finding.id) {
-                p { "Written down as " a href={ "/incidents/" (incident) } { (incident) } "." }
-            }
+            (finding::evidence(finding, view.earlier.get(&finding.id), view.incidents.get(&finding.id).map(String::as_str)))
         }
     }
 }
