@@ -8,9 +8,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use truegreen_engine::explain::recording::Recorder;
-use truegreen_engine::explain::suspects::{Case, suspects};
+use truegreen_engine::explain::suspects::{Recorded, suspects};
 
 use super::{learn, terminal};
+use crate::wording;
 
 /// Name the place that most probably makes requests fail
 ///
@@ -57,14 +58,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     recorder.begin_part();
     files::read(&failing, &mut recorder)?;
     let recording = recorder.finish();
-    let (normal, failing) = (Case::every_trace(&recording, 0), Case::every_trace(&recording, 1));
-    for (side, cases) in [("normal", &normal), ("failing", &failing)] {
+    let (normal, failing) = (Recorded::of(&recording, 0), Recorded::of(&recording, 1));
+    for (side, requests) in [("normal", &normal), ("failing", &failing)] {
         anyhow::ensure!(
-            !cases.is_empty(),
+            !requests.cases.is_empty(),
             "the {side} files hold no trace\nhint: spans, or logs with trace ids, are needed on both sides"
         );
     }
-    let diagnosis = suspects(&recording, &normal, &failing);
+    let mut diagnosis = suspects(&recording, &normal.cases, &failing.cases);
+    let cut_off = normal.cut_off + failing.cut_off;
+    if cut_off > 0 {
+        let requests = wording::count(cut_off as u64, "request");
+        diagnosis.notes.push(format!("{requests} at the beginning or end of a recording may be cut off: left out"));
+    }
     if args.json {
         let json = serde_json::to_string_pretty(&diagnosis)?;
         writeln!(std::io::stdout(), "{}", terminal::printable_json(&json))?;

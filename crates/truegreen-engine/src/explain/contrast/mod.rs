@@ -7,7 +7,7 @@
 //! 1. [`table`]: attempts with their attributes and outcome.
 //! 2. `screen`: attributes that can be no cause. `sample`: rows that are searched. `view`: columns as bins.
 //! 3. `search`: conjunctions that are worth their price, on `postings`, `known`, `tally` and `likelihood`. `cells`, `selection`: the set of them.
-//! 4. `fit`: both until nothing is left; `dispersion`, `kin`: by what rows and values differ anyway; `cut`: where numbers part.
+//! 4. `pool`, `fit`: both until nothing is left; `dispersion`, `kin`: by what rows and values differ anyway; `cut`: where numbers part.
 //! 5. `before`: what was to be expected. `evidence`, `scatter`: the numbers that are told, counted on all rows. `words`: the verdict.
 
 mod before;
@@ -20,6 +20,7 @@ mod fit;
 mod kin;
 mod known;
 mod likelihood;
+mod pool;
 mod postings;
 mod sample;
 mod scatter;

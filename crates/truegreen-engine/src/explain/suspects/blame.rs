@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use truegreen_model::suspect::SuspectKind;
 
 use super::super::recording::Name;
-use super::pace::{Measure, Pace};
+use super::measure::Measure;
+use super::pace::Pace;
 
 /// Failing requests below which what is not slow proves nothing.
 const TELLING: u64 = 20;

@@ -12,14 +12,6 @@ pub struct Case {
     pub traces: Vec<u32>,
 }
 
-impl Case {
-    /// Every trace of this part of the recording as a request of its own, in order.
-    pub fn every_trace(recording: &Recording, part: u16) -> Vec<Case> {
-        let of = recording.traces().iter().enumerate().filter(|(_, trace)| trace.part == part);
-        of.map(|(n, _)| Case { traces: vec![n as u32] }).collect()
-    }
-}
-
 /// Normal requests are looked at in two halves by time, since what differs between these is natural.
 pub(super) const FAILING: usize = 2;
 

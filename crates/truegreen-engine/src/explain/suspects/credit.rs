@@ -15,7 +15,8 @@ use hashbrown::HashMap;
 use super::super::recording::Span;
 use super::cases::{Cases, FAILING, Tally};
 use super::chance;
-use super::pace::{Measure, Pace};
+use super::measure::Measure;
+use super::pace::Pace;
 use super::structure::{Change, Passed, strata};
 use super::ways::Ways;
 

@@ -1,9 +1,9 @@
 //! Where failing requests leave the way of healthy ones.
 //!
-//! Reading order: `cases` (requests, by kind and side), `ways` (each request as sequences of events), `chance` (whether a
-//! difference is more than chance), `structure` (what is missing or new), `pace` (what is slow or repeated), `blame` (slow
-//! places to instances), `credit` (the cause, not the symptom), `telling` (suspects in words), `ruled_out`, `loose`
-//! (logs that name no trace).
+//! Reading order: `cases` (requests, by kind and side), `edges` (which of a recording are whole), `ways` (each request as
+//! sequences of events), `chance` (whether a difference is more than chance), `structure` (what is missing or new), `measure`,
+//! `pace` and `sizes` (what is slow or repeated), `blame` (slow places to instances), `credit` (the cause, not the symptom),
+//! `told` and `telling` (suspects in words), `ruled_out`, `loose` (logs that name no trace).
 //!
 //! Everything is counted per request, never in absolute numbers, so that stretches of any length and traffic can be compared;
 //! and by kind of request, so that another mix of them is no difference.
@@ -12,13 +12,17 @@ mod blame;
 mod cases;
 mod chance;
 mod credit;
+mod edges;
 mod loose;
+mod measure;
 mod pace;
 mod ruled_out;
+mod sizes;
 mod structure;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod told;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +33,9 @@ use super::recording::Recording;
 pub use cases::Case;
 use cases::Cases;
 use credit::{Account, Deviating, Label};
-use pace::{Measure, Pace};
+pub use edges::Recorded;
+use measure::Measure;
+use pace::Pace;
 use structure::{Change, Structure};
 use ways::Ways;
 

@@ -11,58 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::super::recording::{Name, Recording, Span};
+use super::super::recording::Name;
 use super::cases::{ALL, Cases, FAILING, Stratum};
 use super::chance::{self, Sides};
+use super::measure::{Measure, grain, own_time};
+use super::sizes::{Base, NATURAL, Shared, Size, limits, sides, size};
 use super::structure::Tested;
-use super::ways::{Item, Place, Walk, Ways, place_of};
+use super::ways::{Item, Ways};
 
 /// Share of normal requests that are not beyond.
 const USUAL: f64 = 0.95;
 /// Fewest normal values that give a threshold.
 const ENOUGH: usize = 30;
-/// A change is natural unless it is more than so many times the spread between the halves of normal: of a normal
-/// distribution 1 in 700 is.
-const NATURAL: f64 = 3.0;
-/// Less than a tenth slower is nothing that anybody asks about.
-const LEAST: f64 = 0.1;
-/// Fewest services whose middle says what all of them have in common: of three one may have a fault.
-const MANY_SERVICES: usize = 3;
-
-/// What is measured.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum Measure {
-    /// Own time of this place at this instance.
-    Own(Place, Name),
-    /// Time on the way between two services, at these instances: caller, callee.
-    Way((Name, Name), (Name, Name)),
-    /// How often a point is passed in one span.
-    Repeats(u32),
-}
-
-impl Measure {
-    /// The same whatever the instance.
-    fn of_any(self) -> Measure {
-        match self {
-            Measure::Own(place, _) => Measure::Own(place, Name::EMPTY),
-            Measure::Way((from, _), (to, _)) => Measure::Way((from, Name::EMPTY), (to, Name::EMPTY)),
-            repeats @ Measure::Repeats(_) => repeats,
-        }
-    }
-
-    fn is_time(self) -> bool {
-        !matches!(self, Measure::Repeats(_))
-    }
-
-    /// Service for which it speaks when services are one another's controls.
-    fn service(self) -> Option<Name> {
-        match self {
-            Measure::Own(place, _) => Some(place.service),
-            Measure::Way(_, (to, _)) => Some(to),
-            Measure::Repeats(_) => None,
-        }
-    }
-}
 
 /// One value of one case.
 #[derive(Clone, Copy, Debug)]
@@ -74,19 +34,6 @@ pub(super) struct Reading {
     /// The walk in which it was the largest.
     pub(super) walk: u32,
     value: f64,
-}
-
-/// What is known of a measure beyond its weight.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Size {
-    /// Normal and failing: the middle, and what a tenth is beyond; in nanoseconds, or how often.
-    pub(super) middle: (f64, f64),
-    pub(super) slowest: (f64, f64),
-    /// Failing requests with a value.
-    pub(super) failing: u64,
-    /// Logarithm of the ratio of the middles, and of the tenths; the same between the halves of normal.
-    change: (f64, f64),
-    natural: (f64, f64),
 }
 
 /// All comparisons of times and repetitions.
@@ -101,19 +48,6 @@ pub(super) struct Pace {
     ids: HashMap<Measure, u32, FixedState>,
     bases: HashMap<(u32, Stratum), Base, FixedState>,
     shared: Shared,
-}
-
-/// Normal values of one measure in one kind of request.
-#[derive(Debug, Default)]
-struct Base {
-    halves: [Vec<f64>; 2],
-    threshold: f64,
-}
-
-impl Base {
-    fn len(&self) -> usize {
-        self.halves.iter().map(Vec::len).sum()
-    }
 }
 
 pub(super) fn compare(cases: &Cases<'_>, ways: &Ways) -> Pace {
@@ -288,122 +222,4 @@ impl Pace {
         let measures = self.measures.iter().enumerate().filter(|(_, measure)| measure.is_time() == of_time);
         measures.filter_map(|(id, measure)| Some((measure.service(), *self.sizes.get(&(id as u32))?))).collect()
     }
-}
-
-/// What all services have in common between normal and failing, as under another load: the middle of their changes, and how
-/// these are spread. A fault in one service moves neither.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shared {
-    middle: f64,
-    spread: f64,
-}
-
-impl Shared {
-    fn of(sizes: &[(Option<Name>, Size)]) -> Shared {
-        let mut by_service: BTreeMap<Name, Vec<f64>> = BTreeMap::new();
-        for (service, size) in sizes {
-            if let Some(service) = service {
-                by_service.entry(*service).or_default().push(size.change.0);
-            }
-        }
-        if by_service.len() < MANY_SERVICES {
-            return Shared::default();
-        }
-        let mut middles: Vec<f64> = by_service.into_values().map(|mut of| chance::quantile(&mut of, 0.5)).collect();
-        let middle = chance::quantile(&mut middles, 0.5).max(0.0);
-        let mut away: Vec<f64> = middles.iter().map(|value| (value - middle).abs()).collect();
-        Shared { middle, spread: STANDARD * chance::quantile(&mut away, 0.5) }
-    }
-}
-
-/// A normal distribution's deviation, from the median of what lies off its middle.
-const STANDARD: f64 = 1.4826;
-
-/// What changes between the halves of normal, of middles and of tenths.
-fn limits(sizes: &[(Option<Name>, Size)]) -> (f64, f64) {
-    let limit = |pick: fn(&Size) -> f64| {
-        let mut away: Vec<f64> = sizes.iter().map(|(_, size)| pick(size).abs()).collect();
-        (NATURAL * STANDARD * chance::quantile(&mut away, 0.5)).max(LEAST)
-    };
-    (limit(|size| size.natural.0), limit(|size| size.natural.1))
-}
-
-/// Failing against normal, and the second half of normal against the first.
-fn sides(values: &[f64], base: &Base) -> (Sides, Sides) {
-    let beyond = |values: &[f64]| values.iter().filter(|value| **value > base.threshold).count() as f64;
-    let [first, second] = &base.halves;
-    let (in_first, in_second) = (beyond(first), beyond(second));
-    let against = Sides {
-        failing: values.len() as f64,
-        failing_shown: beyond(values),
-        normal: base.len() as f64,
-        normal_shown: in_first + in_second,
-    };
-    let halves = Sides {
-        failing: second.len() as f64,
-        failing_shown: in_second,
-        normal: first.len() as f64,
-        normal_shown: in_first,
-    };
-    (against, halves)
-}
-
-fn size(groups: &[(&Vec<f64>, &Base)]) -> Size {
-    let failing: usize = groups.iter().map(|(values, _)| values.len()).sum();
-    let mut size = Size { failing: failing as u64, ..Size::default() };
-    let all = failing as f64;
-    for (values, base) in groups {
-        let part = values.len() as f64 / all.max(1.0);
-        let mut normal: Vec<f64> = base.halves.iter().flatten().copied().collect();
-        let (mut failing, mut first, mut second) = ((*values).clone(), base.halves[0].clone(), base.halves[1].clone());
-        let mut at = |share: f64| {
-            let pick = |values: &mut Vec<f64>| chance::quantile(values, share);
-            (pick(&mut normal), pick(&mut failing), pick(&mut second) - pick(&mut first))
-        };
-        let (middle, slowest) = (at(0.5), at(0.9));
-        size.change.0 += part * (middle.1 - middle.0);
-        size.change.1 += part * (slowest.1 - slowest.0);
-        size.natural.0 += part * middle.2;
-        size.natural.1 += part * slowest.2;
-        size.middle = (size.middle.0 + part * middle.0.exp(), size.middle.1 + part * middle.1.exp());
-        size.slowest = (size.slowest.0 + part * slowest.0.exp(), size.slowest.1 + part * slowest.1.exp());
-    }
-    size
-}
-
-/// What clocks cannot tell apart: below it no ratio means anything. Many write whole milliseconds; else it is what a
-/// scheduler takes or not.
-fn grain(recording: &Recording) -> f64 {
-    let whole = recording.spans().iter().all(|span| span.start % 1_000_000 == 0 && span.end % 1_000_000 == 0);
-    if whole { 1_000_000.0 } else { 50_000.0 }
-}
-
-/// What a span measures, and its own time in nanoseconds.
-fn own_time(recording: &Recording, walk: &Walk) -> Option<(Measure, u64)> {
-    let at = walk.span? as usize;
-    let span = recording.spans().get(at)?;
-    let mut covered = 0;
-    let mut until = span.start;
-    let mut remote: Option<&Span> = None;
-    let mut children = 0;
-    for child in recording.children(at) {
-        let child = &recording.spans()[child];
-        children += 1;
-        if child.service != span.service && remote.is_none() {
-            remote = Some(child);
-        }
-        let (start, end) = (child.start.max(until), child.end.min(span.end));
-        covered += end.saturating_sub(start);
-        until = until.max(end);
-    }
-    let own = span.duration().saturating_sub(covered);
-    let place = place_of(span);
-    let inside = span.parent.is_some_and(|parent| recording.spans()[parent as usize].service == span.service);
-    // Where roles are not told: inside its service, and all that it does is one thing of another.
-    let is_call = place.is_client() || (!place.is_server() && inside && children == 1);
-    let measure = match remote {
-        Some(callee) if is_call => Measure::Way((span.service, span.instance), (callee.service, callee.instance)),
-        _ => Measure::Own(place, span.instance),
-    };
-    Some((measure, own))
 }

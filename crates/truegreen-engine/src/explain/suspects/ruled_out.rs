@@ -8,7 +8,7 @@ use super::super::recording::Name;
 use super::Found;
 use super::cases::FAILING;
 use super::credit::{Account, Label};
-use super::pace::Measure;
+use super::measure::Measure;
 
 /// Services, instances and symptoms told one by one; the rest is one line.
 const TOLD: usize = 12;

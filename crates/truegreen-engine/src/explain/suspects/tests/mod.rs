@@ -6,7 +6,7 @@ use truegreen_model::suspect::{Certainty, Diagnosis, Suspect, SuspectKind};
 use truegreen_model::time::Timestamp;
 
 use super::super::recording::{Recorder, Recording};
-use super::{Case, suspects};
+use super::{Recorded, suspects};
 use world::{Dice, Fault, Period, Step, Weather, World};
 
 const HOUR: u64 = 3_600;
@@ -25,7 +25,7 @@ fn recorded(world: &World, normal: &Period, failing: &Period, seed: u64) -> Reco
 
 fn diagnosed(world: &World, normal: &Period, failing: &Period, seed: u64) -> Diagnosis {
     let recording = recorded(world, normal, failing, seed);
-    suspects(&recording, &Case::every_trace(&recording, 0), &Case::every_trace(&recording, 1))
+    suspects(&recording, &Recorded::of(&recording, 0).cases, &Recorded::of(&recording, 1).cases)
 }
 
 /// What must be named.
@@ -268,11 +268,28 @@ fn without_a_fault_nothing_is_named() {
     assert!(20 * alarms <= seeds as u32, "{alarms} of {seeds}");
 }
 
+/// Scenario: many requests at once, and a recording that ends in their midst: their callers end later, and are not in it.
+/// Guarantee: nobody is said to return no more.
+#[test]
+fn requests_that_the_end_of_a_recording_cuts_off_are_no_failure() {
+    for seed in 0..8 {
+        let world = World::random(seed, 6);
+        // A tenth of it is longer than any request takes.
+        let normal = Period { gap: 8, ..world.period(800, 0) };
+        let failing = Period { gap: 8, written: 0.7, ..world.period(800, HOUR) };
+        let recording = recorded(&world, &normal, &failing, seed);
+        let cut = Recorded::of(&recording, 1);
+        assert!(cut.cut_off > 0 && cut.cut_off < 120, "{} of {}", cut.cut_off, cut.cases.len());
+        let diagnosis = suspects(&recording, &Recorded::of(&recording, 0).cases, &cut.cases);
+        assert_eq!(diagnosis.suspects, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn nothing_to_compare_is_said() {
     let world = World::random(1, 4);
     let recording = recorded(&world, &world.period(10, 0), &world.period(0, HOUR), 1);
-    let diagnosis = suspects(&recording, &Case::every_trace(&recording, 0), &[]);
+    let diagnosis = suspects(&recording, &Recorded::of(&recording, 0).cases, &[]);
     assert_eq!(diagnosis.verdict, Certainty::Inconclusive);
     assert_eq!(diagnosis.summary, "Nothing to compare: there are no failing requests.");
 }

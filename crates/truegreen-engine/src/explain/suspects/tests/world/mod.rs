@@ -146,6 +146,10 @@ pub(super) struct Period {
     pub(super) suffix: &'static str,
     /// Times as slow as usual, everywhere: another load.
     pub(super) load: f64,
+    /// Milliseconds from one request to the next.
+    pub(super) gap: u64,
+    /// Only what had ended by this part of the whole time was written.
+    pub(super) written: f64,
     /// Logs name no trace.
     pub(super) loose_logs: bool,
     /// Spans tell neither their role nor how they ended, as those of older tracers.
@@ -238,6 +242,8 @@ impl World {
             mix,
             suffix: "",
             load: 1.0,
+            gap: 200,
+            written: f64::INFINITY,
             loose_logs: false,
             bare: false,
             weather: Weather::FAIR,
@@ -250,7 +256,7 @@ impl World {
         for n in 0..period.requests {
             run.begin();
             let entry = run.entry();
-            let start = (period.start * 1_000 + 200 * n as u64) as f64;
+            let start = (period.start * 1_000 + period.gap * n as u64) as f64;
             run.operation(entry, 0, start, None);
         }
         run.finish()

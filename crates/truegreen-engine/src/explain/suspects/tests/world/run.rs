@@ -263,7 +263,9 @@ impl<'w> Run<'w> {
     }
 
     fn span(&mut self, sender: (usize, usize), mut span: Span) {
-        if self.weather.chance(self.period.weather.lost) {
+        if self.is_late((span.end_time_unix_nano - nanos(0.0)) as f64 / 1e6)
+            || self.weather.chance(self.period.weather.lost)
+        {
             return;
         }
         let skew = self.period.weather.skew(sender);
@@ -279,7 +281,16 @@ impl<'w> Run<'w> {
         self.spans.entry(sender).or_default().push(span);
     }
 
+    /// Whether what is sent at this time, in milliseconds, is not written any more.
+    fn is_late(&self, now: f64) -> bool {
+        let Period { written, gap, requests, start, .. } = *self.period;
+        now - (start * 1_000) as f64 > written * (gap * requests as u64) as f64
+    }
+
     fn log(&mut self, sender: (usize, usize), span: u64, now: f64, line: &str, severity: i32) {
+        if self.is_late(now) {
+            return;
+        }
         let is_loose = self.period.loose_logs || sender.0 % 2 == 1 && self.period.weather.half_loose;
         let now = now + self.period.weather.skew(sender) as f64 / 1e6;
         let (trace_id, span_id) = match is_loose {
