@@ -149,7 +149,12 @@ pub(super) fn related(own: &Subject<'_>, beside: &[Subject<'_>], owing: Option<&
             why,
             title: finding.title.clone(),
         };
-        related.push((u8::from(relation != "cause") + u8::from(relation == "beside"), nanos(&finding.onset), of));
+        let place = match relation {
+            "cause" => 0,
+            "consequence" => 1,
+            _ => 2,
+        };
+        related.push((place, nanos(&finding.onset), of));
     }
     related.sort_by(|a, b| (a.0, a.1, &a.2.finding).cmp(&(b.0, b.1, &b.2.finding)));
     let bottom = deepest.unwrap_or(own).finding;

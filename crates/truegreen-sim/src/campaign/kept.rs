@@ -13,6 +13,8 @@ use super::record::Content;
 /// As the server has it: most bytes read for those that are compared, and for what was before.
 const MAX_BYTES: usize = 48 << 20;
 const MAX_BYTES_BEFORE: usize = 16 << 20;
+/// And for all that came right before something began, and since.
+const MAX_BYTES_STRETCH: usize = 8 << 20;
 
 /// Within so much everything of a request has come.
 const EDGE: Duration = Duration::from_secs(30);
@@ -82,7 +84,7 @@ impl Kept {
 
     /// The telemetry of these, and some of what was before.
     pub fn recording(&self, cases: &Cases) -> Recording {
-        let mut reading = Reading { kept: self, recorder: Recorder::default(), read: BTreeSet::new(), bytes: 0 };
+        let mut reading = Reading::of(self);
         let (mut failing, mut healthy) = (cases.failing.cases(), cases.healthy.cases());
         loop {
             let (one, other) = (failing.next(), healthy.next());
@@ -94,12 +96,18 @@ impl Kept {
         let both = cases.failing.cases().chain(cases.healthy.cases());
         let own: BTreeSet<u128> = both.flat_map(|case| &case.traces).copied().collect();
         reading.recorder.linked(&own).into_iter().for_each(|trace| reading.trace(trace));
-        let most = reading.bytes + MAX_BYTES_BEFORE;
-        let mut before = reading.read.first().copied().unwrap_or(0);
-        while before > self.first && reading.bytes < most {
-            before -= 1;
-            reading.request(before);
+        if let Some(first) = reading.read.first().copied() {
+            reading.back_from(first, MAX_BYTES_BEFORE);
         }
+        reading.recorder.finish()
+    }
+
+    /// All that came right before this time and right after it.
+    pub fn stretch(&self, onset: Timestamp) -> Recording {
+        let mut reading = Reading::of(self);
+        let middle = self.first + self.bodies.partition_point(|body| body.at < onset) as u64;
+        reading.back_from(middle, MAX_BYTES_STRETCH);
+        reading.on_from(middle, MAX_BYTES_STRETCH);
         reading.recorder.finish()
     }
 }
@@ -111,7 +119,30 @@ struct Reading<'k> {
     bytes: usize,
 }
 
-impl Reading<'_> {
+impl<'k> Reading<'k> {
+    fn of(kept: &'k Kept) -> Reading<'k> {
+        Reading { kept, recorder: Recorder::default(), read: BTreeSet::new(), bytes: 0 }
+    }
+
+    fn back_from(&mut self, mut sequence: u64, most: usize) {
+        let most = self.bytes + most;
+        while sequence > self.kept.first && self.bytes < most {
+            sequence -= 1;
+            self.request(sequence);
+        }
+    }
+
+    fn on_from(&mut self, first: u64, most: usize) {
+        let most = self.bytes + most;
+        let end = self.kept.first + self.kept.bodies.len() as u64;
+        for sequence in first..end {
+            if self.bytes >= most {
+                break;
+            }
+            self.request(sequence);
+        }
+    }
+
     fn case(&mut self, case: &Case) {
         case.evidence.iter().for_each(|evidence| self.request(evidence.sequence));
         case.traces.iter().for_each(|trace| self.trace(*trace));

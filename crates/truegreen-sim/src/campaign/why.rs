@@ -3,9 +3,9 @@
 
 use truegreen_engine::Engine;
 use truegreen_engine::cases::{Case, Cases};
-use truegreen_engine::explain::diagnosis::{Evidence, diagnose};
+use truegreen_engine::explain::diagnosis::{self, Evidence, diagnose};
 use truegreen_engine::explain::related::causes;
-use truegreen_model::change::{Change, RankedChange, RankingVerdict};
+use truegreen_model::change::{RankedChange, RankingVerdict};
 use truegreen_model::contrast::{Condition, Op};
 use truegreen_model::diagnosis::{Certainty, Diagnosis};
 use truegreen_model::report::FindingReport;
@@ -42,7 +42,11 @@ pub struct Why {
 pub fn ask(engine: &Engine, kept: &Kept, (strike, reported): (&Strike, &Reported), now: Timestamp) -> Option<Why> {
     let report = engine.report();
     let first = causes(&report.findings).first().map(|first| first.id.clone())?;
-    let diagnosis = diagnosis(engine, kept, &report.findings, (&first, &reported.changes, now))?;
+    let finding = report.findings.iter().find(|finding| finding.id == first)?;
+    let beside: Vec<FindingReport> = report.findings.iter().filter(|other| other.id != first).cloned().collect();
+    let mut cases = Cases::default();
+    (0..engine.case_parts()).filter_map(|part| engine.cases(&first, part)).for_each(|more| cases.merge(more));
+    let diagnosis = diagnosed((finding, &beside), &cases, kept, (reported, now));
     let mut why = Why { verdict: diagnosis.verdict, ..Why::default() };
     let expected = expectation::of(strike);
     let at_bottom = report.findings.iter().find(|finding| finding.id == diagnosis.cause.finding);
@@ -117,53 +121,41 @@ fn judge_change(why: &mut Why, reported: &Reported, diagnosis: &Diagnosis) {
     }
 }
 
-fn diagnosis(
-    engine: &Engine,
+/// As a server does it, which is told of nothing but requests and changes.
+fn diagnosed(
+    (finding, beside): (&FindingReport, &[FindingReport]),
+    cases: &Cases,
     kept: &Kept,
-    findings: &[FindingReport],
-    (id, changes, now): (&str, &[Change], Timestamp),
-) -> Option<Diagnosis> {
-    let finding = findings.iter().find(|finding| finding.id == id)?;
-    let beside: Vec<FindingReport> = findings.iter().filter(|other| other.id != id).cloned().collect();
-    let mut cases = Cases::default();
-    (0..engine.case_parts()).filter_map(|part| engine.cases(id, part)).for_each(|more| cases.merge(more));
-    let recording = kept.recording(&cases);
-    let hides = |_: &str| false;
-    Some(diagnose(&Evidence {
+    (reported, now): (&Reported, Timestamp),
+) -> Diagnosis {
+    diagnose(&Evidence {
         finding,
-        beside: &beside,
-        cases: &cases,
-        recording: &recording,
-        changes,
+        beside,
+        cases,
+        recording: &kept.recording(cases),
+        stretch: &kept.stretch(diagnosis::began(finding)),
+        changes: &reported.changes,
         around: &Surroundings::default(),
-        hides: &hides,
+        hides: &|_| false,
         now,
-    }))
+    })
 }
 
 /// Asks about requests of which half are said to fail, by chance. Right is that there is nothing to explain.
 pub fn ask_of_nothing(kept: &Kept, (reported, now): (&Reported, Timestamp)) -> Why {
     let mut cases = Cases::default();
-    for (trace, at) in kept.requests() {
+    let requests: Vec<(u128, Timestamp)> = kept.requests().collect();
+    let first = requests.iter().map(|(_, at)| *at).min().unwrap_or_default();
+    for (trace, at) in requests {
         let draw = (trace as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let side = if draw >> 63 == 0 { &mut cases.failing } else { &mut cases.healthy };
         let case =
             || Case { key: format!("{trace:032x}"), at, traces: vec![trace], evidence: Vec::new(), went_on: None };
         side.offer(draw << 1, case);
     }
-    let recording = kept.recording(&cases);
-    let finding = FindingReport { id: "drawn".to_owned(), count: cases.failing.offered(), ..FindingReport::default() };
-    let (changes, hides) = (&reported.changes, |_: &str| false);
-    let diagnosis = diagnose(&Evidence {
-        finding: &finding,
-        beside: &[],
-        cases: &cases,
-        recording: &recording,
-        changes,
-        around: &Surroundings::default(),
-        hides: &hides,
-        now,
-    });
+    let (id, onset) = ("drawn".to_owned(), rfc3339(first));
+    let finding = FindingReport { id, onset, count: cases.failing.offered(), ..FindingReport::default() };
+    let diagnosis = diagnosed((&finding, &[]), &cases, kept, (reported, now));
     let mut why = Why { verdict: diagnosis.verdict, ..Why::default() };
     let told = diagnosis.difference.as_ref().filter(|of| of.verdict != "nothing to explain");
     why.wrong.extend(told.map(|of| format!("difference: {}", of.summary)));
@@ -177,4 +169,8 @@ pub fn ask_of_nothing(kept: &Kept, (reported, now): (&Reported, Timestamp)) -> W
     why.wrong.extend(blamed.map(|of| format!("change: {}", of.says)));
     why.is_invented = Some(!why.wrong.is_empty() || diagnosis.verdict != Certainty::Inconclusive);
     why
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(at.0)).map(|at| at.to_string()).unwrap_or_default()
 }

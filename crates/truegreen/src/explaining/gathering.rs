@@ -5,34 +5,40 @@ use std::collections::BTreeSet;
 use truegreen_engine::cases::{Case, Cases};
 use truegreen_engine::explain::recording::{Recorder, Recording};
 use truegreen_model::passage::CutReport;
+use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 use truegreen_store::{Entry, Kind};
 
 use crate::lookup::archive::Archive;
 use crate::lookup::terms;
 
-/// Most bytes of requests, decompressed, read for those that are compared; and for what was before them.
+/// Most bytes of requests, decompressed, read for those that are compared; for what was before them; and for all that was
+/// received before it began, and since.
 const MAX_BYTES: usize = 48 << 20;
 const MAX_BYTES_BEFORE: usize = 16 << 20;
+const MAX_BYTES_STRETCH: usize = 8 << 20;
 /// Of these, so many for traces that the compared ones link to.
 const MAX_BYTES_LINKED: usize = 16 << 20;
 /// Most requests that are read of one trace: who sends a span at a time sends many.
 const MAX_OF_TRACE: usize = 64;
 
 /// Telemetry, and what is missing of it.
+#[derive(Default)]
 pub(super) struct Gathered {
     pub(super) recording: Recording,
+    /// All of some time before the onset and since.
+    pub(super) stretch: Recording,
     pub(super) cut: Vec<CutReport>,
 }
 
 /// Reads it. Failing and healthy ones in turn, so that neither is left out where a bound is reached.
-pub(super) fn gather(cases: &Cases, archive: Option<&Archive>) -> Gathered {
+pub(super) fn gather(cases: &Cases, onset: Timestamp, archive: Option<&Archive>) -> Gathered {
     let Some(archive) = archive else {
         let why = "nothing is kept: `data` names no folder".to_owned();
         let cut = vec![CutReport { what: "requests".to_owned(), count: cases.failing.offered(), why }];
-        return Gathered { recording: Recording::default(), cut };
+        return Gathered { cut, ..Gathered::default() };
     };
-    let mut reading = Reading { archive, recorder: Recorder::default(), read: BTreeSet::new(), bytes: 0 };
+    let mut reading = Reading::of(archive);
     let (mut failing, mut healthy) = (cases.failing.cases(), cases.healthy.cases());
     let mut unread = 0;
     loop {
@@ -54,7 +60,16 @@ pub(super) fn gather(cases: &Cases, archive: Option<&Archive>) -> Gathered {
         let why = format!("one diagnosis reads {} MiB at the most", MAX_BYTES >> 20);
         cut.push(CutReport { what: "cases".to_owned(), count: unread, why });
     }
-    Gathered { recording: reading.recorder.finish(), cut }
+    Gathered { recording: reading.recorder.finish(), stretch: stretch(archive, onset), cut }
+}
+
+/// Everything that was received right before this time and right after it. Of what cannot be read the look-up and /readyz tell.
+fn stretch(archive: &Archive, onset: Timestamp) -> Recording {
+    let mut reading = Reading::of(archive);
+    let Ok(middle) = archive.since(onset) else { return Recording::default() };
+    reading.back_from(middle, MAX_BYTES_STRETCH);
+    reading.on_from(middle, MAX_BYTES_STRETCH);
+    reading.recorder.finish()
 }
 
 struct Reading<'a> {
@@ -64,7 +79,11 @@ struct Reading<'a> {
     bytes: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn of(archive: &'a Archive) -> Reading<'a> {
+        Reading { archive, recorder: Recorder::default(), read: BTreeSet::new(), bytes: 0 }
+    }
+
     fn case(&mut self, case: &Case) {
         let mut wanted: BTreeSet<u64> = case.evidence.iter().map(|evidence| evidence.sequence).collect();
         wanted.extend(self.archive.unindexed().take(MAX_OF_TRACE));
@@ -117,8 +136,12 @@ impl Reading<'_> {
 
     /// What was received right before the first of them: what is new since then is a change.
     fn before(&mut self) {
-        let Some(mut sequence) = self.read.first().copied() else { return };
-        let most = self.bytes + MAX_BYTES_BEFORE;
+        let Some(first) = self.read.first().copied() else { return };
+        self.back_from(first, MAX_BYTES_BEFORE);
+    }
+
+    fn back_from(&mut self, mut sequence: u64, most: usize) {
+        let most = self.bytes + most;
         while sequence > 1 && self.bytes < most {
             let block = self.archive.block(sequence - 1).unwrap_or_default();
             let Some(first) = block.first().map(|entry| entry.sequence).filter(|first| *first < sequence) else {
@@ -126,6 +149,16 @@ impl Reading<'_> {
             };
             block.iter().for_each(|entry| self.take(entry));
             sequence = first;
+        }
+    }
+
+    fn on_from(&mut self, mut sequence: u64, most: usize) {
+        let most = self.bytes + most;
+        while self.bytes < most {
+            let block = self.archive.block(sequence).unwrap_or_default();
+            let Some(last) = block.last().map(|entry| entry.sequence).filter(|last| *last >= sequence) else { return };
+            block.iter().for_each(|entry| self.take(entry));
+            sequence = last + 1;
         }
     }
 }

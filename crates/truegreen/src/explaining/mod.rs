@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use truegreen_connect::dead_letters::redact::Redaction;
 use truegreen_engine::Engine;
 use truegreen_engine::cases::Cases;
-use truegreen_engine::explain::diagnosis::{Evidence, diagnose};
+use truegreen_engine::explain::diagnosis::{self, Evidence, diagnose};
 use truegreen_model::change::Change;
 use truegreen_model::diagnosis::{Brief, Diagnosis};
 use truegreen_model::report::FindingReport;
@@ -192,21 +192,22 @@ impl Explaining {
 impl Inner {
     fn make(&self, known: &Known, cases: &Cases) -> Diagnosis {
         let began = Instant::now();
-        let gathered = gathering::gather(cases, self.archive.as_ref());
-        let mut diagnosis = diagnose(&Evidence {
+        let gathered = gathering::gather(cases, diagnosis::began(&known.finding), self.archive.as_ref());
+        let mut made = diagnose(&Evidence {
             finding: &known.finding,
             beside: &known.beside,
             cases,
             recording: &gathered.recording,
+            stretch: &gathered.stretch,
             changes: &known.changes,
             around: &known.around,
             hides: &|name| self.redaction.hides(name),
             now: wall_clock(),
         });
-        diagnosis.compared.cut.extend(gathered.cut);
+        made.compared.cut.extend(gathered.cut);
         self.metrics.diagnoses.add(1);
         self.metrics.diagnosis_millis.add(began.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
-        diagnosis
+        made
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use truegreen_model::time::Timestamp;
 use truegreen_store::index::{Finder, Found, Term};
 use truegreen_store::{Entry, Error, Reader};
 
@@ -105,6 +106,20 @@ impl Archive {
             State::Failed(why) => return Err(Fault::NoIndex(why.clone())),
         };
         Ok(finder.find(Term(term), most)?)
+    }
+
+    /// The first request that was received at this time or after it: of the block that holds it.
+    pub(crate) fn since(&self, time: Timestamp) -> Result<u64, Fault> {
+        let (mut from, mut to) = (self.reader.first_sequence(), self.reader.end_sequence());
+        while from < to {
+            let block = self.block(from + (to - from) / 2)?;
+            let (Some(first), Some(last)) = (block.first(), block.last()) else { break };
+            match last.received_at < time {
+                true => from = last.sequence + 1,
+                false => to = first.sequence.max(from),
+            }
+        }
+        Ok(from)
     }
 
     /// All requests of the block that holds this one; none where it is no longer there.

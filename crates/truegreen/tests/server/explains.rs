@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::Value;
 use truegreen::config::{AlertKind, AlertTarget, Data};
@@ -12,7 +14,7 @@ use truegreen_connect::address::{Address, Surroundings};
 
 use crate::alerts::receiver;
 use crate::incidents::{CONTRACT, cancelled};
-use crate::support::{PATIENCE, PROTOBUF, TestServer, span, text, traces};
+use crate::support::{PATIENCE, PROTOBUF, TestServer, now_nanos, span, text, traces};
 
 /// An order of a region that was placed, and then this.
 fn order(id: u8, region: &str, then: &str) -> Vec<u8> {
@@ -56,6 +58,62 @@ fn the_region_whose_orders_fail_is_named() {
     let told = truegreen(&["diagnose", &id, "--url", &format!("http://{}", server.web)]);
     assert!(told.contains("those with cloud.region = west fail"), "{told}");
     assert_eq!(server.get("/api/v1/findings/0000000000000000/diagnosis").status, 404);
+}
+
+/// An order that was placed then and asked the stock, which took so many milliseconds.
+fn order_with_stock(id: u64, placed: u64, stock_millis: u64, then: &str) -> ExportTraceServiceRequest {
+    const MILLI: u64 = 1_000_000;
+    let key = format!("o-{id}");
+    let part = |name: &str, own: u8, from: u64, until: u64| Span {
+        trace_id: u128::from(id + 1).to_be_bytes().to_vec(),
+        span_id: vec![own; 8],
+        parent_span_id: if own == 1 { Vec::new() } else { vec![1; 8] },
+        start_time_unix_nano: placed + from * MILLI,
+        end_time_unix_nano: placed + until * MILLI,
+        ..span(name, &key, own)
+    };
+    let all = stock_millis + 3;
+    let mut request = traces(vec![part("place order", 1, 0, all), part(then, 3, all - 1, all)]);
+    let mut stock = traces(vec![part("reserve", 2, 1, 1 + stock_millis)]).resource_spans.remove(0);
+    stock.resource.as_mut().unwrap().attributes = vec![text("service.name", "stock")];
+    request.resource_spans.push(stock);
+    request
+}
+
+/// Scenario: half an hour of orders. From the twentieth minute on three times as many come in, the stock takes fifty times as
+/// long to answer, and they are cancelled without a reason. Guarantee: both are told, with what was before.
+#[test]
+fn what_goes_otherwise_than_before_is_told() {
+    const SECOND: u64 = 1_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let data = Data { dir: dir.path().to_owned(), ..Data::default() };
+    let server = TestServer::watching(CONTRACT, |config| config.data = Some(data));
+    let begins = (now_nanos() / (60 * SECOND) - 31) * 60 * SECOND;
+    let before = (0..1_200).step_by(10).map(|second| (second, 1, "ship order"));
+    let since = (1_200..1_800).step_by(3).map(|second| (second, 50, "cancel order"));
+    for (id, (second, millis, then)) in before.chain(since).enumerate() {
+        let body = order_with_stock(id as u64, begins + second * SECOND, millis, then).encode_to_vec();
+        assert_eq!(server.post("/v1/traces", &[PROTOBUF], &body).status, 200);
+    }
+    let of_all = |answer: &Value| {
+        answer["findings"].as_array().and_then(|all| all.iter().find(|one| one["count"] == 200)).cloned()
+    };
+    let findings = server.until("/api/v1/findings", "two hundred", |answer| of_all(answer).is_some());
+    let id = of_all(&findings).unwrap()["id"].as_str().unwrap().to_owned();
+    let diagnosis = server.get(&format!("/api/v1/findings/{id}/diagnosis")).json();
+    let question = |at: usize| {
+        let question = &diagnosis["questions"][at];
+        let evidence = question["evidence"].as_array().unwrap().iter().filter_map(Value::as_str);
+        (question["answer"].as_str().unwrap(), evidence.collect::<Vec<_>>().join("\n"))
+    };
+    let (shifted, evidence) = question(1);
+    assert!(
+        shifted == "yes" && evidence.contains("more journeys enter `orders`: 20 a minute, 6 before"),
+        "{diagnosis:#}"
+    );
+    let (otherwise, evidence) = question(4);
+    assert!(otherwise == "yes" && evidence.contains("shop to stock: takes 50.0 ms since "), "{diagnosis:#}");
+    assert!(evidence.contains(", 1.0 ms before"), "{evidence}");
 }
 
 fn truegreen(args: &[&str]) -> String {

@@ -3,8 +3,8 @@
 //! Reading order: [`rank()`] on series of calls by minute, made of `edges` (the series), `step` (when one became worse),
 //! `degraded` (which edges did, and where that starts), `touched` and `effect` (how the changed ones do, against the others
 //! and against before), `score` (evidence to probabilities). Then [`incident`] (the same scoring on what is known of a
-//! finding), [`questions`] (the seven questions of an engineer on call) and [`read_off`](fn@read_off::read_off) (changes that
-//! nobody reported, seen in the telemetry itself).
+//! finding), [`questions`] (the seven questions of an engineer on call) and [`read_off`](mod@read_off) (what nobody
+//! reported, seen in the telemetry itself).
 
 mod degraded;
 mod edges;
@@ -29,4 +29,4 @@ pub(crate) use known::KnownChanges;
 pub use known::MAX_CHANGES;
 pub use questions::seven;
 pub use rank::rank;
-pub use read_off::{first_sights, is_counted, read_off, traffic, unreported};
+pub use read_off::{ReadOff, first_sights, is_counted, read_off, traffic, unreported};

@@ -1,7 +1,12 @@
-//! Changes that nobody reported, seen in the telemetry itself.
+//! What nobody reported, seen in the telemetry itself.
+//!
+//! `sights`: what came, and what is gone; `requests` and `calls`: how much is asked for, and how services answer one another, on
+//! `stretches`; `traffic`: how many journeys enter, by the books.
 
-mod behaviour;
+mod calls;
+mod requests;
 mod sights;
+mod stretches;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -10,39 +15,65 @@ use std::time::Duration;
 use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::time::Timestamp;
 
+use self::requests::Requests;
 use self::sights::Sights;
+use self::stretches::Stretches;
 pub use self::traffic::{is_counted, traffic};
+use super::incident::EdgeEffect;
 use crate::explain::recording::Recording;
 
 /// What was less surely not there before is not told: one in a hundred.
 const SURE: f64 = 0.99;
+/// Of all that is tested of one kind, one in a hundred is told by chance.
+const WRONG: f64 = 0.01;
+/// A shift of traffic is told from half as much again, or a third less, on: traffic wanders anyway.
+const LEAST_FACTOR: f64 = 1.5;
+/// The least that the root of a count wanders by.
+const FINEST: f64 = 0.5;
 /// A roll-out may begin so long before it is reported, by other clocks.
 const BEFORE_TOLD: Duration = Duration::from_secs(120);
 /// Where it is not told how long a roll-out took, it is done by then.
 const ROLLED_OUT: Duration = Duration::from_secs(10 * 60);
-/// Most changes that are told of one kind; those that are surest.
+/// Most changes that are told; those that came first.
 const MOST: usize = 100;
 
-/// Changes that show in what was recorded: the first sight of a version, image, host, instance, flag's variant, address or
-/// called service; what was seen no more; traffic that shifted; calls that went worse. `onset` is when what is to be explained
-/// began: mixes of traffic are compared before and after it. How sure it is that something was not there before (or is gone)
-/// stands in the attribute `sure`, 0 to 1: the recording begins somewhere, and what is rare may have been missed. What is seen
-/// from the very beginning is no change.
-pub fn read_off(recording: &Recording, onset: Timestamp) -> Vec<Change> {
-    let mut changes = Sights::of(recording).changes();
-    changes.extend(behaviour::changes(recording, onset));
-    let mut kept: BTreeMap<ChangeKind, usize> = BTreeMap::new();
-    changes.sort_by(|a, b| sure(b).total_cmp(&sure(a)).then(a.at.cmp(&b.at)).then_with(|| a.id.cmp(&b.id)));
-    changes.retain(|change| {
-        let count = kept.entry(change.kind).or_default();
-        *count += 1;
-        *count <= MOST
-    });
-    changes.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.id.cmp(&b.id)));
-    changes
+/// What shows in all of the telemetry of a time.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ReadOff {
+    /// What came: a version, image, host, instance, flag's variant, address or called service; instances and hosts that are
+    /// gone; another mix of requests.
+    pub changes: Vec<Change>,
+    /// Requests that became more or fewer.
+    pub shifts: Vec<Change>,
+    /// Services that are no longer called: this follows from what was changed, or from what went wrong.
+    pub effects: Vec<Change>,
+    /// How calls between services go.
+    pub calls: Vec<EdgeEffect>,
 }
 
-/// The same of a recording that holds some requests only, as those that failed and some that did not: how often something is
+/// What shows in a recording that holds everything of some time around the onset. How sure it is that something was not there
+/// before (or is gone) stands in the attribute `sure`, 0 to 1: the recording begins somewhere, and what is rare may have been
+/// missed. What is seen from the very beginning is no change.
+pub fn read_off(recording: &Recording, onset: Timestamp) -> ReadOff {
+    let sights = Sights::of(recording);
+    let (effects, gone) = sights.gone().into_iter().partition(|change| change.kind == ChangeKind::Dependency);
+    let mut read = ReadOff { changes: sights.first(), effects, ..ReadOff::default() };
+    read.changes.extend(gone);
+    if let Some(stretches) = Stretches::of(recording) {
+        let requests = Requests::of(recording, &stretches);
+        read.changes.extend(requests.mix(onset));
+        read.shifts = requests.shifts();
+        read.calls = calls::calls(recording, &stretches);
+    }
+    let in_order = |changes: &mut Vec<Change>| {
+        changes.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.id.cmp(&b.id)));
+        changes.truncate(MOST);
+    };
+    [&mut read.changes, &mut read.effects, &mut read.shifts].into_iter().for_each(in_order);
+    read
+}
+
+/// What came, by a recording that holds some requests only, as those that failed and some that did not: how often something is
 /// seen in it says nothing, that it was not there before does.
 pub fn first_sights(recording: &Recording) -> Vec<Change> {
     let mut changes = Sights::of(recording).first();

@@ -282,36 +282,3 @@ fn nothing_known_around_says_nothing() {
     let said = answers(&Way::default(), &around, &times);
     assert!(said.seen.is_empty() && said.on_path.is_empty() && said.ruled_out.is_empty() && said.unanswered.is_empty());
 }
-
-/// Scenario: every tenth order is lost, which shows only twenty seconds later, when its deadline is past. Guarantee: those that
-/// went well since do not say that it is over; those of long after the last do.
-#[test]
-fn what_cannot_be_known_to_fail_yet_does_not_say_that_it_is_over() {
-    let told = |lost_until: u64| {
-        let mut cases = Cases::default();
-        for n in 0..900 {
-            let (key, entered) = (format!("o-{n}"), Timestamp::from_secs(1_000_000 + n / 10));
-            let case = || Case { key, at: entered, traces: vec![], evidence: vec![], went_on: None };
-            let draw = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            match n % 10 == 5 && n < lost_until {
-                true => cases.failing.offer(draw, case),
-                false => cases.healthy.offer(draw, case),
-            }
-        }
-        let finding = FindingReport {
-            onset: "1970-01-12T13:46:40Z".to_owned(),
-            first_seen: "1970-01-12T13:47:00Z".to_owned(),
-            ..FindingReport::default()
-        };
-        let decided = super::decided_until(&finding, Timestamp::from_secs(1_000_090));
-        assert_eq!(decided, Timestamp::from_secs(1_000_070));
-        let began = super::onset(&super::stretches(&cases, decided)).unwrap();
-        (began.goes_on, began.share_since)
-    };
-    // Those of the last twenty seconds that are lost are not found yet.
-    let (goes_on, share) = told(700);
-    assert_eq!(goes_on, "yes");
-    // A tenth, as well as two healthy ones for each that was drawn are right.
-    assert!((0.05..0.2).contains(&share), "{share}");
-    assert_eq!(told(200).0, "no");
-}

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use truegreen_model::change::{Change, ChangeKind};
 
+use super::stretches::caller;
 use super::{SURE, seen};
 use crate::explain::recording::{Attributes, Name, Recording, Span};
 
 /// Fewer records without it prove nothing.
 const LEAST: usize = 20;
-/// Nanoseconds for which a service was heard without it: who exports once a minute has told of each instance by then.
-const HEARD_BEFORE: u64 = 60_000_000_000;
+/// Nanoseconds for which a service was heard without it, before or since: who exports once a minute has told of each instance by
+/// then.
+const HEARD_WITHOUT: u64 = 60_000_000_000;
 /// Most instances that are named.
 const MOST_INSTANCES: usize = 200;
 
@@ -185,11 +187,7 @@ impl<'r> Sights<'r> {
         if let Some(queue) = queue {
             self.note(span.service, span.instance, Of::Queue, queue, span.start);
         }
-        let caller = span
-            .parent
-            .and_then(|at| self.recording.spans().get(at as usize))
-            .filter(|caller| caller.service != span.service);
-        if let Some(caller) = caller {
+        if let Some(caller) = caller(self.recording, span) {
             let callee = self.recording.text(span.service).to_owned();
             // As of its caller's start, which is what is counted.
             self.note(caller.service, caller.instance, Of::Called, callee, caller.start);
@@ -202,13 +200,6 @@ impl<'r> Sights<'r> {
         Some(format!("{flag}={variant}"))
     }
 
-    /// What came, and what went.
-    pub(super) fn changes(&self) -> Vec<Change> {
-        let mut changes = self.first();
-        changes.extend(self.gone());
-        changes
-    }
-
     /// What came.
     pub(super) fn first(&self) -> Vec<Change> {
         let mut came: BTreeMap<(Name, Of), Vec<First<'_>>> = BTreeMap::new();
@@ -217,7 +208,7 @@ impl<'r> Sights<'r> {
             let before = all.partition_point(|at| at < first);
             let since = all.len() - before;
             let sure = unlikely(sight.times.len(), since, before);
-            let is_heard_before = all.first().is_some_and(|heard| first - heard >= HEARD_BEFORE);
+            let is_heard_before = all.first().is_some_and(|heard| first - heard >= HEARD_WITHOUT);
             if sure >= SURE && is_heard_before {
                 came.entry((*service, *of)).or_default().push((value, sight, sure));
             }
@@ -250,14 +241,15 @@ impl<'r> Sights<'r> {
     }
 
     /// What went.
-    fn gone(&self) -> Vec<Change> {
+    pub(super) fn gone(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for ((service, of, value), sight) in &self.values {
             let (Some(all), Some(last)) = (self.services.get(service), sight.times.last()) else { continue };
             let name = self.recording.text(*service);
             let during = all.partition_point(|at| at <= last);
             let gone = unlikely(sight.times.len(), during, all.len() - during);
-            if of.may_vanish() && gone >= SURE {
+            let is_heard_since = all.last().is_some_and(|heard| heard - last >= HEARD_WITHOUT);
+            if of.may_vanish() && gone >= SURE && is_heard_since {
                 let title = format!("no longer: {}", of.says(name, value));
                 let mut change = seen(of.kind(), *last, Some(name), title, gone);
                 self.tell(&mut change, *of, value, sight);

@@ -5,14 +5,8 @@ use truegreen_model::surroundings::Entered;
 use truegreen_model::time::Timestamp;
 
 use super::super::step::step;
-use super::seen;
+use super::{FINEST, LEAST_FACTOR, WRONG, seen};
 
-/// Of all flows together one in a hundred is told by chance.
-const WRONG: f64 = 0.01;
-/// A shift is told from half as much again, or a third less, on: traffic wanders anyway.
-const LEAST_FACTOR: f64 = 1.5;
-/// The least that the root of a count wanders by.
-const FINEST: f64 = 0.5;
 /// Minutes without which nothing can be said to have shifted.
 const LEAST_MINUTES: usize = 15;
 

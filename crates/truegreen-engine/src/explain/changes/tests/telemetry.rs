@@ -9,7 +9,7 @@ use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::Signal;
 
-use super::super::read_off::{first_sights, read_off, sure, unreported};
+use super::super::read_off::{ReadOff, first_sights, read_off, sure, unreported};
 use super::town::Chance;
 use crate::explain::recording::{Recorder, Recording};
 
@@ -83,7 +83,8 @@ fn of(changes: &[Change], kind: ChangeKind) -> Vec<&Change> {
 #[test]
 fn what_is_new_is_told_with_its_time_and_its_instances() {
     let onset = Timestamp(BEGINS + 20 * MINUTE);
-    let changes = read_off(&shop(true), onset);
+    let read = read_off(&shop(true), onset);
+    let changes = read.changes;
     let release = of(&changes, ChangeKind::Release);
     assert_eq!(release.len(), 1, "{changes:#?}");
     assert_eq!((release[0].version.as_deref(), &release[0].instances[..]), (Some("2"), &["cart-a".to_owned()][..]));
@@ -92,11 +93,12 @@ fn what_is_new_is_told_with_its_time_and_its_instances() {
     assert_eq!(flag[0].attributes["feature_flag.result.variant"], "new-cart=on");
     let dependencies: Vec<&str> =
         of(&changes, ChangeKind::Dependency).iter().map(|change| change.title.as_str()).collect();
-    assert!(dependencies.contains(&"cart calls advice"), "{dependencies:?}");
-    assert!(
-        dependencies.iter().any(|title| title.starts_with("calls of cart to stock take longer")),
-        "{dependencies:?}"
-    );
+    assert_eq!(dependencies, ["cart calls advice"]);
+    let stock = read.calls.iter().find(|call| call.target == "stock").unwrap();
+    assert!(stock.p_value < 1e-6, "{stock:?}");
+    // A stretch is half a minute.
+    let is_then = ["since 2027-01-15T08:19:", "since 2027-01-15T08:20:"].iter().any(|time| stock.says.contains(time));
+    assert!(stock.says.starts_with("takes 1") && is_then, "{stock:?}");
 }
 
 #[test]
@@ -116,7 +118,8 @@ fn of_some_requests_only_first_sights_are_told_and_none_that_a_reported_change_b
 
 #[test]
 fn what_was_always_there_is_no_change() {
-    let changes = read_off(&shop(false), Timestamp(BEGINS + 20 * MINUTE));
-    assert!(changes.is_empty(), "{changes:#?}");
-    assert!(read_off(&Recorder::default().finish(), Timestamp(BEGINS)).is_empty());
+    let ReadOff { changes, shifts, effects, calls } = read_off(&shop(false), Timestamp(BEGINS + 20 * MINUTE));
+    assert!(changes.is_empty() && shifts.is_empty() && effects.is_empty(), "{changes:#?}");
+    assert!(calls.len() == 1 && calls[0].says.is_empty(), "as before: {calls:?}");
+    assert_eq!(read_off(&Recorder::default().finish(), Timestamp(BEGINS)), ReadOff::default());
 }
