@@ -51,11 +51,11 @@ impl Edges {
         let ends = traces.iter().map(|(_, trace)| trace.end).max()?;
         let spans = traces.iter().flat_map(|(_, trace)| recording.spans_of(trace));
         let last_start = spans.map(|span| span.start).max().unwrap_or(ends);
-        Some(Edges { begins, last_start, width: WIDTH.min((ends - begins) / PART) })
+        Some(Edges { begins, last_start, width: WIDTH.min(ends.saturating_sub(begins) / PART) })
     }
 
     fn are_near(&self, trace: &Trace) -> bool {
-        trace.start < self.begins + self.width || trace.start + self.width > self.last_start
+        trace.start < self.begins.saturating_add(self.width) || trace.start.saturating_add(self.width) > self.last_start
     }
 
     /// When the last span of others began: more of it may have come.

@@ -208,7 +208,7 @@ impl<'r> Sights<'r> {
             let before = all.partition_point(|at| at < first);
             let since = all.len() - before;
             let sure = unlikely(sight.times.len(), since, before);
-            let is_heard_before = all.first().is_some_and(|heard| first - heard >= HEARD_WITHOUT);
+            let is_heard_before = all.first().is_some_and(|heard| first.saturating_sub(*heard) >= HEARD_WITHOUT);
             if sure >= SURE && is_heard_before {
                 came.entry((*service, *of)).or_default().push((value, sight, sure));
             }
@@ -248,7 +248,7 @@ impl<'r> Sights<'r> {
             let name = self.recording.text(*service);
             let during = all.partition_point(|at| at <= last);
             let gone = unlikely(sight.times.len(), during, all.len() - during);
-            let is_heard_since = all.last().is_some_and(|heard| heard - last >= HEARD_WITHOUT);
+            let is_heard_since = all.last().is_some_and(|heard| heard.saturating_sub(*last) >= HEARD_WITHOUT);
             if of.may_vanish() && gone >= SURE && is_heard_since {
                 let title = format!("no longer: {}", of.says(name, value));
                 let mut change = seen(of.kind(), *last, Some(name), title, gone);
