@@ -154,7 +154,8 @@ fn docs() -> Result<()> {
 fn deny() -> Result<()> {
     let installed = new_cargo().args(["deny", "--version"]).output().is_ok_and(|out| out.status.success());
     if !installed {
-        cargo(&["install", "cargo-deny", "--locked", "--version", CARGO_DENY])?;
+        // It runs for a moment; what takes long is building it.
+        cargo(&["install", "cargo-deny", "--debug", "--locked", "--version", CARGO_DENY])?;
     }
     // Advisories need a database from the network, and may turn a green commit red over night: a job of their own.
     // It looks at the dependencies of other operating systems too, which no build here has fetched.
