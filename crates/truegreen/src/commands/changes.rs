@@ -147,6 +147,39 @@ mod tests {
         insta::assert_snapshot!(String::from_utf8(text).unwrap());
     }
 
+    /// Scenario: columns are called otherwise and parted by semicolons; or neither instances nor versions are told, while the
+    /// change names its instance. Guarantee: the guilty one is first.
+    #[test]
+    fn other_names_and_fewer_columns_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("edges.csv");
+        let noticed = time::parse("2026-01-31T12:30:00Z").unwrap();
+        let change = |id: &str, service: &str, at: &str, instances: &[&str]| Change {
+            id: id.to_owned(),
+            at: time::parse(at).unwrap(),
+            service: Some(service.to_owned()),
+            instances: instances.iter().map(|name| (*name).to_owned()).collect(),
+            ..Change::default()
+        };
+        let changes = [
+            change("cart limits", "cart", "2026-01-31T12:18:00Z", &[]),
+            change("checkout 1.5", "checkout", "2026-01-31T12:19:00Z", &["checkout-c"]),
+        ];
+        let calls = calls();
+        let named = calls.replace(
+            "timestamp,caller,callee,pod,version,success_rate,latency_ms,count",
+            "Time,sourceService,targetService,Target Instance,targetVersion,successRate,Latency (ms),requestCount",
+        );
+        let fewer = calls.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let fewer: Vec<String> = fewer.map(|of| [of[0], of[1], of[2], of[5], of[6], of[7]].join(",")).collect();
+        for text in [named.replace(',', ";"), fewer.join("\n")] {
+            std::fs::write(&file, &text).unwrap();
+            let ranking = rank(&changes, &edges::read(&file, noticed).unwrap());
+            assert_eq!(ranking.ranking[0].id, "checkout 1.5", "{text:.80}: {ranking:#?}");
+            assert!(ranking.ranking[0].score > 0.5, "{ranking:#?}");
+        }
+    }
+
     #[test]
     fn mistakes_are_told_where_they_are() {
         let dir = tempfile::tempdir().unwrap();

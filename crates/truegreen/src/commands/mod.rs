@@ -8,6 +8,7 @@ mod change;
 mod changes;
 mod check;
 mod contrast;
+mod delimited;
 mod demo;
 mod demo_service;
 mod diagnose;

@@ -57,8 +57,13 @@ impl Touched {
         let found = new.next().filter(|_| is_release);
         Some(match (found, new.next()) {
             (Some((version, _)), None) => Touched::Version((*version).to_owned()),
-            // Instances that were named, and of which nothing is known, are no reason to blame the others.
-            _ if change.instances.iter().any(|it| !all.contains(it.as_str())) => return None,
+            // Instances that were named, and of which nothing is known, are no reason to blame the others. Where calls do not
+            // tell instances, all are one.
+            _ if all.iter().any(|it| !it.is_empty())
+                && change.instances.iter().any(|it| !all.contains(it.as_str())) =>
+            {
+                return None;
+            }
             _ => Touched::All,
         })
     }

@@ -1,39 +1,122 @@
 //! Calls between services as CSV.
 
+use std::io::{BufRead, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 use truegreen_engine::explain::changes::{EdgeRow, EdgeTable, Edges};
 use truegreen_model::time::Timestamp;
 
+use super::super::audit::recording::open_plain;
+use super::super::delimited::delimiter;
 use crate::changes::time;
 
-/// Names of columns, in any case and with `_`, `-` or blanks between words. The first that is there counts.
-const TIME: &[&str] = &["time", "timestamp", "minute", "ts", "datetime", "date"];
-const SOURCE: &[&str] = &["source", "caller", "src", "from", "client", "upstream", "parent"];
-const TARGET: &[&str] = &["target", "callee", "dst", "destination", "to", "server", "downstream", "child", "service"];
-const INSTANCE: &[&str] = &["instance", "pod", "target_instance", "callee_instance", "instance_id", "host", "ip"];
-const SOURCE_INSTANCE: &[&str] = &["source_instance", "caller_instance", "source_pod", "caller_pod", "client_instance"];
-const VERSION: &[&str] = &["version", "target_version", "callee_version", "service_version", "release"];
-const OK_RATE: &[&str] = &["ok_rate", "success_rate", "ok", "success", "availability", "sr"];
-const ERROR_RATE: &[&str] = &["error_rate", "failure_rate", "fail_rate", "er"];
+/// Names of columns, in any case, whatever stands between their words. The first that is there counts.
+const TIME: &[&str] = &["time", "timestamp", "minute", "ts", "datetime", "date", "time_minute", "window_start"];
+const SOURCE: &[&str] = &[
+    "source",
+    "caller",
+    "src",
+    "from",
+    "client",
+    "upstream",
+    "parent",
+    "upstream_service",
+    "source_service",
+    "caller_service",
+    "src_service",
+    "from_service",
+    "client_service",
+    "parent_service",
+    "source_name",
+    "source_workload",
+];
+const TARGET: &[&str] = &[
+    "target",
+    "callee",
+    "dst",
+    "destination",
+    "dest",
+    "to",
+    "server",
+    "downstream",
+    "child",
+    "downstream_service",
+    "target_service",
+    "callee_service",
+    "dst_service",
+    "destination_service",
+    "to_service",
+    "server_service",
+    "child_service",
+    "target_name",
+    "destination_workload",
+    "service",
+    "service_name",
+];
+const INSTANCE: &[&str] = &[
+    "instance",
+    "pod",
+    "target_instance",
+    "callee_instance",
+    "dst_instance",
+    "destination_instance",
+    "target_pod",
+    "callee_pod",
+    "destination_pod",
+    "instance_id",
+    "pod_name",
+    "host",
+    "ip",
+];
+const SOURCE_INSTANCE: &[&str] =
+    &["source_instance", "caller_instance", "src_instance", "source_pod", "caller_pod", "client_instance"];
+const VERSION: &[&str] = &[
+    "version",
+    "target_version",
+    "callee_version",
+    "dst_version",
+    "destination_version",
+    "instance_version",
+    "service_version",
+    "release",
+];
+const OK_RATE: &[&str] =
+    &["ok_rate", "success_rate", "ok", "success", "availability", "sr", "ok_ratio", "success_ratio"];
+const ERROR_RATE: &[&str] = &["error_rate", "failure_rate", "fail_rate", "er", "error_ratio", "failure_ratio"];
 const LATENCY: &[&str] = &[
     "latency",
     "latency_ms",
+    "latency_s",
     "duration",
     "duration_ms",
     "response_time",
+    "response_time_ms",
     "avg_latency",
+    "avg_latency_ms",
     "mean_latency",
+    "mean_latency_ms",
     "latency_p50",
     "latency_p95",
     "latency_p99",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "latency_p99_ms",
+    "p50_latency",
+    "p95_latency",
+    "p99_latency",
     "p50",
     "p95",
     "p99",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
     "rt",
 ];
-const REQUESTS: &[&str] = &["requests", "count", "request_count", "calls", "total", "qps", "rps", "qpm"];
+const REQUESTS: &[&str] =
+    &["requests", "count", "request_count", "requests_count", "calls", "call_count", "total", "qps", "rps", "qpm"];
 
 struct Columns {
     time: usize,
@@ -50,13 +133,13 @@ struct Columns {
 
 impl Columns {
     fn of(header: &csv::StringRecord) -> anyhow::Result<Columns> {
-        let plain =
-            |name: &str| name.trim().trim_start_matches('\u{feff}').to_lowercase().replace(['-', ' ', '.'], "_");
-        let names: Vec<String> = header.iter().map(plain).collect();
-        let find = |wanted: &[&str]| wanted.iter().find_map(|wanted| names.iter().position(|name| name == wanted));
+        let letters = |name: &str| name.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+        let names: Vec<String> = header.iter().map(letters).collect();
+        let find =
+            |wanted: &[&str]| wanted.iter().find_map(|wanted| names.iter().position(|name| *name == letters(wanted)));
+        let there = || header.iter().map(|name| name.trim_start_matches('\u{feff}')).collect::<Vec<_>>().join(", ");
         let needed = |what: &str, wanted: &[&str]| {
-            let told =
-                || format!("no column tells the {what}\nhint: name it {}; there are {}", wanted[0], names.join(", "));
+            let told = || format!("no column tells the {what}\nhint: name it {}; there are {}", wanted[0], there());
             find(wanted).with_context(told)
         };
         let columns = Columns {
@@ -75,15 +158,24 @@ impl Columns {
         anyhow::ensure!(
             tells.is_some(),
             "no column tells the ok rate, and none the latency\nhint: name them ok_rate and latency; there are {}",
-            names.join(", ")
+            there()
         );
         Ok(columns)
     }
 }
 
-fn open(path: &Path) -> anyhow::Result<csv::Reader<std::io::BufReader<std::fs::File>>> {
-    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(std::io::BufReader::new(file)))
+/// Longest header.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// Plain, or compressed with gzip or zstd.
+fn open(path: &Path) -> anyhow::Result<csv::Reader<impl Read>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let (mut text, _) = open_plain(path, Arc::new(AtomicU64::new(0))).with_context(cannot)?;
+    let mut header = Vec::new();
+    (&mut text).take(MAX_HEADER_BYTES).read_until(b'\n', &mut header).with_context(cannot)?;
+    let mut form = csv::ReaderBuilder::new();
+    form.delimiter(delimiter(&header)).flexible(true).trim(csv::Trim::All);
+    Ok(form.from_reader(std::io::Cursor::new(header).chain(text)))
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use truegreen_engine::explain::contrast::Table;
 
 use super::super::audit::recording::{PlainText, open_plain};
+use super::super::delimited::delimiter;
 use super::super::learn::source;
 use super::super::progress::LiveLine;
 use super::super::terminal;
@@ -249,13 +250,6 @@ fn cell(bytes: &[u8]) -> Cow<'_, str> {
         "False" | "FALSE" => Cow::Borrowed("false"),
         _ => text,
     }
-}
-
-/// The one that stands most often in the header, outside of quotes.
-fn delimiter(header: &[u8]) -> u8 {
-    let is_outside = |at: &usize| header[..*at].iter().filter(|b| **b == b'"').count() % 2 == 0;
-    let count = |wanted: u8| (0..header.len()).filter(|at| header[*at] == wanted).filter(is_outside).count();
-    b",;\t|".iter().copied().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
 /// Every plain value with its name; fields inside others are `outer.inner`, a list is several values of one name.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use truegreen_engine::learn::Table;
 
 use super::super::audit::recording::{PlainText, open_plain};
+use super::super::delimited::delimiter;
 use super::super::progress::LiveLine;
 use super::super::terminal;
 use super::{source, when};
@@ -112,13 +113,6 @@ fn csv(
         }
         shown();
     }
-}
-
-/// The one that stands most often in the header.
-fn delimiter(start: &[u8]) -> u8 {
-    let header = start.split(|b| *b == b'\n').next().unwrap_or_default();
-    let count = |wanted: u8| header.iter().filter(|b| **b == wanted).count();
-    b",;\t|".iter().copied().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
 fn json(
