@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -79,7 +79,7 @@ impl Connection {
         let limit = config.timeout;
         let stream = within(limit, "a connection", connect(&route)).await?;
         let left = Arc::new(AtomicU64::new(MAX_ANSWER_BYTES));
-        let metered = Metered { stream, left: Arc::clone(&left) };
+        let metered = Metered { stream, left: Arc::clone(&left), has_asked: false, reader: None };
         // Its own limit of half a second would speak first.
         let own_limits = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let log_in = async {
@@ -196,6 +196,19 @@ fn trust() -> Result<Arc<ClientConfig>, Error> {
 struct Metered {
     stream: Box<dyn Stream>,
     left: Arc<AtomicU64>,
+    /// Something was asked.
+    has_asked: bool,
+    /// Who waits for answers until then.
+    reader: Option<Waker>,
+}
+
+impl Metered {
+    fn asked(&mut self) {
+        self.has_asked = true;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
 }
 
 impl AsyncRead for Metered {
@@ -204,6 +217,11 @@ impl AsyncRead for Metered {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Who turns away says why before it was asked anything, and the client would drop what answers no question.
+        if !self.has_asked {
+            self.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let read = (buffer.filled().len() - before) as u64;
@@ -214,9 +232,10 @@ impl AsyncRead for Metered {
 }
 
 impl AsyncWrite for Metered {
-    /// Who turns away says why and closes at once: that is still to be read, and says more than that nothing more is taken.
+    /// Who turns away has closed by then: why is still to be read, and says more than that nothing more is taken.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        self.asked();
         let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
         Poll::Ready(written.or_else(|error| if is_closed(&error) { Ok(bytes.len()) } else { Err(error) }))
     }
