@@ -140,25 +140,29 @@ impl<'a> Reading<'a> {
         self.back_from(first, MAX_BYTES_BEFORE);
     }
 
-    fn back_from(&mut self, mut sequence: u64, most: usize) {
-        let most = self.bytes + most;
-        while sequence > 1 && self.bytes < most {
+    fn back_from(&mut self, mut sequence: u64, mut left: usize) {
+        while sequence > 1 && left > 0 {
             let block = self.archive.block(sequence - 1).unwrap_or_default();
             let Some(first) = block.first().map(|entry| entry.sequence).filter(|first| *first < sequence) else {
                 return;
             };
-            block.iter().for_each(|entry| self.take(entry));
+            left = left.saturating_sub(self.block(&block));
             sequence = first;
         }
     }
 
-    fn on_from(&mut self, mut sequence: u64, most: usize) {
-        let most = self.bytes + most;
-        while self.bytes < most {
+    fn on_from(&mut self, mut sequence: u64, mut left: usize) {
+        while left > 0 {
             let block = self.archive.block(sequence).unwrap_or_default();
             let Some(last) = block.last().map(|entry| entry.sequence).filter(|last| *last >= sequence) else { return };
-            block.iter().for_each(|entry| self.take(entry));
+            left = left.saturating_sub(self.block(&block));
             sequence = last + 1;
         }
+    }
+
+    /// All of it. How many bytes were read for it, metrics among them, of which there may be many before anything of use.
+    fn block(&mut self, block: &[Entry]) -> usize {
+        block.iter().for_each(|entry| self.take(entry));
+        block.iter().map(|entry| entry.body.len()).sum()
     }
 }

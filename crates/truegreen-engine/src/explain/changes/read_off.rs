@@ -1,10 +1,11 @@
 //! What nobody reported, seen in the telemetry itself.
 //!
 //! `sights`: what came, and what is gone; `requests` and `calls`: how much is asked for, and how services answer one another, on
-//! `stretches`; `traffic`: how many journeys enter, by the books.
+//! `stretches`; `traffic`: how many journeys enter, by the books; `shift`: whether that is more or less than before.
 
 mod calls;
 mod requests;
+mod shift;
 mod sights;
 mod stretches;
 mod traffic;
@@ -26,10 +27,6 @@ use crate::explain::recording::Recording;
 const SURE: f64 = 0.99;
 /// Of all that is tested of one kind, one in a hundred is told by chance.
 const WRONG: f64 = 0.01;
-/// A shift of traffic is told from half as much again, or a third less, on: traffic wanders anyway.
-const LEAST_FACTOR: f64 = 1.5;
-/// The least that the root of a count wanders by.
-const FINEST: f64 = 0.5;
 /// A roll-out may begin so long before it is reported, by other clocks.
 const BEFORE_TOLD: Duration = Duration::from_secs(120);
 /// Where it is not told how long a roll-out took, it is done by then.
@@ -45,6 +42,8 @@ pub struct ReadOff {
     pub changes: Vec<Change>,
     /// Requests that became more or fewer.
     pub shifts: Vec<Change>,
+    /// Whether it is long enough for that to show.
+    pub counts_requests: bool,
     /// Services that are no longer called: this follows from what was changed, or from what went wrong.
     pub effects: Vec<Change>,
     /// How calls between services go.
@@ -63,6 +62,7 @@ pub fn read_off(recording: &Recording, onset: Timestamp) -> ReadOff {
         let requests = Requests::of(recording, &stretches);
         read.changes.extend(requests.mix(onset));
         read.shifts = requests.shifts();
+        read.counts_requests = true;
         read.calls = calls::calls(recording, &stretches);
     }
     let in_order = |changes: &mut Vec<Change>| {

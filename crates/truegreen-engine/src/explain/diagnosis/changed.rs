@@ -27,6 +27,7 @@ pub(super) fn changed(
     let mut context = context(evidence, comparison, places);
     context.systems = with_findings(systems, evidence.beside);
     let read = read_off(evidence.stretch, comparison.since);
+    context.seen.traffic |= read.counts_requests;
     let is_on_path = |call: &EdgeEffect| context.path.contains(&call.source) || context.path.contains(&call.target);
     let calls: Vec<EdgeEffect> = read.calls.into_iter().filter(is_on_path).collect();
     context.edges.extend(calls);
@@ -99,7 +100,7 @@ fn context(evidence: &Evidence<'_>, comparison: &Comparison<'_>, places: Places)
             since: began_with(recording).into_iter().chain(began_with(evidence.stretch)).min(),
             versions: is_told("service.version"),
             hosts: instances.iter().any(|went| !went.instance.is_empty()),
-            traffic: is_counted(&evidence.around.entered) || !evidence.stretch.spans().is_empty(),
+            traffic: is_counted(&evidence.around.entered),
             reports: !evidence.changes.is_empty(),
         },
         path: places.path,

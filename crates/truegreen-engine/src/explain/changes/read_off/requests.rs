@@ -7,10 +7,13 @@ use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::time::Timestamp;
 use truegreen_otlp::SpanKind;
 
-use super::super::step::step;
-use super::stretches::{Entry, Stretches};
-use super::{FINEST, LEAST_FACTOR, WRONG, seen};
-use crate::explain::recording::Recording;
+use super::shift::{Shift, shift};
+use super::stretches::Stretches;
+use super::{WRONG, seen};
+use crate::explain::recording::{Name, Recording};
+
+/// A service and what it is asked for.
+type Entry = (Name, Name);
 
 /// Fewer requests before or after tell no mix.
 const LEAST_REQUESTS: usize = 20;
@@ -48,25 +51,14 @@ impl<'r> Requests<'r> {
         self.entries.iter().filter_map(|(entry, times)| self.shift(self.name(*entry), times, wrong)).collect()
     }
 
-    /// The square root of a count wanders alike at any level (by half).
     fn shift(&self, (service, operation): (&str, &str), times: &[u64], wrong: f64) -> Option<Change> {
-        let all = self.stretches.all();
-        let mut counts = vec![0_u32; all.end as usize];
+        let mut counts = vec![0_u64; self.stretches.all().end as usize];
         times.iter().filter_map(|time| self.stretches.at(*time)).for_each(|at| counts[at as usize] += 1);
-        let found = [(1.0, "more"), (-1.0, "fewer")].into_iter().filter_map(|(sign, word)| {
-            let points: Vec<(i64, f64)> =
-                all.clone().zip(&counts).map(|(at, count)| (at, sign * f64::from(*count).sqrt())).collect();
-            Some((step(&points, 0..=all.end, FINEST)?, word))
-        });
-        let (found, word) = found.filter(|(step, _)| step.p <= wrong).min_by(|(a, _), (b, _)| a.p.total_cmp(&b.p))?;
-        let (before, after) = (found.before * found.before, found.after * found.after);
-        if before.max(after) < LEAST_FACTOR * before.min(after) {
-            return None;
-        }
+        let Shift { word, at, before, after, p } = shift(&counts, wrong)?;
         let rate = |count: f64| count * 60e9 / self.stretches.length as f64;
         let (before, after) = (rate(before), rate(after));
         let title = format!("{word} requests of {operation} to {service}: {after:.0} a minute, {before:.0} before");
-        Some(seen(ChangeKind::Traffic, self.stretches.time(found.at), Some(service), title, 1.0 - found.p))
+        Some(seen(ChangeKind::Traffic, self.stretches.time(at as i64), Some(service), title, 1.0 - p))
     }
 
     /// Other requests than before: a G-test of what is asked for against before and after.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::explain::recording::{Name, Recording, Span};
+use crate::explain::recording::{Recording, Span};
 
 /// Enough to tell how something wanders, and not so many that they are empty.
 const STRETCHES: u64 = 60;
@@ -50,6 +50,3 @@ pub(super) fn caller<'r>(recording: &'r Recording, span: &Span) -> Option<&'r Sp
     let parent = recording.spans().get(span.parent? as usize)?;
     (parent.service != span.service).then_some(parent)
 }
-
-/// A service and what it is asked for.
-pub(super) type Entry = (Name, Name);

@@ -4,8 +4,8 @@ use truegreen_model::change::{Change, ChangeKind};
 use truegreen_model::surroundings::Entered;
 use truegreen_model::time::Timestamp;
 
-use super::super::step::step;
-use super::{FINEST, LEAST_FACTOR, WRONG, seen};
+use super::shift::{Shift, shift};
+use super::{WRONG, seen};
 
 /// Minutes without which nothing can be said to have shifted.
 const LEAST_MINUTES: usize = 15;
@@ -19,25 +19,14 @@ pub fn is_counted(entered: &[Entered]) -> bool {
 pub fn traffic(entered: &[Entered]) -> Vec<Change> {
     let wrong = WRONG / (2.0 * entered.len().max(1) as f64);
     let known = entered.iter().filter(|of| of.by_minute.len() >= LEAST_MINUTES);
-    known.filter_map(|of| shift(of, wrong)).collect()
+    known.filter_map(|of| shifted(of, wrong)).collect()
 }
 
-/// The root of a count wanders alike at any level.
-fn shift(of: &Entered, wrong: f64) -> Option<Change> {
-    let first = Timestamp::from_secs(60 * of.first_minute);
-    let found = [(1.0, "more"), (-1.0, "fewer")].into_iter().filter_map(|(sign, word)| {
-        let root = |(at, count): (usize, &u64)| (at as i64, sign * (*count as f64).sqrt());
-        let points: Vec<(i64, f64)> = of.by_minute.iter().enumerate().map(root).collect();
-        Some((step(&points, 0..=points.len() as i64, FINEST)?, word))
-    });
-    let (found, word) = found.filter(|(step, _)| step.p <= wrong).min_by(|(a, _), (b, _)| a.p.total_cmp(&b.p))?;
-    let (before, after) = (found.before * found.before, found.after * found.after);
-    if before.max(after) < LEAST_FACTOR * before.min(after) {
-        return None;
-    }
+fn shifted(of: &Entered, wrong: f64) -> Option<Change> {
+    let Shift { word, at, before, after, p } = shift(&of.by_minute, wrong)?;
     let title = format!("{word} journeys enter `{}`: {after:.0} a minute, {before:.0} before", of.flow);
-    let at = first.0 + 60_000_000_000 * u64::try_from(found.at).unwrap_or_default();
-    Some(seen(ChangeKind::Traffic, at, None, title, 1.0 - found.p))
+    let at = Timestamp::from_secs(60 * (of.first_minute + at as u64));
+    Some(seen(ChangeKind::Traffic, at.0, None, title, 1.0 - p))
 }
 
 #[cfg(test)]

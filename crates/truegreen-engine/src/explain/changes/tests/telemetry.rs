@@ -118,8 +118,61 @@ fn of_some_requests_only_first_sights_are_told_and_none_that_a_reported_change_b
 
 #[test]
 fn what_was_always_there_is_no_change() {
-    let ReadOff { changes, shifts, effects, calls } = read_off(&shop(false), Timestamp(BEGINS + 20 * MINUTE));
+    let ReadOff { changes, shifts, counts_requests, effects, calls } =
+        read_off(&shop(false), Timestamp(BEGINS + 20 * MINUTE));
+    assert!(counts_requests);
     assert!(changes.is_empty() && shifts.is_empty() && effects.is_empty(), "{changes:#?}");
     assert!(calls.len() == 1 && calls[0].says.is_empty(), "as before: {calls:?}");
     assert_eq!(read_off(&Recorder::default().finish(), Timestamp(BEGINS)), ReadOff::default());
+}
+
+/// Half an hour of a gateway. From its twentieth minute on searches are three times as many as before, orders as ever, and
+/// prices are no longer asked for.
+fn searched() -> Recording {
+    let mut recorder = Recorder::default();
+    let mut trace = 0_u64;
+    for second in 0..1_800_u64 {
+        let is_late = second >= 1_200;
+        let start = BEGINS + second * 1_000_000_000;
+        let asked = std::iter::once("order").chain(std::iter::repeat_n("search", if is_late { 3 } else { 1 }));
+        for name in asked {
+            trace += 1;
+            let span = |id: u8, parent: Vec<u8>, name: &str| Span {
+                trace_id: u128::from(trace).to_be_bytes().to_vec(),
+                span_id: vec![id; 8],
+                parent_span_id: parent,
+                name: name.to_owned(),
+                kind: span::SpanKind::Server.into(),
+                start_time_unix_nano: start,
+                end_time_unix_nano: start + 1_000_000,
+                ..Span::default()
+            };
+            let mut told = vec![("gateway", span(1, Vec::new(), name))];
+            if !is_late {
+                told.push(("prices", span(2, vec![1; 8], "price")));
+            }
+            let resource_spans = told.into_iter().map(|(service, span)| {
+                let resource = Resource { attributes: pairs(&[("service.name", service)]), ..Resource::default() };
+                let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+                ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }
+            });
+            let body = ExportTraceServiceRequest { resource_spans: resource_spans.collect() }.encode_to_vec();
+            recorder.take(Signal::Traces, &body, Timestamp(start));
+        }
+    }
+    recorder.finish()
+}
+
+#[test]
+fn more_requests_another_mix_and_a_call_that_is_gone_are_told() {
+    let read = read_off(&searched(), Timestamp(BEGINS + 20 * MINUTE));
+    let titles = |changes: &[Change]| changes.iter().map(|change| change.title.clone()).collect::<Vec<_>>();
+    // Three a second and one, counted in stretches of not quite half a minute: thirty, or twenty-nine.
+    assert_eq!(titles(&read.shifts), ["more requests of search to gateway: 182 a minute, 61 before"]);
+    assert_eq!(
+        titles(&read.changes),
+        ["the mix of requests: search to gateway is 75 % of them, 50 % before"],
+        "orders are as many as before, and prices' own silence is no change"
+    );
+    assert_eq!(titles(&read.effects), ["no longer: gateway calls prices"]);
 }
